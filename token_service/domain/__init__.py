@@ -1,0 +1,1 @@
+"""Rules of the token model: plain values and pure decisions, standard library only."""

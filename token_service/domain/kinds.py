@@ -1,0 +1,99 @@
+"""Kinds of token, key and client, and what each may do."""
+
+from enum import IntEnum, IntFlag, StrEnum
+
+from tokenservice.core import (
+    AccessFormat,
+    KeyState,
+    Platform,
+    RevocationReason,
+    TokenKind,
+    TokenScheme,
+    TrustEffect,
+    TrustEntryKind,
+    Verdict,
+)
+
+__all__ = [
+    "ACR_LEVELS",
+    "SERVICE_AUDIENCE",
+    "SESSION_KIND_OF_PLATFORM",
+    "AccessFormat",
+    "Amr",
+    "ClientState",
+    "KeyPurpose",
+    "KeyState",
+    "Permission",
+    "Platform",
+    "RevocationReason",
+    "TokenKind",
+    "TokenScheme",
+    "TrustEffect",
+    "TrustEntryKind",
+    "Verdict",
+]
+
+SERVICE_AUDIENCE = "token-service"
+"""Audience of access tokens with which a client calls this service itself."""
+
+ACR_LEVELS = ("", "aal1", "aal2", "aal3")
+"""Authenticator assurance levels (NIST SP 800-63B), by the code that a session row keeps."""
+
+SESSION_KIND_OF_PLATFORM = {
+    Platform.WEB: TokenKind.WEB_SESSION,
+    Platform.MOBILE: TokenKind.MOBILE_SESSION,
+    Platform.API: TokenKind.API_SESSION,
+}
+
+
+class Amr(IntFlag):
+    """Authentication methods (RFC 8176) as a bit mask."""
+
+    PWD = 1
+    OTP = 2
+    APP = 4
+    XDEV = 8
+
+    def names(self) -> tuple[str, ...]:
+        """The claim's values, in a fixed order."""
+        return tuple(flag.name.lower() for flag in Amr if flag in self and flag.name)
+
+
+class Permission(StrEnum):
+    """What a client may do; held in its policy."""
+
+    TOKENS_ISSUE = "tokens.issue"
+    TOKENS_EXCHANGE = "tokens.exchange"
+    TOKENS_VALIDATE = "tokens.validate"
+    TOKENS_REVOKE = "tokens.revoke"
+    TOKENS_REVOKE_ANY = "tokens.revoke_any"
+    PAIRING = "pairing"
+    CODES = "codes"
+    TRUST_WATCH = "trust.watch"
+    SESSIONS_READ = "sessions.read"
+    CLIENTS_REGISTER = "clients.register"
+    ADMIN_CLIENTS = "admin.clients"
+    ADMIN_USERS = "admin.users"
+    ADMIN_KEYS = "admin.keys"
+    AUDIT_READ = "audit.read"
+
+
+class ClientState(IntEnum):
+    """Where a client stands between registration and retirement."""
+
+    UNSPECIFIED = 0
+    PENDING = 1
+    APPROVED = 2
+    ACTIVE = 3
+    REJECTED = 4
+    DISABLED = 5
+
+
+class KeyPurpose(IntEnum):
+    """What a key is for."""
+
+    UNSPECIFIED = 0
+    SIGNING = 1
+    MINT = 2
+    PEPPER = 3
+    OPAQUE = 4

@@ -1,0 +1,31 @@
+"""What can be revoked, and what a revocation reports back."""
+
+from dataclasses import dataclass
+
+from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
+from token_service.domain.records import AuditEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """One entry for the trust log and the rows that it changes.
+
+    `id` by kind: TOKEN jti, SESSION session id, SUBJECT / SUBJECT_DEVICE subject, CLIENT client
+    id, KEY kid, EVERYTHING empty. REISSUE makes access tokens read EXPIRED and leaves sessions.
+    """
+
+    kind: TrustEntryKind
+    id: str
+    reason: RevocationReason
+    audit: AuditEvent
+    device_id: str = ""
+    effect: TrustEffect = TrustEffect.REVOKE
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """`revision` from which the revocation holds; how many live sessions it ended (counted for
+    SESSION, SUBJECT and SUBJECT_DEVICE, else 0)."""
+
+    revision: int
+    sessions: int = 0
