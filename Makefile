@@ -1,0 +1,79 @@
+# Targets for working on the token service. `make` alone lists them.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.setup-complete
+LOCK   := requirements.lock
+CODE   := token_service clients tests
+STUBS  := clients/python/src/tokenservice/v1
+RELEASE_IMAGE := protos/last_release.binpb
+# Extra arguments for pytest, the bench or `token-service dev`: make test ARGS='-k exchange -x'
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint lint-python lint-protos stubs-up-to-date protos bench lock clean reset
+
+help: ## List these targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Build .venv from the hashed lock file and install both distributions into it
+
+$(STAMP): $(LOCK) pyproject.toml clients/python/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is not one." >&2; \
+	  echo "On Debian or Ubuntu: apt-get install python3 python3-venv; or: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  v=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  echo "'$(PYTHON)' has no venv module. On Debian or Ubuntu: apt-get install python$$v-venv (or python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  -e clients/python -e .
+	@touch $@
+
+run: $(STAMP) ## Start the service with its own PostgreSQL and Valkey, demo clients and a demo user
+	@exec $(BIN)/token-service dev $(ARGS)
+
+test: $(STAMP) ## Run the tests (ARGS='-k exchange -x' reaches pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: lint-python lint-protos stubs-up-to-date ## Check style, types, import rules, protos and generated stubs
+
+lint-python: $(STAMP)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy $(CODE)
+	$(BIN)/lint-imports --no-logo
+
+lint-protos: $(STAMP)
+	$(BIN)/buf lint protos
+	@if [ -f $(RELEASE_IMAGE) ]; then \
+	  echo '$(BIN)/buf breaking protos --against $(RELEASE_IMAGE)'; \
+	  $(BIN)/buf breaking protos --against $(RELEASE_IMAGE); \
+	else \
+	  echo 'buf breaking: skipped, there is no release to compare with yet'; \
+	fi
+
+stubs-up-to-date: $(STAMP)
+	$(BIN)/python protos/check_stubs.py
+
+protos: $(STAMP) ## Generate the Python stubs from protos/
+	protos/generate.sh
+
+bench: $(STAMP) ## Measure throughput and latency
+	@exec $(BIN)/python -m tests.bench $(ARGS)
+
+lock: $(STAMP) ## Resolve requirements.lock anew (takes the newest versions that fit)
+	$(BIN)/uv --no-config pip compile pyproject.toml clients/python/pyproject.toml \
+	  --all-extras --group dev --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-emit-package token-service-client \
+	  --custom-compile-command 'make lock' --quiet --output-file $(LOCK)
+
+clean: ## Remove the virtual environment, builds and caches
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find token_service clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+reset: ## Remove the data of the development server (var/); the next run starts empty
+	rm -rf var

@@ -1,0 +1,1 @@
+"""Tests that kill, pause and cut off what the service depends on."""

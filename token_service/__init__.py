@@ -1,0 +1,1 @@
+"""The token service: issues, exchanges, validates and revokes tokens over gRPC."""

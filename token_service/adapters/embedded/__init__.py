@@ -1,0 +1,1 @@
+"""PostgreSQL and Valkey as child processes, for the dev mode and the tests."""
