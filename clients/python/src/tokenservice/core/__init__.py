@@ -1,0 +1,83 @@
+"""Pure decisions of the token service: standard library only, no I/O, no wall clock.
+
+Tokens are read strictly (:func:`parse_jwt`, :func:`parse_opaque`, :func:`shape_of`), what the
+server revoked is held in a :class:`TrustState`, and :func:`verdict` judges. The server and the
+gateways' local validators run this same code.
+"""
+
+from tokenservice.core.challenge import challenge
+from tokenservice.core.classify import MAX_TOKEN_LENGTH, Form, Shape, shape_of
+from tokenservice.core.clock import AnchoredClock
+from tokenservice.core.errors import MalformedToken, TokenError, TrustGap, UnknownToken
+from tokenservice.core.facts import Facts, Requirement
+from tokenservice.core.jose import ParsedJwt, SignatureCheck, parse_jwt
+from tokenservice.core.kinds import (
+    AccessFormat,
+    KeyState,
+    Platform,
+    RevocationReason,
+    TokenKind,
+    TokenScheme,
+    TrustEffect,
+    TrustEntryKind,
+    Verdict,
+)
+from tokenservice.core.opaque import (
+    Opaque,
+    OpaqueAccess,
+    SessionRef,
+    access_mac_valid,
+    format_opaque,
+    parse_opaque,
+    seal_access,
+    seal_session,
+    session_mac_valid,
+    session_payload,
+    unpack_access,
+    unpack_session,
+)
+from tokenservice.core.trust import TrustEntry, TrustKey, TrustState
+from tokenservice.core.verdict import verdict
+
+__all__ = [
+    "MAX_TOKEN_LENGTH",
+    "AccessFormat",
+    "AnchoredClock",
+    "Facts",
+    "Form",
+    "KeyState",
+    "MalformedToken",
+    "Opaque",
+    "OpaqueAccess",
+    "ParsedJwt",
+    "Platform",
+    "Requirement",
+    "RevocationReason",
+    "SessionRef",
+    "Shape",
+    "SignatureCheck",
+    "TokenError",
+    "TokenKind",
+    "TokenScheme",
+    "TrustEffect",
+    "TrustEntry",
+    "TrustEntryKind",
+    "TrustGap",
+    "TrustKey",
+    "TrustState",
+    "UnknownToken",
+    "Verdict",
+    "access_mac_valid",
+    "challenge",
+    "format_opaque",
+    "parse_jwt",
+    "parse_opaque",
+    "seal_access",
+    "seal_session",
+    "session_mac_valid",
+    "session_payload",
+    "shape_of",
+    "unpack_access",
+    "unpack_session",
+    "verdict",
+]

@@ -1,0 +1,83 @@
+"""The server's clock, read here: an offset fixed by a round trip plus a clock that never stops.
+
+Wall clocks step, and ordinary monotonic clocks stand still while a machine is suspended: after
+a pause either would make an old trust state look fresh. CLOCK_BOOTTIME does neither.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from math import inf, isfinite, nan
+from typing import Final
+
+DRIFT: Final = 0.0005
+"""How fast the two clocks may drift apart, in seconds per second (the kernel's slewing limit)."""
+
+
+def _choose() -> Callable[[], float]:
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic if clock is None else partial(time.clock_gettime, clock)
+
+
+boottime: Final = _choose()
+"""Seconds since boot, suspension included; monotonic time where there is no such clock."""
+
+
+class AnchoredClock:
+    """Unix time of the server, from samples of its clock.
+
+    A sample is a server time between two local readings; half their distance is how far off
+    it may be. The best sample is kept, but it worsens with its age, for the clocks drift apart,
+    so that in time any sample replaces it. One that contradicts it by more than both
+    uncertainties means that the server's clock was set, and is believed at once.
+    """
+
+    __slots__ = ("_boottime", "_offset", "_taken_at", "_uncertainty")
+
+    def __init__(self, boottime: Callable[[], float] = boottime) -> None:
+        self._boottime = boottime
+        self._offset = nan
+        self._uncertainty = inf
+        self._taken_at = -inf
+
+    @property
+    def anchored(self) -> bool:
+        """Whether there has been a sample."""
+        return self._uncertainty < inf
+
+    def boot(self) -> float:
+        """The local reading to take before and after a round trip."""
+        return self._boottime()
+
+    def now(self) -> float:
+        """Unix seconds of the server's clock.
+
+        NaN before the first sample: then nothing is fresh and no token is good.
+        """
+        return self._boottime() + self._offset
+
+    def uncertainty(self) -> float:
+        """By how many seconds :meth:`now` may be off; infinite before the first sample."""
+        return self._uncertainty_at(self._boottime())
+
+    def anchor(self, server_time: float, sent_at: float, received_at: float) -> bool:
+        """Offer a sample; returns whether it was adopted.
+
+        ``sent_at`` and ``received_at`` are readings of :meth:`boot` around the round trip in
+        which the server read its clock. A sample that makes no sense is ignored.
+        """
+        if not (isfinite(server_time) and isfinite(sent_at) and sent_at <= received_at < inf):
+            return False
+        offset = server_time - (sent_at + received_at) / 2
+        uncertainty = (received_at - sent_at) / 2
+        held = self._uncertainty_at(received_at)
+        contradicted = abs(offset - self._offset) > uncertainty + held
+        if uncertainty > held and not contradicted:
+            return False
+        self._offset, self._uncertainty, self._taken_at = offset, uncertainty, received_at
+        return True
+
+    def _uncertainty_at(self, reading: float) -> float:
+        return self._uncertainty + max(0.0, reading - self._taken_at) * DRIFT

@@ -1,0 +1,57 @@
+"""JSON of the one shape that tokens need: a small object, strictly read (RFC 8259, RFC 7493)."""
+
+from __future__ import annotations
+
+import json
+from typing import Final, NoReturn
+
+from tokenservice.core.errors import MalformedToken
+
+MAX_BRACKETS: Final = 64
+"""Objects and arrays in one document; bounds the nesting before the parser recurses."""
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedToken("duplicate member name")
+    return members
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise MalformedToken("NaN or Infinity")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0:
+        raise MalformedToken("number out of range")
+    return number
+
+
+# Built once: json.loads with hooks would build a decoder on every call.
+_decoder: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+)
+
+
+def parse_object(data: bytes) -> dict[str, object]:
+    """Read one JSON object; raises MalformedToken.
+
+    Refused: anything but strict UTF-8 (also a byte order mark), duplicate member names at any
+    depth, NaN and Infinity, numbers too large for the parser, blanks or data around the object.
+    """
+    if data.count(b"{") + data.count(b"[") > MAX_BRACKETS:
+        raise MalformedToken("nested too deeply")
+    try:
+        text = data.decode("utf-8")
+        value, end = _decoder.raw_decode(text)
+    except MalformedToken:
+        raise
+    except ValueError:
+        # Invalid UTF-8, invalid JSON, or an integer longer than the interpreter converts.
+        # "from None": the decoder's exception holds the whole document.
+        raise MalformedToken("not JSON") from None
+    if end != len(text) or type(value) is not dict:
+        raise MalformedToken("not one JSON object")
+    return value
