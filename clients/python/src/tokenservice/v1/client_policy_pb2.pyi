@@ -22,7 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SessionLifetime(_message.Message):
-    """How long sessions on one platform live."""
+    """How long sessions on one platform live. The defaults of a rolling session are
+    30 days idle and 180 days in any case, on every platform.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -108,7 +110,7 @@ class ClientPolicy(_message.Message):
 
     @_builtins.property
     def audiences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Audiences it may get access tokens for, at most 16."""
+        """Audiences it may get access tokens for, at most 32."""
 
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -117,7 +119,7 @@ class ClientPolicy(_message.Message):
     @_builtins.property
     def protects_audiences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Audiences that it protects: it may check tokens made for them, revoke
-        those access tokens, and report activity. At most 16.
+        those access tokens, and report activity. At most 32.
         """
 
     @_builtins.property

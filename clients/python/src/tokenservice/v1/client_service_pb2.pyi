@@ -73,12 +73,11 @@ class Client(_message.Message):
     REVIEWED_BY_FIELD_NUMBER: _builtins.int
     REVIEW_NOTE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
-    REVIEWED_AT_FIELD_NUMBER: _builtins.int
-    DISABLED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
     SECRET_CREATED_AT_FIELD_NUMBER: _builtins.int
     OLD_SECRET_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
-    """Its id, drawn by the server."""
+    """Its id."""
     name: _builtins.str
     """Name that people recognise it by."""
     contact: _builtins.str
@@ -100,12 +99,8 @@ class Client(_message.Message):
         """When it was registered."""
 
     @_builtins.property
-    def reviewed_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was reviewed; absent before."""
-
-    @_builtins.property
-    def disabled_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was disabled; absent while it is not."""
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """When its record last changed."""
 
     @_builtins.property
     def secret_created_at(self) -> _timestamp_pb2.Timestamp:
@@ -127,14 +122,13 @@ class Client(_message.Message):
         reviewed_by: _builtins.str = ...,
         review_note: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
-        reviewed_at: _timestamp_pb2.Timestamp | None = ...,
-        disabled_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
         secret_created_at: _timestamp_pb2.Timestamp | None = ...,
         old_secret_expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "disabled_at", b"disabled_at", "old_secret_expires_at", b"old_secret_expires_at", "policy", b"policy", "reviewed_at", b"reviewed_at", "secret_created_at", b"secret_created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "old_secret_expires_at", b"old_secret_expires_at", "policy", b"policy", "secret_created_at", b"secret_created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "contact", b"contact", "created_at", b"created_at", "disabled_at", b"disabled_at", "name", b"name", "old_secret_expires_at", b"old_secret_expires_at", "policy", b"policy", "registered_by", b"registered_by", "review_note", b"review_note", "reviewed_at", b"reviewed_at", "reviewed_by", b"reviewed_by", "secret_created_at", b"secret_created_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "contact", b"contact", "created_at", b"created_at", "name", b"name", "old_secret_expires_at", b"old_secret_expires_at", "policy", b"policy", "registered_by", b"registered_by", "review_note", b"review_note", "reviewed_by", b"reviewed_by", "secret_created_at", b"secret_created_at", "state", b"state", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -149,12 +143,15 @@ class RegisterClientRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name that people will recognise it by, 1 to 128 characters. Required."""
     contact: _builtins.str
     """Whom to ask about it, such as an e-mail address; 1 to 256 characters.
     Required.
     """
+    client_id: _builtins.str
+    """The id wished for, which must be free; empty lets the server draw one."""
     @_builtins.property
     def policy(self) -> _client_policy_pb2.ClientPolicy:
         """The policy asked for; the reviewer decides."""
@@ -165,10 +162,11 @@ class RegisterClientRequest(_message.Message):
         name: _builtins.str = ...,
         contact: _builtins.str = ...,
         policy: _client_policy_pb2.ClientPolicy | None = ...,
+        client_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "name", b"name", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "contact", b"contact", "name", b"name", "policy", b"policy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

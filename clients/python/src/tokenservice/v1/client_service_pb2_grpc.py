@@ -102,17 +102,17 @@ class ClientServiceServicer(object):
         """Asks for a new client. It is PENDING and can do nothing until reviewed.
 
         Needs the permission clients.register, or none where registration is open.
+        Errors: CLIENT_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReviewClient(self, request, context):
-        """Approves or rejects a registration. Rejecting a client that was approved
-        and has not collected its credentials is possible; afterwards, disable it.
+        """Approves or rejects a PENDING registration, once.
 
         Needs the permission admin.clients, and a caller other than the registrant.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
+        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, REVIEWER_IS_REGISTRANT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

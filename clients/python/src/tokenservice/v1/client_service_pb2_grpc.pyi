@@ -44,13 +44,13 @@ class ClientServiceStub:
     """Asks for a new client. It is PENDING and can do nothing until reviewed.
 
     Needs the permission clients.register, or none where registration is open.
+    Errors: CLIENT_EXISTS.
     """
     ReviewClient: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.ReviewClientRequest, _client_service_pb2.ReviewClientResponse]
-    """Approves or rejects a registration. Rejecting a client that was approved
-    and has not collected its credentials is possible; afterwards, disable it.
+    """Approves or rejects a PENDING registration, once.
 
     Needs the permission admin.clients, and a caller other than the registrant.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
+    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, REVIEWER_IS_REGISTRANT.
     """
     CollectClientCredentials: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]
     """Hands out the client's credentials after approval. May be repeated until
@@ -121,13 +121,13 @@ class ClientServiceAsyncStub(ClientServiceStub):
     """Asks for a new client. It is PENDING and can do nothing until reviewed.
 
     Needs the permission clients.register, or none where registration is open.
+    Errors: CLIENT_EXISTS.
     """
     ReviewClient: _aio.UnaryUnaryMultiCallable[_client_service_pb2.ReviewClientRequest, _client_service_pb2.ReviewClientResponse]  # type: ignore[assignment]
-    """Approves or rejects a registration. Rejecting a client that was approved
-    and has not collected its credentials is possible; afterwards, disable it.
+    """Approves or rejects a PENDING registration, once.
 
     Needs the permission admin.clients, and a caller other than the registrant.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
+    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, REVIEWER_IS_REGISTRANT.
     """
     CollectClientCredentials: _aio.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]  # type: ignore[assignment]
     """Hands out the client's credentials after approval. May be repeated until
@@ -201,6 +201,7 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         """Asks for a new client. It is PENDING and can do nothing until reviewed.
 
         Needs the permission clients.register, or none where registration is open.
+        Errors: CLIENT_EXISTS.
         """
 
     @_abc_1.abstractmethod
@@ -209,11 +210,10 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _client_service_pb2.ReviewClientRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_client_service_pb2.ReviewClientResponse, _abc.Awaitable[_client_service_pb2.ReviewClientResponse]]:
-        """Approves or rejects a registration. Rejecting a client that was approved
-        and has not collected its credentials is possible; afterwards, disable it.
+        """Approves or rejects a PENDING registration, once.
 
         Needs the permission admin.clients, and a caller other than the registrant.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
+        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, REVIEWER_IS_REGISTRANT.
         """
 
     @_abc_1.abstractmethod

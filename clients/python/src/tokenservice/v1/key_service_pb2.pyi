@@ -33,7 +33,6 @@ class Key(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     ACTIVATES_AT_FIELD_NUMBER: _builtins.int
     RETIRES_AT_FIELD_NUMBER: _builtins.int
-    ACCEPTED_UNTIL_FIELD_NUMBER: _builtins.int
     COMPROMISED_AT_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     kid: _builtins.str
@@ -62,13 +61,9 @@ class Key(_message.Message):
 
     @_builtins.property
     def retires_at(self) -> _timestamp_pb2.Timestamp:
-        """When it stops, or stopped, to make tokens; absent while no successor is
-        planned.
+        """When the last token it made is dead, so that it becomes RETIRED; absent
+        while it makes new ones.
         """
-
-    @_builtins.property
-    def accepted_until(self) -> _timestamp_pb2.Timestamp:
-        """Until when its tokens are accepted; absent while it makes new ones."""
 
     @_builtins.property
     def compromised_at(self) -> _timestamp_pb2.Timestamp:
@@ -84,13 +79,12 @@ class Key(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         activates_at: _timestamp_pb2.Timestamp | None = ...,
         retires_at: _timestamp_pb2.Timestamp | None = ...,
-        accepted_until: _timestamp_pb2.Timestamp | None = ...,
         compromised_at: _timestamp_pb2.Timestamp | None = ...,
         public_key: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_until", b"accepted_until", "activates_at", b"activates_at", "compromised_at", b"compromised_at", "created_at", b"created_at", "retires_at", b"retires_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "compromised_at", b"compromised_at", "created_at", b"created_at", "retires_at", b"retires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_until", b"accepted_until", "activates_at", b"activates_at", "algorithm", b"algorithm", "compromised_at", b"compromised_at", "created_at", b"created_at", "kid", b"kid", "public_key", b"public_key", "purpose", b"purpose", "retires_at", b"retires_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "algorithm", b"algorithm", "compromised_at", b"compromised_at", "created_at", b"created_at", "kid", b"kid", "public_key", b"public_key", "purpose", b"purpose", "retires_at", b"retires_at", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tokenservice.v1 import types_pb2 as tokenservice_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%tokenservice/v1/session_service.proto\x12\x0ftokenservice.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btokenservice/v1/types.proto\"\x8f\x04\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x08platform\x18\x02 \x01(\x0e\x32\x19.tokenservice.v1.Platform\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.tokenservice.v1.TokenKind\x12\'\n\x06\x64\x65vice\x18\x04 \x01(\x0b\x32\x17.tokenservice.v1.Device\x12\x11\n\tclient_id\x18\x05 \x01(\t\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10last_activity_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fidle_expires_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13\x61\x62solute_expires_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tauth_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11parent_session_id\x18\x0c \x01(\t\x12.\n\nrevoked_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"q\n\x13ListSessionsRequest\x12\x11\n\x07subject\x18\x01 \x01(\tH\x00\x12\x17\n\rsession_token\x18\x02 \x01(\tH\x00\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\tB\x07\n\x05owner\"[\n\x14ListSessionsResponse\x12*\n\x08sessions\x18\x01 \x03(\x0b\x32\x18.tokenservice.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"?\n\x12GetSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.tokenservice.v1.Session\"k\n\x14RevokeSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.tokenservice.v1.RevocationReason\x12\x0c\n\x04note\x18\x03 \x01(\t\"n\n\x15RevokeSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.tokenservice.v1.Session\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x18\n\x10revoked_sessions\x18\x03 \x01(\r\"t\n\x1aRevokeOtherSessionsRequest\x12\x15\n\rsession_token\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.tokenservice.v1.RevocationReason\x12\x0c\n\x04note\x18\x03 \x01(\t\"I\n\x1bRevokeOtherSessionsResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x18\n\x10revoked_sessions\x18\x02 \x01(\r2\x96\x03\n\x0eSessionService\x12[\n\x0cListSessions\x12$.tokenservice.v1.ListSessionsRequest\x1a%.tokenservice.v1.ListSessionsResponse\x12U\n\nGetSession\x12\".tokenservice.v1.GetSessionRequest\x1a#.tokenservice.v1.GetSessionResponse\x12^\n\rRevokeSession\x12%.tokenservice.v1.RevokeSessionRequest\x1a&.tokenservice.v1.RevokeSessionResponse\x12p\n\x13RevokeOtherSessions\x12+.tokenservice.v1.RevokeOtherSessionsRequest\x1a,.tokenservice.v1.RevokeOtherSessionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%tokenservice/v1/session_service.proto\x12\x0ftokenservice.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btokenservice/v1/types.proto\"\xca\x04\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x08platform\x18\x02 \x01(\x0e\x32\x19.tokenservice.v1.Platform\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.tokenservice.v1.TokenKind\x12\'\n\x06\x64\x65vice\x18\x04 \x01(\x0b\x32\x17.tokenservice.v1.Device\x12\x11\n\tclient_id\x18\x05 \x01(\t\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10last_activity_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fidle_expires_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13\x61\x62solute_expires_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tauth_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11parent_session_id\x18\x0c \x01(\t\x12.\n\nrevoked_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x0erevoked_reason\x18\x0e \x01(\x0e\x32!.tokenservice.v1.RevocationReason\"q\n\x13ListSessionsRequest\x12\x11\n\x07subject\x18\x01 \x01(\tH\x00\x12\x17\n\rsession_token\x18\x02 \x01(\tH\x00\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\tB\x07\n\x05owner\"[\n\x14ListSessionsResponse\x12*\n\x08sessions\x18\x01 \x03(\x0b\x32\x18.tokenservice.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"?\n\x12GetSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.tokenservice.v1.Session\"k\n\x14RevokeSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.tokenservice.v1.RevocationReason\x12\x0c\n\x04note\x18\x03 \x01(\t\"n\n\x15RevokeSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.tokenservice.v1.Session\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x18\n\x10revoked_sessions\x18\x03 \x01(\r\"t\n\x1aRevokeOtherSessionsRequest\x12\x15\n\rsession_token\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.tokenservice.v1.RevocationReason\x12\x0c\n\x04note\x18\x03 \x01(\t\"I\n\x1bRevokeOtherSessionsResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x18\n\x10revoked_sessions\x18\x02 \x01(\r2\x96\x03\n\x0eSessionService\x12[\n\x0cListSessions\x12$.tokenservice.v1.ListSessionsRequest\x1a%.tokenservice.v1.ListSessionsResponse\x12U\n\nGetSession\x12\".tokenservice.v1.GetSessionRequest\x1a#.tokenservice.v1.GetSessionResponse\x12^\n\rRevokeSession\x12%.tokenservice.v1.RevokeSessionRequest\x1a&.tokenservice.v1.RevokeSessionResponse\x12p\n\x13RevokeOtherSessions\x12+.tokenservice.v1.RevokeOtherSessionsRequest\x1a,.tokenservice.v1.RevokeOtherSessionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,23 +34,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tokenservice.v1.session_ser
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SESSION']._serialized_start=121
-  _globals['_SESSION']._serialized_end=648
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=650
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=763
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=765
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=856
-  _globals['_GETSESSIONREQUEST']._serialized_start=858
-  _globals['_GETSESSIONREQUEST']._serialized_end=897
-  _globals['_GETSESSIONRESPONSE']._serialized_start=899
-  _globals['_GETSESSIONRESPONSE']._serialized_end=962
-  _globals['_REVOKESESSIONREQUEST']._serialized_start=964
-  _globals['_REVOKESESSIONREQUEST']._serialized_end=1071
-  _globals['_REVOKESESSIONRESPONSE']._serialized_start=1073
-  _globals['_REVOKESESSIONRESPONSE']._serialized_end=1183
-  _globals['_REVOKEOTHERSESSIONSREQUEST']._serialized_start=1185
-  _globals['_REVOKEOTHERSESSIONSREQUEST']._serialized_end=1301
-  _globals['_REVOKEOTHERSESSIONSRESPONSE']._serialized_start=1303
-  _globals['_REVOKEOTHERSESSIONSRESPONSE']._serialized_end=1376
-  _globals['_SESSIONSERVICE']._serialized_start=1379
-  _globals['_SESSIONSERVICE']._serialized_end=1785
+  _globals['_SESSION']._serialized_end=707
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=709
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=822
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=824
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=915
+  _globals['_GETSESSIONREQUEST']._serialized_start=917
+  _globals['_GETSESSIONREQUEST']._serialized_end=956
+  _globals['_GETSESSIONRESPONSE']._serialized_start=958
+  _globals['_GETSESSIONRESPONSE']._serialized_end=1021
+  _globals['_REVOKESESSIONREQUEST']._serialized_start=1023
+  _globals['_REVOKESESSIONREQUEST']._serialized_end=1130
+  _globals['_REVOKESESSIONRESPONSE']._serialized_start=1132
+  _globals['_REVOKESESSIONRESPONSE']._serialized_end=1242
+  _globals['_REVOKEOTHERSESSIONSREQUEST']._serialized_start=1244
+  _globals['_REVOKEOTHERSESSIONSREQUEST']._serialized_end=1360
+  _globals['_REVOKEOTHERSESSIONSRESPONSE']._serialized_start=1362
+  _globals['_REVOKEOTHERSESSIONSRESPONSE']._serialized_end=1435
+  _globals['_SESSIONSERVICE']._serialized_start=1438
+  _globals['_SESSIONSERVICE']._serialized_end=1844
 # @@protoc_insertion_point(module_scope)

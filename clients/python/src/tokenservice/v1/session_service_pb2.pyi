@@ -39,6 +39,7 @@ class Session(_message.Message):
     AUTH_TIME_FIELD_NUMBER: _builtins.int
     PARENT_SESSION_ID_FIELD_NUMBER: _builtins.int
     REVOKED_AT_FIELD_NUMBER: _builtins.int
+    REVOKED_REASON_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Public name of the session."""
     platform: _types_pb2.Platform.ValueType
@@ -51,9 +52,11 @@ class Session(_message.Message):
     """User id, or the client id for a client's own session."""
     parent_session_id: _builtins.str
     """Session by which it was authorised, for one started by pairing; else empty."""
+    revoked_reason: _types_pb2.RevocationReason.ValueType
+    """Why it was revoked; unspecified while it was not."""
     @_builtins.property
     def device(self) -> _types_pb2.Device:
-        """The device as the client last reported it."""
+        """The device as the client reported it at login."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
@@ -97,10 +100,11 @@ class Session(_message.Message):
         auth_time: _timestamp_pb2.Timestamp | None = ...,
         parent_session_id: _builtins.str = ...,
         revoked_at: _timestamp_pb2.Timestamp | None = ...,
+        revoked_reason: _types_pb2.RevocationReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["absolute_expires_at", b"absolute_expires_at", "auth_time", b"auth_time", "created_at", b"created_at", "device", b"device", "idle_expires_at", b"idle_expires_at", "last_activity_at", b"last_activity_at", "revoked_at", b"revoked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absolute_expires_at", b"absolute_expires_at", "auth_time", b"auth_time", "client_id", b"client_id", "created_at", b"created_at", "device", b"device", "idle_expires_at", b"idle_expires_at", "kind", b"kind", "last_activity_at", b"last_activity_at", "parent_session_id", b"parent_session_id", "platform", b"platform", "revoked_at", b"revoked_at", "session_id", b"session_id", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absolute_expires_at", b"absolute_expires_at", "auth_time", b"auth_time", "client_id", b"client_id", "created_at", b"created_at", "device", b"device", "idle_expires_at", b"idle_expires_at", "kind", b"kind", "last_activity_at", b"last_activity_at", "parent_session_id", b"parent_session_id", "platform", b"platform", "revoked_at", b"revoked_at", "revoked_reason", b"revoked_reason", "session_id", b"session_id", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -104,8 +104,7 @@ class SessionServiceServicer(object):
 
     def RevokeOtherSessions(self, request, context):
         """Ends every session of a user but the presented one ("log out everywhere
-        else"), whichever client they belong to: who holds a live session of the
-        user's speaks for the user. The presented token is not consumed.
+        else"), as far as the caller may. The presented token is not consumed.
 
         Needs the permission tokens.revoke; the presented session must be the
         caller's own.

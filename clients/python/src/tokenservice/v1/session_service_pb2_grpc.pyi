@@ -61,8 +61,7 @@ class SessionServiceStub:
     """
     RevokeOtherSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.RevokeOtherSessionsRequest, _session_service_pb2.RevokeOtherSessionsResponse]
     """Ends every session of a user but the presented one ("log out everywhere
-    else"), whichever client they belong to: who holds a live session of the
-    user's speaks for the user. The presented token is not consumed.
+    else"), as far as the caller may. The presented token is not consumed.
 
     Needs the permission tokens.revoke; the presented session must be the
     caller's own.
@@ -103,8 +102,7 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """
     RevokeOtherSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RevokeOtherSessionsRequest, _session_service_pb2.RevokeOtherSessionsResponse]  # type: ignore[assignment]
     """Ends every session of a user but the presented one ("log out everywhere
-    else"), whichever client they belong to: who holds a live session of the
-    user's speaks for the user. The presented token is not consumed.
+    else"), as far as the caller may. The presented token is not consumed.
 
     Needs the permission tokens.revoke; the presented session must be the
     caller's own.
@@ -166,8 +164,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.RevokeOtherSessionsResponse, _abc.Awaitable[_session_service_pb2.RevokeOtherSessionsResponse]]:
         """Ends every session of a user but the presented one ("log out everywhere
-        else"), whichever client they belong to: who holds a live session of the
-        user's speaks for the user. The presented token is not consumed.
+        else"), as far as the caller may. The presented token is not consumed.
 
         Needs the permission tokens.revoke; the presented session must be the
         caller's own.

@@ -106,7 +106,7 @@ class IssueRequest(_message.Message):
 
     @_builtins.property
     def audiences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Audiences to get an access token for, at most 16, each once. Empty means
+        """Audiences to get an access token for, at most 32, each once. Empty means
         every audience of the client's policy. In the rolling scheme there is
         exactly one. The session is limited to these audiences for its life.
         """
@@ -198,7 +198,7 @@ class ExchangeRequest(_message.Message):
     """
     @_builtins.property
     def audiences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Audiences to get an access token for now, at most 16, out of the session's
+        """Audiences to get an access token for now, at most 32, out of the session's
         own. Empty means all of them.
         """
 
@@ -210,8 +210,8 @@ class ExchangeRequest(_message.Message):
 
     @_builtins.property
     def device(self) -> _types_pb2.Device:
-        """The device as the caller sees it now; replaces what the session list shows.
-        Its device_id must be the session's or empty.
+        """The device as the caller sees it now, for the audit record. The session
+        stays that of the device it was started on.
         """
 
     def __init__(
@@ -271,7 +271,6 @@ class ReauthenticateRequest(_message.Message):
     EXCHANGE_ID_FIELD_NUMBER: _builtins.int
     AUDIENCES_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
-    DEVICE_FIELD_NUMBER: _builtins.int
     CONFIRMATION_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The session's current token, as in ExchangeRequest."""
@@ -291,10 +290,6 @@ class ReauthenticateRequest(_message.Message):
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Scopes, as in ExchangeRequest."""
 
-    @_builtins.property
-    def device(self) -> _types_pb2.Device:
-        """The device, as in ExchangeRequest."""
-
     def __init__(
         self,
         *,
@@ -303,12 +298,11 @@ class ReauthenticateRequest(_message.Message):
         exchange_id: _builtins.bytes = ...,
         audiences: _abc.Iterable[_builtins.str] | None = ...,
         scopes: _abc.Iterable[_builtins.str] | None = ...,
-        device: _types_pb2.Device | None = ...,
         confirmation: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "device", b"device", "password", b"password"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "password", b"password"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audiences", b"audiences", "confirmation", b"confirmation", "credential", b"credential", "device", b"device", "exchange_id", b"exchange_id", "password", b"password", "scopes", b"scopes", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audiences", b"audiences", "confirmation", b"confirmation", "credential", b"credential", "exchange_id", b"exchange_id", "password", b"password", "scopes", b"scopes", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_credential: _TypeAlias = _typing.Literal["password"]  # noqa: Y015
     _WhichOneofArgType_credential: _TypeAlias = _typing.Literal["credential", b"credential"]  # noqa: Y015

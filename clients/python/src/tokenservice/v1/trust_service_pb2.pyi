@@ -36,7 +36,7 @@ class _TrustEntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TrustE
     TRUST_ENTRY_KIND_TOKEN: _TrustEntryKind.ValueType  # 1
     """One access or rolling token, by its token id."""
     TRUST_ENTRY_KIND_SESSION: _TrustEntryKind.ValueType  # 2
-    """One session, by its session id."""
+    """One session, by its session id. Its descendants have entries of their own."""
     TRUST_ENTRY_KIND_SUBJECT: _TrustEntryKind.ValueType  # 3
     """What a subject obtained before the entry's revision."""
     TRUST_ENTRY_KIND_SUBJECT_DEVICE: _TrustEntryKind.ValueType  # 4
@@ -58,7 +58,7 @@ trusting its view.
 TRUST_ENTRY_KIND_TOKEN: TrustEntryKind.ValueType  # 1
 """One access or rolling token, by its token id."""
 TRUST_ENTRY_KIND_SESSION: TrustEntryKind.ValueType  # 2
-"""One session, by its session id."""
+"""One session, by its session id. Its descendants have entries of their own."""
 TRUST_ENTRY_KIND_SUBJECT: TrustEntryKind.ValueType  # 3
 """What a subject obtained before the entry's revision."""
 TRUST_ENTRY_KIND_SUBJECT_DEVICE: TrustEntryKind.ValueType  # 4
@@ -78,8 +78,8 @@ class _TrustEffect:
 class _TrustEffectEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TrustEffect.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TRUST_EFFECT_UNSPECIFIED: _TrustEffect.ValueType  # 0
-    """Not set; never sent. A follower that reads an unknown effect must treat it
-    as REVOKE.
+    """Not set; never sent. A follower that reads an unknown effect must stop
+    trusting its view.
     """
     TRUST_EFFECT_REVOKE: _TrustEffect.ValueType  # 1
     """They are revoked: log in again."""
@@ -92,8 +92,8 @@ class TrustEffect(_TrustEffect, metaclass=_TrustEffectEnumTypeWrapper):
     """What an entry does to the tokens it is about."""
 
 TRUST_EFFECT_UNSPECIFIED: TrustEffect.ValueType  # 0
-"""Not set; never sent. A follower that reads an unknown effect must treat it
-as REVOKE.
+"""Not set; never sent. A follower that reads an unknown effect must stop
+trusting its view.
 """
 TRUST_EFFECT_REVOKE: TrustEffect.ValueType  # 1
 """They are revoked: log in again."""
@@ -161,8 +161,9 @@ class TrustEntry(_message.Message):
     KEEP_UNTIL_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """The entry's place in the log. For a subject, device, client or everything
-    it concerns tokens whose own "rev" claim is smaller.
+    """The entry's place in the log. One that revokes a token, a session or a key
+    concerns it whatever its age, and so does one that reissues a token; every
+    other entry concerns tokens whose own "rev" claim is smaller.
     """
     kind: Global___TrustEntryKind.ValueType
     """What the entry is about."""

@@ -27,7 +27,7 @@ class _UserState:
 class _UserStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UserState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     USER_STATE_UNSPECIFIED: _UserState.ValueType  # 0
-    """Not set; as a filter it means every state."""
+    """Not set; never sent by the server."""
     USER_STATE_ACTIVE: _UserState.ValueType  # 1
     """May log in."""
     USER_STATE_DISABLED: _UserState.ValueType  # 2
@@ -37,7 +37,7 @@ class UserState(_UserState, metaclass=_UserStateEnumTypeWrapper):
     """Whether a user may log in."""
 
 USER_STATE_UNSPECIFIED: UserState.ValueType  # 0
-"""Not set; as a filter it means every state."""
+"""Not set; never sent by the server."""
 USER_STATE_ACTIVE: UserState.ValueType  # 1
 """May log in."""
 USER_STATE_DISABLED: UserState.ValueType  # 2
@@ -55,9 +55,8 @@ class User(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
-    PASSWORD_CHANGED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
     DISABLED_AT_FIELD_NUMBER: _builtins.int
-    LOCKED_UNTIL_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user; the subject of their tokens."""
     username: _builtins.str
@@ -73,18 +72,12 @@ class User(_message.Message):
         """When the user was created."""
 
     @_builtins.property
-    def password_changed_at(self) -> _timestamp_pb2.Timestamp:
-        """When the password was last set."""
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """When the user's record last changed."""
 
     @_builtins.property
     def disabled_at(self) -> _timestamp_pb2.Timestamp:
         """When the user was disabled; absent while active."""
-
-    @_builtins.property
-    def locked_until(self) -> _timestamp_pb2.Timestamp:
-        """Until when logins are refused after too many wrong ones; absent when they
-        are not.
-        """
 
     def __init__(
         self,
@@ -94,13 +87,12 @@ class User(_message.Message):
         state: Global___UserState.ValueType = ...,
         roles: _abc.Iterable[_builtins.str] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
-        password_changed_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
         disabled_at: _timestamp_pb2.Timestamp | None = ...,
-        locked_until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "disabled_at", b"disabled_at", "locked_until", b"locked_until", "password_changed_at", b"password_changed_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "disabled_at", b"disabled_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "disabled_at", b"disabled_at", "locked_until", b"locked_until", "password_changed_at", b"password_changed_at", "roles", b"roles", "state", b"state", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "disabled_at", b"disabled_at", "roles", b"roles", "state", b"state", "updated_at", b"updated_at", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -236,11 +228,8 @@ class SetPasswordResponse(_message.Message):
 
     USER_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
-    REVOKED_SESSIONS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Revision that holds the revocation of the ended sessions."""
-    revoked_sessions: _builtins.int
-    """How many sessions ended."""
     @_builtins.property
     def user(self) -> Global___User:
         """The user."""
@@ -250,11 +239,10 @@ class SetPasswordResponse(_message.Message):
         *,
         user: Global___User | None = ...,
         revision: _builtins.int = ...,
-        revoked_sessions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "revoked_sessions", b"revoked_sessions", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -476,31 +464,21 @@ class ListUsersRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    STATE_FIELD_NUMBER: _builtins.int
-    ROLE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    state: Global___UserState.ValueType
-    """Only those in this state; left out, all."""
-    role: _builtins.str
-    """Only those who have this role; empty for all."""
     page_size: _builtins.int
     """Most users to return, up to 500; 0 means 50."""
     page_token: _builtins.str
-    """next_page_token of the page before; empty for the first. Everything but
-    page_size must be as it was.
-    """
+    """next_page_token of the page before; empty for the first."""
     def __init__(
         self,
         *,
-        state: Global___UserState.ValueType = ...,
-        role: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "role", b"role", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
