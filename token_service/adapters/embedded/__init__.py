@@ -1,1 +1,11 @@
-"""PostgreSQL and Valkey as child processes, for the dev mode and the tests."""
+"""PostgreSQL and Valkey as child processes on private sockets: the dev mode's and the tests' stores.
+
+Both are the real servers, taken from wheels (extra `embedded`). They end with the process that
+started them, however it ends. Linux only.
+"""
+
+from token_service.adapters.embedded.errors import EmbeddedError
+from token_service.adapters.embedded.postgres import EmbeddedPostgres
+from token_service.adapters.embedded.valkey import EmbeddedValkey
+
+__all__ = ["EmbeddedError", "EmbeddedPostgres", "EmbeddedValkey"]
