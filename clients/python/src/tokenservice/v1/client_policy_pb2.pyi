@@ -96,8 +96,9 @@ class ClientPolicy(_message.Message):
     access_format: _types_pb2.AccessFormat.ValueType
     """How its access tokens are written. Rolling tokens are always JWT."""
     signing_algorithm: _builtins.str
-    """Algorithm its JWTs are signed with: "EdDSA" (also when empty), "ES256",
-    "RS256", "PS256" or "HS256"; the last can be checked by the server only.
+    """Algorithm its JWTs are signed with: "EdDSA", "ES256", "RS256", "PS256" or
+    "HS256"; the last can be checked by the server only. Empty means the
+    server's default, which is EdDSA.
     """
     password_login: _builtins.bool
     """Whether users' passwords may be presented for its sessions. Only for

@@ -77,7 +77,7 @@ class Client(_message.Message):
     SECRET_CREATED_AT_FIELD_NUMBER: _builtins.int
     OLD_SECRET_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
-    """Its id."""
+    """Its id, drawn by the server."""
     name: _builtins.str
     """Name that people recognise it by."""
     contact: _builtins.str
@@ -108,7 +108,7 @@ class Client(_message.Message):
 
     @_builtins.property
     def old_secret_expires_at(self) -> _timestamp_pb2.Timestamp:
-        """Until when the secret before that works; absent when it does not."""
+        """Until when the one before it works; absent when none does."""
 
     def __init__(
         self,
@@ -143,15 +143,12 @@ class RegisterClientRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
-    CLIENT_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name that people will recognise it by, 1 to 128 characters. Required."""
     contact: _builtins.str
     """Whom to ask about it, such as an e-mail address; 1 to 256 characters.
     Required.
     """
-    client_id: _builtins.str
-    """The id wished for, which must be free; empty lets the server draw one."""
     @_builtins.property
     def policy(self) -> _client_policy_pb2.ClientPolicy:
         """The policy asked for; the reviewer decides."""
@@ -162,11 +159,10 @@ class RegisterClientRequest(_message.Message):
         name: _builtins.str = ...,
         contact: _builtins.str = ...,
         policy: _client_policy_pb2.ClientPolicy | None = ...,
-        client_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "contact", b"contact", "name", b"name", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "name", b"name", "policy", b"policy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -417,7 +413,7 @@ class RotateClientSecretResponse(_message.Message):
     """Secret to authenticate with from now on."""
     @_builtins.property
     def old_secret_expires_at(self) -> _timestamp_pb2.Timestamp:
-        """Until when the old one works."""
+        """Until when the one before it works."""
 
     @_builtins.property
     def client(self) -> Global___Client:

@@ -102,7 +102,6 @@ class ClientServiceServicer(object):
         """Asks for a new client. It is PENDING and can do nothing until reviewed.
 
         Needs the permission clients.register, or none where registration is open.
-        Errors: CLIENT_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,7 +111,7 @@ class ClientServiceServicer(object):
         """Approves or rejects a PENDING registration, once.
 
         Needs the permission admin.clients, and a caller other than the registrant.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, REVIEWER_IS_REGISTRANT.
+        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,9 +133,9 @@ class ClientServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RotateClientSecret(self, request, context):
-        """Makes a new secret; the old one keeps working for the overlap. At most two
-        secrets work at a time: an earlier overlap ends at once. The same
-        request_id gets the same secret again for as long as it is unused.
+        """Makes a new secret; older ones keep working for the overlap, or until an
+        earlier rotation's overlap ends. A retry with the same request_id gets the
+        same secret again.
 
         A client may rotate its own secret; others' need admin.clients.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED.

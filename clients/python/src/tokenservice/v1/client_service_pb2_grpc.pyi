@@ -44,13 +44,12 @@ class ClientServiceStub:
     """Asks for a new client. It is PENDING and can do nothing until reviewed.
 
     Needs the permission clients.register, or none where registration is open.
-    Errors: CLIENT_EXISTS.
     """
     ReviewClient: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.ReviewClientRequest, _client_service_pb2.ReviewClientResponse]
     """Approves or rejects a PENDING registration, once.
 
     Needs the permission admin.clients, and a caller other than the registrant.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, REVIEWER_IS_REGISTRANT.
+    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
     CollectClientCredentials: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]
     """Hands out the client's credentials after approval. May be repeated until
@@ -64,9 +63,9 @@ class ClientServiceStub:
     CLIENT_NOT_APPROVED, CLIENT_DISABLED, CREDENTIALS_COLLECTED.
     """
     RotateClientSecret: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.RotateClientSecretRequest, _client_service_pb2.RotateClientSecretResponse]
-    """Makes a new secret; the old one keeps working for the overlap. At most two
-    secrets work at a time: an earlier overlap ends at once. The same
-    request_id gets the same secret again for as long as it is unused.
+    """Makes a new secret; older ones keep working for the overlap, or until an
+    earlier rotation's overlap ends. A retry with the same request_id gets the
+    same secret again.
 
     A client may rotate its own secret; others' need admin.clients.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED.
@@ -121,13 +120,12 @@ class ClientServiceAsyncStub(ClientServiceStub):
     """Asks for a new client. It is PENDING and can do nothing until reviewed.
 
     Needs the permission clients.register, or none where registration is open.
-    Errors: CLIENT_EXISTS.
     """
     ReviewClient: _aio.UnaryUnaryMultiCallable[_client_service_pb2.ReviewClientRequest, _client_service_pb2.ReviewClientResponse]  # type: ignore[assignment]
     """Approves or rejects a PENDING registration, once.
 
     Needs the permission admin.clients, and a caller other than the registrant.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, REVIEWER_IS_REGISTRANT.
+    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
     CollectClientCredentials: _aio.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]  # type: ignore[assignment]
     """Hands out the client's credentials after approval. May be repeated until
@@ -141,9 +139,9 @@ class ClientServiceAsyncStub(ClientServiceStub):
     CLIENT_NOT_APPROVED, CLIENT_DISABLED, CREDENTIALS_COLLECTED.
     """
     RotateClientSecret: _aio.UnaryUnaryMultiCallable[_client_service_pb2.RotateClientSecretRequest, _client_service_pb2.RotateClientSecretResponse]  # type: ignore[assignment]
-    """Makes a new secret; the old one keeps working for the overlap. At most two
-    secrets work at a time: an earlier overlap ends at once. The same
-    request_id gets the same secret again for as long as it is unused.
+    """Makes a new secret; older ones keep working for the overlap, or until an
+    earlier rotation's overlap ends. A retry with the same request_id gets the
+    same secret again.
 
     A client may rotate its own secret; others' need admin.clients.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED.
@@ -201,7 +199,6 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         """Asks for a new client. It is PENDING and can do nothing until reviewed.
 
         Needs the permission clients.register, or none where registration is open.
-        Errors: CLIENT_EXISTS.
         """
 
     @_abc_1.abstractmethod
@@ -213,7 +210,7 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         """Approves or rejects a PENDING registration, once.
 
         Needs the permission admin.clients, and a caller other than the registrant.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, REVIEWER_IS_REGISTRANT.
+        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
 
     @_abc_1.abstractmethod
@@ -239,9 +236,9 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _client_service_pb2.RotateClientSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_client_service_pb2.RotateClientSecretResponse, _abc.Awaitable[_client_service_pb2.RotateClientSecretResponse]]:
-        """Makes a new secret; the old one keeps working for the overlap. At most two
-        secrets work at a time: an earlier overlap ends at once. The same
-        request_id gets the same secret again for as long as it is unused.
+        """Makes a new secret; older ones keep working for the overlap, or until an
+        earlier rotation's overlap ends. A retry with the same request_id gets the
+        same secret again.
 
         A client may rotate its own secret; others' need admin.clients.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED.

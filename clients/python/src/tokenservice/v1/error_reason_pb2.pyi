@@ -66,7 +66,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """PERMISSION_DENIED: the client's policy does not allow this kind of
     credential.
     """
-    ERROR_REASON_REVIEWER_IS_REGISTRANT: _ErrorReason.ValueType  # 9
+    ERROR_REASON_SELF_REVIEW: _ErrorReason.ValueType  # 9
     """PERMISSION_DENIED: who registered a client may not review it."""
     ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 10
     """UNAUTHENTICATED: user name, password or one-time code is wrong. An unknown
@@ -110,57 +110,55 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: there is no such role."""
     ERROR_REASON_USER_EXISTS: _ErrorReason.ValueType  # 25
     """ALREADY_EXISTS: the user name is taken."""
-    ERROR_REASON_CLIENT_EXISTS: _ErrorReason.ValueType  # 26
-    """ALREADY_EXISTS: the client id is taken."""
-    ERROR_REASON_PAIRING_STATE: _ErrorReason.ValueType  # 27
+    ERROR_REASON_PAIRING_STATE: _ErrorReason.ValueType  # 26
     """FAILED_PRECONDITION: the pairing is not in a state that allows this step."""
-    ERROR_REASON_CHECK_NUMBER_WRONG: _ErrorReason.ValueType  # 28
+    ERROR_REASON_CHECK_NUMBER_WRONG: _ErrorReason.ValueType  # 27
     """FAILED_PRECONDITION: the check number that was typed is wrong."""
-    ERROR_REASON_CLIENT_NOT_APPROVED: _ErrorReason.ValueType  # 29
+    ERROR_REASON_CLIENT_NOT_APPROVED: _ErrorReason.ValueType  # 28
     """FAILED_PRECONDITION: the client's registration was not approved (yet)."""
-    ERROR_REASON_CLIENT_DISABLED: _ErrorReason.ValueType  # 30
+    ERROR_REASON_CLIENT_DISABLED: _ErrorReason.ValueType  # 29
     """FAILED_PRECONDITION: the client is disabled."""
-    ERROR_REASON_CLIENT_STATE: _ErrorReason.ValueType  # 31
+    ERROR_REASON_CLIENT_STATE: _ErrorReason.ValueType  # 30
     """FAILED_PRECONDITION: the client is not in a state that allows this step,
     such as reviewing a registration that was reviewed before.
     """
-    ERROR_REASON_CREDENTIALS_COLLECTED: _ErrorReason.ValueType  # 32
+    ERROR_REASON_CREDENTIALS_COLLECTED: _ErrorReason.ValueType  # 31
     """FAILED_PRECONDITION: the credentials were collected and have been used;
     they are not handed out again.
     """
-    ERROR_REASON_KEY_STATE: _ErrorReason.ValueType  # 33
+    ERROR_REASON_KEY_STATE: _ErrorReason.ValueType  # 32
     """FAILED_PRECONDITION: the key is not in a state that allows this step, or
     there is no newer secret to rotate to.
     """
-    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 34
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 33
     """RESOURCE_EXHAUSTED: too many calls; RetryInfo says when to come back."""
-    ERROR_REASON_ACCOUNT_LOCKED: _ErrorReason.ValueType  # 35
+    ERROR_REASON_ACCOUNT_LOCKED: _ErrorReason.ValueType  # 34
     """RESOURCE_EXHAUSTED: too many wrong credentials for this account or from
     this address; RetryInfo says when to come back.
     """
-    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 36
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 35
     """RESOURCE_EXHAUSTED: the server has as much work in flight as it accepts;
     RetryInfo says when to come back.
     """
-    ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 37
+    ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 36
     """UNAVAILABLE: a store did not answer in time. Whether a write took place is
     not known: repeat the call with the same ids.
     """
-    ERROR_REASON_TRUST_STALE: _ErrorReason.ValueType  # 38
+    ERROR_REASON_TRUST_STALE: _ErrorReason.ValueType  # 37
     """UNAVAILABLE: the server's view of revocations is older than it may be, so
     it does not vouch for any token.
     """
-    ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 39
+    ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 38
     """UNAVAILABLE: the server is stopping; another one will answer."""
-    ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 40
+    ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 39
     """DEADLINE_EXCEEDED: the caller's deadline ran out. Whether a write took
     place is not known: repeat the call with the same ids.
     """
-    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 41
+    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 40
     """INTERNAL: a fault of the server; its log has the details under the request
     id that the reply's metadata names.
     """
-    ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 42
+    ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 41
     """UNIMPLEMENTED: this server does not offer the method."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -204,7 +202,7 @@ ERROR_REASON_CREDENTIAL_NOT_ALLOWED: ErrorReason.ValueType  # 8
 """PERMISSION_DENIED: the client's policy does not allow this kind of
 credential.
 """
-ERROR_REASON_REVIEWER_IS_REGISTRANT: ErrorReason.ValueType  # 9
+ERROR_REASON_SELF_REVIEW: ErrorReason.ValueType  # 9
 """PERMISSION_DENIED: who registered a client may not review it."""
 ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 10
 """UNAUTHENTICATED: user name, password or one-time code is wrong. An unknown
@@ -248,56 +246,54 @@ ERROR_REASON_ROLE_NOT_FOUND: ErrorReason.ValueType  # 24
 """NOT_FOUND: there is no such role."""
 ERROR_REASON_USER_EXISTS: ErrorReason.ValueType  # 25
 """ALREADY_EXISTS: the user name is taken."""
-ERROR_REASON_CLIENT_EXISTS: ErrorReason.ValueType  # 26
-"""ALREADY_EXISTS: the client id is taken."""
-ERROR_REASON_PAIRING_STATE: ErrorReason.ValueType  # 27
+ERROR_REASON_PAIRING_STATE: ErrorReason.ValueType  # 26
 """FAILED_PRECONDITION: the pairing is not in a state that allows this step."""
-ERROR_REASON_CHECK_NUMBER_WRONG: ErrorReason.ValueType  # 28
+ERROR_REASON_CHECK_NUMBER_WRONG: ErrorReason.ValueType  # 27
 """FAILED_PRECONDITION: the check number that was typed is wrong."""
-ERROR_REASON_CLIENT_NOT_APPROVED: ErrorReason.ValueType  # 29
+ERROR_REASON_CLIENT_NOT_APPROVED: ErrorReason.ValueType  # 28
 """FAILED_PRECONDITION: the client's registration was not approved (yet)."""
-ERROR_REASON_CLIENT_DISABLED: ErrorReason.ValueType  # 30
+ERROR_REASON_CLIENT_DISABLED: ErrorReason.ValueType  # 29
 """FAILED_PRECONDITION: the client is disabled."""
-ERROR_REASON_CLIENT_STATE: ErrorReason.ValueType  # 31
+ERROR_REASON_CLIENT_STATE: ErrorReason.ValueType  # 30
 """FAILED_PRECONDITION: the client is not in a state that allows this step,
 such as reviewing a registration that was reviewed before.
 """
-ERROR_REASON_CREDENTIALS_COLLECTED: ErrorReason.ValueType  # 32
+ERROR_REASON_CREDENTIALS_COLLECTED: ErrorReason.ValueType  # 31
 """FAILED_PRECONDITION: the credentials were collected and have been used;
 they are not handed out again.
 """
-ERROR_REASON_KEY_STATE: ErrorReason.ValueType  # 33
+ERROR_REASON_KEY_STATE: ErrorReason.ValueType  # 32
 """FAILED_PRECONDITION: the key is not in a state that allows this step, or
 there is no newer secret to rotate to.
 """
-ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 34
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 33
 """RESOURCE_EXHAUSTED: too many calls; RetryInfo says when to come back."""
-ERROR_REASON_ACCOUNT_LOCKED: ErrorReason.ValueType  # 35
+ERROR_REASON_ACCOUNT_LOCKED: ErrorReason.ValueType  # 34
 """RESOURCE_EXHAUSTED: too many wrong credentials for this account or from
 this address; RetryInfo says when to come back.
 """
-ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 36
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 35
 """RESOURCE_EXHAUSTED: the server has as much work in flight as it accepts;
 RetryInfo says when to come back.
 """
-ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 37
+ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 36
 """UNAVAILABLE: a store did not answer in time. Whether a write took place is
 not known: repeat the call with the same ids.
 """
-ERROR_REASON_TRUST_STALE: ErrorReason.ValueType  # 38
+ERROR_REASON_TRUST_STALE: ErrorReason.ValueType  # 37
 """UNAVAILABLE: the server's view of revocations is older than it may be, so
 it does not vouch for any token.
 """
-ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 39
+ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 38
 """UNAVAILABLE: the server is stopping; another one will answer."""
-ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 40
+ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 39
 """DEADLINE_EXCEEDED: the caller's deadline ran out. Whether a write took
 place is not known: repeat the call with the same ids.
 """
-ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 41
+ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 40
 """INTERNAL: a fault of the server; its log has the details under the request
 id that the reply's metadata names.
 """
-ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 42
+ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 41
 """UNIMPLEMENTED: this server does not offer the method."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

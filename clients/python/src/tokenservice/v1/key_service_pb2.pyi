@@ -162,8 +162,8 @@ class RotateKeyRequest(_message.Message):
     purpose: _types_pb2.KeyPurpose.ValueType
     """What the key is for. Required."""
     algorithm: _builtins.str
-    """Algorithm of the signing key to replace, as in Key; empty means "EdDSA".
-    Must be empty for the other purposes.
+    """Algorithm of the signing key to replace, as in Key; empty means
+    the server's default, which is EdDSA. Must be empty for the other purposes.
     """
     note: _builtins.str
     """Note for the audit record."""
