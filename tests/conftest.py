@@ -1,0 +1,67 @@
+"""Fixtures shared by all tests: one PostgreSQL and one Valkey per session, a database per test."""
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+from hypothesis import settings
+
+from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
+from token_service.adapters.postgres.migrate import migrate
+
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+_TEMPLATE = "migrated"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The running servers of this session."""
+
+    postgres: EmbeddedPostgres
+    valkey: EmbeddedValkey
+
+
+@pytest.fixture(scope="session")
+def open_dir() -> Iterator[Path]:
+    """A temporary folder that other users may pass through (pytest's own are closed)."""
+    folder = Path(tempfile.mkdtemp(prefix="token-service-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def embedded(open_dir: Path) -> Iterator[Stores]:
+    """PostgreSQL (without fsync) and Valkey, with a migrated template database."""
+    with (
+        EmbeddedPostgres(open_dir / "postgres", fsync=False) as postgres,
+        EmbeddedValkey(open_dir / "valkey") as valkey,
+    ):
+        migrate(postgres.create_database(_TEMPLATE))
+        yield Stores(postgres, valkey)
+
+
+@pytest.fixture
+def dsn(embedded: Stores) -> Iterator[str]:
+    """The address of a fresh, migrated database."""
+    name = f"test_{next(_numbers)}"
+    yield embedded.postgres.create_database(name, template=_TEMPLATE)
+    embedded.postgres.drop_database(name)
+
+
+@pytest.fixture
+def redis_url(embedded: Stores) -> str:
+    """The address of the empty Valkey."""
+    with redis.from_url(embedded.valkey.url) as connection:
+        connection.flushall()
+    return embedded.valkey.url
