@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from math import isfinite
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tokenservice.core.facts import Requirement
 from tokenservice.core.kinds import Verdict
+
+if TYPE_CHECKING:
+    from tokenservice.core.facts import Requirement
 
 INVALID_TOKEN: Final = (401, 'Bearer error="invalid_token"')
 """For every token that is not good at all."""

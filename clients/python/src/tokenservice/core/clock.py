@@ -7,10 +7,12 @@ a pause either would make an old trust state look fresh. CLOCK_BOOTTIME does nei
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 from math import inf, isfinite, nan
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DRIFT: Final = 0.0005
 """How fast the two clocks may drift apart, in seconds per second (the kernel's slewing limit)."""
@@ -48,7 +50,7 @@ class AnchoredClock:
         return self._uncertainty < inf
 
     def boot(self) -> float:
-        """The local reading to take before and after a round trip."""
+        """Read the local clock, as is due before and after a round trip."""
         return self._boottime()
 
     def now(self) -> float:

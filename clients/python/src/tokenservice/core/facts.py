@@ -8,9 +8,10 @@ All times are whole Unix seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tokenservice.core.kinds import TokenKind
+if TYPE_CHECKING:
+    from tokenservice.core.kinds import TokenKind
 
 ACR_LEVELS: Final = ("", "aal1", "aal2", "aal3")
 """Authentication levels by rank; the index is the number in an opaque access token."""
@@ -69,17 +70,17 @@ def acr_satisfies(actual: str, required: str) -> bool:
 
 
 def acr_level(name: str) -> int:
-    """The number of an authentication level; 0 for "". Raises ValueError for an unknown one."""
+    """Give the number of an authentication level, 0 for ""; ValueError for an unknown one."""
     return ACR_LEVELS.index(name)
 
 
 def acr_name(level: int) -> str:
-    """The level with this number; "" (which satisfies nothing) for an unknown one."""
+    """Give the level with this number; "" (which satisfies nothing) for an unknown one."""
     return ACR_LEVELS[level] if 0 <= level < len(ACR_LEVELS) else ""
 
 
 def amr_mask(methods: tuple[str, ...]) -> int:
-    """The bit mask of authentication methods. Raises ValueError for an unknown one."""
+    """Give the bit mask of authentication methods; ValueError for an unknown one."""
     mask = 0
     for method in methods:
         mask |= 1 << AMR_METHODS.index(method)
@@ -87,5 +88,5 @@ def amr_mask(methods: tuple[str, ...]) -> int:
 
 
 def amr_names(mask: int) -> tuple[str, ...]:
-    """The authentication methods of a bit mask; unknown bits are left out."""
+    """Give the authentication methods of a bit mask; unknown bits are left out."""
     return tuple(name for bit, name in enumerate(AMR_METHODS) if mask >> bit & 1)

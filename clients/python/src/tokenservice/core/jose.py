@@ -8,11 +8,10 @@ audience, scopes and revocation belong to the verdict.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tokenservice.core.classify import MAX_TOKEN_LENGTH
 from tokenservice.core.encoding import decode_base64url
@@ -21,12 +20,17 @@ from tokenservice.core.facts import Facts
 from tokenservice.core.kinds import TokenKind
 from tokenservice.core.opaque import SESSION_PAYLOAD_LENGTH
 from tokenservice.core.strict_json import parse_object
-from tokenservice.core.trust import TrustKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tokenservice.core.trust import TrustKey
 
 ALGORITHMS: Final = frozenset({"EdDSA", "ES256", "RS256", "PS256", "HS256"})
 TYPES: Final = {"at+jwt": TokenKind.ACCESS, "rolling+jwt": TokenKind.ROLLING}
 TYPE_OF_KIND: Final = {kind: typ for typ, kind in TYPES.items()}
 
+MAX_HEADER_LENGTH: Final = 256
 MAX_TIME: Final = 253_402_300_799
 """Last second of the year 9999."""
 MAX_REVISION: Final = 2**63 - 1
@@ -86,6 +90,8 @@ def parse_jwt(token: str, issuer: str) -> ParsedJwt:
     if len(parts) != 3:
         raise MalformedToken("not three parts")
     header, payload, signature = parts
+    if len(header) > MAX_HEADER_LENGTH:
+        raise MalformedToken("header too long")
     kid, alg, kind = _read_header(header)
     claims = parse_object(decode_base64url(payload))
     if _text(claims, "iss", _NAME) != issuer:
@@ -100,7 +106,7 @@ def parse_jwt(token: str, issuer: str) -> ParsedJwt:
     )
 
 
-# A signing key's tokens all have the same header; the size bounds what a forger can fill.
+# All tokens of a key and kind have the same header; a forger can fill no more than 16 KiB.
 @lru_cache(maxsize=64)
 def _read_header(text: str) -> tuple[str, str, TokenKind]:
     members = parse_object(decode_base64url(text))

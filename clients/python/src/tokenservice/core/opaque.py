@@ -23,8 +23,8 @@ WEB_CODE: Final = "web"
 MOBILE_CODE: Final = "mob"
 API_CODE: Final = "api"
 ACCESS_CODE: Final = "acc"
-CLIENT_SECRET_CODE: Final = "cs"
-REGISTRATION_SECRET_CODE: Final = "rs"
+CLIENT_SECRET_CODE: Final = "cs"  # noqa: S105 - a prefix
+REGISTRATION_SECRET_CODE: Final = "rs"  # noqa: S105 - a prefix
 ROLLING_CODE: Final = "rol"
 """Goes into the MAC of a rolling token's ``xt`` only; no opaque string has this code."""
 
@@ -136,7 +136,7 @@ def parse_opaque(token: str) -> Opaque:
 
 
 def session_payload(code: str, key_id: str, key: bytes, lookup_id: bytes, generation: int) -> bytes:
-    """The 44 bytes that authenticate one generation of a session.
+    """Make the 44 bytes that authenticate one generation of a session.
 
     ``code`` is that of the session's kind, or ROLLING_CODE for the ``xt`` of a rolling token;
     ``key_id`` is 8 hexadecimal digits. Raises ValueError for anything out of range.
@@ -153,7 +153,7 @@ def session_payload(code: str, key_id: str, key: bytes, lookup_id: bytes, genera
 
 
 def seal_session(code: str, key_id: str, key: bytes, lookup_id: bytes, generation: int) -> str:
-    """The session token of one generation; the same input always gives the same token."""
+    """Make the session token of one generation; the same input always gives the same token."""
     return format_opaque(code, session_payload(code, key_id, key, lookup_id, generation))
 
 
@@ -171,7 +171,7 @@ def session_mac_valid(code: str, payload: bytes, key: bytes) -> bool:
 
 
 def seal_access(access: OpaqueAccess, key: bytes) -> str:
-    """The opaque access token with these contents. Raises ValueError when one is out of range."""
+    """Make the opaque access token; raises ValueError when a field is out of range."""
     try:
         body = _ACCESS.pack(
             _key_id_bytes(access.key_id),

@@ -13,15 +13,19 @@ reading last, so that a reader never takes half a message for a fresh whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
 from math import inf, isfinite
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from tokenservice.core.errors import TrustGap
-from tokenservice.core.facts import Facts
-from tokenservice.core.kinds import TrustEffect
 from tokenservice.core.trust_index import TrustEntry, TrustKey, TrustView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tokenservice.core.facts import Facts
+    from tokenservice.core.kinds import TrustEffect
 
 __all__ = ["TrustEntry", "TrustKey", "TrustState", "TrustView"]
 
@@ -125,11 +129,11 @@ class TrustState:
         if revision == self.revision:
             self.read_time = max(self.read_time, read_time)
 
-    def prune(self, now: float, at_most: int = 1000) -> int:
+    def prune(self, now: float, at_most: int = 256) -> int:
         """Drop entries past their ``keep_until``; returns how many.
 
         Costs O(log n) each. ``at_most`` bounds one call, so that a mass revocation running
-        out does not stop the caller's loop; the rest goes with the next calls.
+        out does not stop the caller's loop: while it returns ``at_most`` there may be more.
         """
         log, due, removed = self._log, self._due, 0
         while removed < at_most and due and due[0][0] < now:
@@ -146,15 +150,15 @@ class TrustState:
         return -limit <= now - self.read_time <= limit
 
     def status(self, facts: Facts) -> TrustEffect | None:
-        """What the log does to a token: REVOKE, REISSUE, or None for nothing. REVOKE wins."""
+        """Say what the log does to a token: REVOKE, REISSUE, or None for nothing. REVOKE wins."""
         return self.view.status(facts)
 
     def live_entries(self) -> list[TrustEntry]:
-        """All entries held, by revision."""
+        """List all entries held, by revision."""
         return list(self._log.values())
 
     def entries_between(self, from_revision: int, to_revision: int) -> list[TrustEntry]:
-        """The entries held of ``(from_revision, to_revision]``, by revision.
+        """List the entries held of ``(from_revision, to_revision]``, by revision.
 
         Costs what is newer than ``from_revision``, whatever the size of the log. Entries that
         were pruned are missing: nothing that they could kill is alive.
@@ -175,7 +179,7 @@ def _check_head(epoch: str, revision: int, read_time: float) -> None:
 
 
 def _checked(entries: Iterable[TrustEntry], above: int, to_revision: int) -> list[TrustEntry]:
-    """The entries above a revision, in order, each of them one that can be honoured."""
+    """List the entries above a revision, in order, each checked to be one we can honour."""
     fresh = sorted((entry for entry in entries if entry.revision > above), key=_REVISION)
     if fresh and fresh[-1].revision > to_revision:
         raise TrustGap

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tokenservice.core.facts import Facts
 from tokenservice.core.kinds import KeyState, RevocationReason, TrustEffect, TrustEntryKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tokenservice.core.facts import Facts
 
 _IDENTITY: Final = 1 << 64
 """Threshold of an entry that kills by identity: above every revision."""
@@ -78,12 +81,14 @@ class _Kills:
         "everything",
         "keys",
         "sessions",
+        "size",
         "subjects",
         "tables",
         "tokens",
     )
 
     def __init__(self) -> None:
+        self.size = 0
         self.tables: tuple[dict[object, int], ...] = tuple({} for _ in TrustEntryKind)
         (
             _,
@@ -97,19 +102,23 @@ class _Kills:
         ) = self.tables
 
     def hits(self, facts: Facts) -> bool:
-        """Whether an entry kills the token. Testing for emptiness is cheaper than a lookup."""
+        """Whether an entry kills the token.
+
+        A miss, which is nearly every lookup, costs least with ``in``; the value is then read
+        with ``get`` because another thread may just have pruned it.
+        """
         rev = facts.rev
         return bool(
-            ((table := self.tokens) and rev < table.get(facts.token_id, 0))
-            or ((table := self.sessions) and rev < table.get(facts.session_id, 0))
-            or ((table := self.subjects) and rev < table.get(facts.subject, 0))
-            or ((table := self.clients) and rev < table.get(facts.client_id, 0))
-            or ((table := self.everything) and rev < table.get("", 0))
-            or ((table := self.keys) and rev < table.get(facts.key_id, 0))
+            (facts.token_id in self.tokens and rev < self.tokens.get(facts.token_id, 0))
+            or (facts.session_id in self.sessions and rev < self.sessions.get(facts.session_id, 0))
+            or (facts.subject in self.subjects and rev < self.subjects.get(facts.subject, 0))
+            or (facts.client_id in self.clients and rev < self.clients.get(facts.client_id, 0))
+            or (facts.key_id in self.keys and rev < self.keys.get(facts.key_id, 0))
+            or (self.everything and rev < self.everything.get("", 0))
             or (
-                (table := self.devices)
+                self.devices
                 and facts.device_id
-                and rev < table.get((facts.subject, facts.device_id), 0)
+                and rev < self.devices.get((facts.subject, facts.device_id), 0)
             )
         )
 
@@ -120,14 +129,13 @@ class TrustView:
     ``keys`` are all keys as published; ``verifiable`` those whose tokens may still be good.
     """
 
-    __slots__ = ("_reissue", "_revoke", "_shared", "compromised", "keys", "size", "verifiable")
+    __slots__ = ("_reissue", "_revoke", "_shared", "compromised", "keys", "verifiable")
 
     def __init__(self, keys: Iterable[TrustKey] = ()) -> None:
         self._revoke = _Kills()
         self._reissue = _Kills()
         # Targets that several live entries name, and how many do.
         self._shared: dict[tuple[TrustEffect, TrustEntryKind, object], int] = {}
-        self.size = 0
         self.set_keys(keys)
 
     def set_keys(self, keys: Iterable[TrustKey]) -> None:
@@ -142,12 +150,10 @@ class TrustView:
         self.keys: Mapping[str, TrustKey] = MappingProxyType(by_kid)
 
     def status(self, facts: Facts) -> TrustEffect | None:
-        """What the log does to a token; REVOKE wins."""
-        if not self.size:
-            return None
-        if self._revoke.hits(facts):
+        """Say what the log does to a token; REVOKE wins."""
+        if self._revoke.size and self._revoke.hits(facts):
             return TrustEffect.REVOKE
-        if self._reissue.hits(facts):
+        if self._reissue.size and self._reissue.hits(facts):
             return TrustEffect.REISSUE
         return None
 
@@ -157,25 +163,27 @@ class TrustView:
 
     def add(self, entry: TrustEntry) -> None:
         """Let the entry take effect."""
-        table, key = self._slot(entry)
+        kills = self._kills(entry)
+        table, key = kills.tables[entry.kind], _target(entry)
         held = table.get(key)
         threshold = _threshold(entry)
         if held is None or held < threshold:
             table[key] = threshold
         if held is not None:
-            slot = (entry.effect, entry.kind, key)
+            slot = _slot(entry)
             self._shared[slot] = self._shared.get(slot, 1) + 1
-        self.size += 1
+        kills.size += 1
 
     def remove(self, entry: TrustEntry, rest: Iterable[TrustEntry]) -> None:
         """Undo :meth:`add`. ``rest`` are the entries that stay.
 
         They are read only where the newest of several entries about one target goes first.
         """
-        table, key = self._slot(entry)
-        slot = (entry.effect, entry.kind, key)
+        kills = self._kills(entry)
+        table, key = kills.tables[entry.kind], _target(entry)
+        slot = _slot(entry)
         count = self._shared.pop(slot, 1)
-        self.size -= 1
+        kills.size -= 1
         if count == 1:
             del table[key]
             return
@@ -183,21 +191,20 @@ class TrustView:
             self._shared[slot] = count - 1
         threshold = _threshold(entry)
         if threshold != _IDENTITY and threshold == table[key]:
-            table[key] = max(_threshold(other) for other in rest if self._slot_of(other) == slot)
+            table[key] = max(_threshold(other) for other in rest if _slot(other) == slot)
 
-    def _slot(self, entry: TrustEntry) -> tuple[dict[object, int], object]:
-        kills = self._revoke if entry.effect is TrustEffect.REVOKE else self._reissue
-        return kills.tables[entry.kind], _target(entry)
-
-    @staticmethod
-    def _slot_of(entry: TrustEntry) -> tuple[TrustEffect, TrustEntryKind, object]:
-        return entry.effect, entry.kind, _target(entry)
+    def _kills(self, entry: TrustEntry) -> _Kills:
+        return self._revoke if entry.effect is TrustEffect.REVOKE else self._reissue
 
 
 def _target(entry: TrustEntry) -> object:
     if entry.kind is TrustEntryKind.SUBJECT_DEVICE:
         return entry.id, entry.device_id
     return entry.id
+
+
+def _slot(entry: TrustEntry) -> tuple[TrustEffect, TrustEntryKind, object]:
+    return entry.effect, entry.kind, _target(entry)
 
 
 def _threshold(entry: TrustEntry) -> int:

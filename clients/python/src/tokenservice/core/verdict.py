@@ -1,4 +1,4 @@
-"""The one decision of this system: may this token do that, now?
+"""The one decision of this system: may this token do that, now.
 
 The same function answers on the server and in every gateway, so the two cannot disagree.
 """
@@ -6,11 +6,13 @@ The same function answers on the server and in every gateway, so the two cannot 
 from __future__ import annotations
 
 from hmac import compare_digest
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tokenservice.core.facts import Facts, Requirement, acr_satisfies
 from tokenservice.core.kinds import TokenKind, TrustEffect, Verdict
-from tokenservice.core.trust import TrustState
+
+if TYPE_CHECKING:
+    from tokenservice.core.trust import TrustState
 
 MAX_CLOCK_SKEW: Final = 60
 """Seconds by which a token may seem to be from the future (nodes' clocks differ)."""
