@@ -29,7 +29,8 @@ CREATE TABLE clients (
     contact             text NOT NULL DEFAULT '',
     state               smallint NOT NULL,
     policy              jsonb NOT NULL,
-    valid_rev           bigint NOT NULL DEFAULT 0,
+    valid_rev           bigint NOT NULL DEFAULT 0,  -- all its sessions issued below it are dead
+    own_valid_rev       bigint NOT NULL DEFAULT 0,  -- those of the client itself (without a user)
     registered_by       text NOT NULL,
     reviewed_by         text,
     review_note         text NOT NULL DEFAULT '',
@@ -70,13 +71,13 @@ CREATE TABLE users (
     updated_at          timestamptz NOT NULL
 );
 
--- Bulk revocation of one user's device: one row, checked by every exchange of that device.
+-- Bulk revocation of one subject's device: one row, checked by every exchange of that device.
 CREATE TABLE revoked_devices (
-    user_id     uuid NOT NULL,
+    subject     text NOT NULL,                      -- user id, or client id of its own sessions
     device_id   text NOT NULL,
     valid_rev   bigint NOT NULL,
     revoked_at  timestamptz NOT NULL,
-    PRIMARY KEY (user_id, device_id)
+    PRIMARY KEY (subject, device_id)
 );
 
 -- Failed logins and other guessable attempts, counted where they survive (never in Redis alone).
