@@ -21,6 +21,11 @@ def until(seconds: float) -> Iterator[None]:
         _ends_at.reset(token)
 
 
+def start(seconds: float) -> None:
+    """Like `until`, for a task that is all one call's own: nothing to restore at its end."""
+    _ends_at.set(time.monotonic() + seconds)
+
+
 def remaining(at_most: float) -> float:
     """Seconds left for the current call, at most `at_most`, at least 0."""
     ends_at = _ends_at.get()
