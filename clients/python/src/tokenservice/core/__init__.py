@@ -9,7 +9,15 @@ from tokenservice.core.challenge import challenge
 from tokenservice.core.classify import MAX_TOKEN_LENGTH, Form, Shape, shape_of
 from tokenservice.core.clock import AnchoredClock
 from tokenservice.core.errors import MalformedToken, TokenError, TrustGap, UnknownToken
-from tokenservice.core.facts import Facts, Requirement
+from tokenservice.core.facts import (
+    Facts,
+    Requirement,
+    acr_level,
+    acr_name,
+    acr_satisfies,
+    amr_mask,
+    amr_names,
+)
 from tokenservice.core.jose import ParsedJwt, SignatureCheck, parse_jwt
 from tokenservice.core.kinds import (
     AccessFormat,
@@ -68,6 +76,11 @@ __all__ = [
     "UnknownToken",
     "Verdict",
     "access_mac_valid",
+    "acr_level",
+    "acr_name",
+    "acr_satisfies",
+    "amr_mask",
+    "amr_names",
     "challenge",
     "format_opaque",
     "parse_jwt",
