@@ -12,9 +12,7 @@ class Reason(StrEnum):
     """Why a call was refused. The value is the wire name in `google.rpc.ErrorInfo.reason`."""
 
     @staticmethod
-    def _generate_next_value_(
-        name: str, start: int, count: int, last_values: list[str]
-    ) -> str:
+    def _generate_next_value_(name: str, start: int, count: int, last_values: list[str]) -> str:
         return name
 
     CALLER_UNAUTHENTICATED = auto()
@@ -24,6 +22,7 @@ class Reason(StrEnum):
     SCOPE_NOT_ALLOWED = auto()
     AUDIENCE_NOT_ALLOWED = auto()
     PLATFORM_NOT_ALLOWED = auto()
+    CREDENTIAL_NOT_ALLOWED = auto()
     BINDING_MISMATCH = auto()
     CREDENTIALS_INVALID = auto()
     STEP_UP_REQUIRED = auto()
@@ -38,7 +37,7 @@ class Reason(StrEnum):
     CLIENT_DISABLED = auto()
     CLIENT_STATE = auto()
     CREDENTIALS_COLLECTED = auto()
-    REVIEWER_IS_REGISTRANT = auto()
+    SELF_REVIEW = auto()
     KEY_STATE = auto()
     CLIENT_NOT_FOUND = auto()
     USER_NOT_FOUND = auto()
@@ -46,12 +45,14 @@ class Reason(StrEnum):
     KEY_NOT_FOUND = auto()
     ROLE_NOT_FOUND = auto()
     USER_EXISTS = auto()
-    CLIENT_EXISTS = auto()
     RATE_LIMITED = auto()
     ACCOUNT_LOCKED = auto()
     OVERLOADED = auto()
     STORE_UNAVAILABLE = auto()
     TRUST_STALE = auto()
+    SHUTTING_DOWN = auto()
+    DEADLINE_EXCEEDED = auto()
+    METHOD_UNKNOWN = auto()
     INTERNAL = auto()
 
 

@@ -23,9 +23,7 @@ class Lifetimes:
 
 
 DEFAULT_LIFETIMES: Mapping[Platform, Lifetimes] = {
-    Platform.WEB: Lifetimes(
-        timedelta(minutes=30), timedelta(hours=12), timedelta(minutes=10)
-    ),
+    Platform.WEB: Lifetimes(timedelta(minutes=30), timedelta(hours=12), timedelta(minutes=10)),
     Platform.MOBILE: Lifetimes(timedelta(days=30), timedelta(days=180), timedelta(hours=24)),
     Platform.API: Lifetimes(timedelta(hours=24), timedelta(days=30), timedelta(hours=24)),
 }
@@ -47,6 +45,8 @@ class ClientPolicy:
     access_lifetime: timedelta = timedelta(minutes=5)
     rolling_lifetime: timedelta = timedelta(minutes=15)
     lifetimes: Mapping[Platform, Lifetimes] = field(default_factory=dict)
+    password_login: bool = False
+    """First-party only: whether users' passwords may pass through this client."""
     may_issue_for: frozenset[str] = frozenset()
     may_pair_for: frozenset[str] = frozenset()
     signing_algorithm: str = ""

@@ -118,9 +118,15 @@ class SessionStore(Protocol):
         """Live sessions of a subject (only those of `client_id`, unless None), newest first."""
         ...
 
-    async def record_activity(self, seen: Sequence[tuple[UUID, datetime]], now: datetime) -> int:
+    async def record_activity(
+        self,
+        seen: Sequence[tuple[UUID, datetime]],
+        now: datetime,
+        audiences: Sequence[str] | None = None,
+    ) -> int:
         """Push idle deadlines of live sessions forward (never past the absolute one, never
-        back). Returns how many rows changed."""
+        back, times clamped to `now`); with `audiences` only of sessions that have one of them.
+        Returns how many rows changed."""
         ...
 
     async def sweep(self, now: datetime, limit: int) -> int:
@@ -131,10 +137,18 @@ class SessionStore(Protocol):
 class SessionFacts(Protocol):
     """The facts of an opaque access token's session: shared cache first, then Postgres."""
 
-    async def load(self, session_id: UUID) -> Session | None: ...
+    async def load(self, session_id: str) -> Session | None: ...
 
 
 # --- revocation and trust ---------------------------------------------------------------------
+
+
+class ActivityMarker(Protocol):
+    """Shared between nodes: whose activity was written within the interval already."""
+
+    async def unmarked(self, session_ids: Sequence[UUID]) -> Sequence[UUID]:
+        """Those that this node shall write now; all of them when the store does not answer."""
+        ...
 
 
 class RevocationStore(Protocol):
@@ -261,9 +275,7 @@ class UserStore(Protocol):
 
     async def delete(self, user_id: UUID, audit: AuditEvent) -> int | None: ...
 
-    async def set_roles(
-        self, user_id: UUID, roles: Sequence[str], audit: AuditEvent
-    ) -> int | None:
+    async def set_roles(self, user_id: UUID, roles: Sequence[str], audit: AuditEvent) -> int | None:
         """Replace the roles; when scopes are lost, a REISSUE entry. Raises ROLE_NOT_FOUND."""
         ...
 
@@ -415,7 +427,11 @@ class KeyMaterial(Protocol):
     """Makes key records and holds the usable halves of all keys in memory."""
 
     def generate(
-        self, purpose: KeyPurpose, algorithm: str, state: KeyState, now: datetime,
+        self,
+        purpose: KeyPurpose,
+        algorithm: str,
+        state: KeyState,
+        now: datetime,
         activates_at: datetime,
     ) -> Key: ...
 

@@ -1,1 +1,1 @@
-"""One use case per module, on top of the ports of the domain."""
+"""One use case per module: read, decide (in `domain`), write. No transport, no driver."""

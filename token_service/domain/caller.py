@@ -1,0 +1,59 @@
+"""Who calls: an authenticated client, or nobody for the methods that allow it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.kinds import Permission
+from token_service.domain.policy import ClientPolicy
+from token_service.domain.records import AuditEvent
+
+NO_POLICY = ClientPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The calling client with its policy; `client_id` is empty for an anonymous caller.
+
+    `address` is the peer's network address without its port, `request_id` names the call in logs
+    and audit rows.
+    """
+
+    client_id: str
+    policy: ClientPolicy = NO_POLICY
+    request_id: str = ""
+    address: str = ""
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the caller holds `permission`."""
+        return permission in self.policy.permissions
+
+    def require(self, permission: Permission) -> None:
+        """Raise PERMISSION_MISSING unless the caller holds `permission`."""
+        if not self.may(permission):
+            raise TokenServiceError(
+                Reason.PERMISSION_MISSING, f"permission {permission.value} is missing"
+            )
+
+    def audit(
+        self,
+        at: datetime,
+        action: str,
+        outcome: str = "ok",
+        *,
+        target: str = "",
+        subject: str = "",
+        details: str = "",
+    ) -> AuditEvent:
+        """An audit event of this caller's call."""
+        return AuditEvent(
+            at=at,
+            actor=self.client_id or "anonymous",
+            action=action,
+            outcome=outcome,
+            target=target,
+            subject=subject,
+            request_id=self.request_id,
+            address=self.address,
+            details=details,
+        )

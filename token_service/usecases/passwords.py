@@ -1,0 +1,134 @@
+"""Checks a username and password against our own store, under limits that survive a restart."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.passwords import canonical_username
+from token_service.domain.ports import (
+    AttemptBucket,
+    Attempts,
+    Clock,
+    CoarseLimiter,
+    PasswordHasher,
+    Secrets,
+    UserStore,
+)
+from token_service.domain.records import User
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordCredential:
+    """A first-party login. `otp_code` is for accounts with a second factor."""
+
+    username: str
+    password: str = field(repr=False)
+    otp_code: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordLimits:
+    """Failures before a lock: for one account from one address, for the account from anywhere,
+    and for one address over all accounts."""
+
+    pair: int = 10
+    account: int = 100
+    address: int = 300
+    window: timedelta = timedelta(minutes=15)
+    lock: timedelta = timedelta(minutes=5)
+    coarse_per_minute: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedUser:
+    """A user whose password was right; the versions guard what is done with it."""
+
+    user: User
+    config_version: int
+    attempt_bucket: bytes
+
+
+class VerifyPassword:
+    """Raises CREDENTIALS_INVALID (unknown user, wrong password and disabled user alike, after
+    the same work), ACCOUNT_LOCKED or RATE_LIMITED with the time to wait."""
+
+    def __init__(
+        self,
+        users: UserStore,
+        hasher: PasswordHasher,
+        attempts: Attempts,
+        coarse: CoarseLimiter,
+        secrets: Secrets,
+        clock: Clock,
+        limits: PasswordLimits,
+    ) -> None:
+        self._users = users
+        self._hasher = hasher
+        self._attempts = attempts
+        self._coarse = coarse
+        self._secrets = secrets
+        self._clock = clock
+        self._limits = limits
+
+    async def __call__(self, credential: PasswordCredential, address: str) -> VerifiedUser:
+        """The user behind `credential`, attempted from `address`."""
+        username = canonical_username(credential.username)
+        buckets = self._buckets(username, address)
+        await self._admit(buckets)
+        found = await self._users.by_username(username)
+        user = found[0] if found else None
+        right = await self._hasher.verify(credential.password, user.password_hash if user else None)
+        if found is None or user is None or not right or user.disabled_at is not None:
+            raise TokenServiceError(Reason.CREDENTIALS_INVALID, "wrong username or password")
+        await self._attempts.clear(buckets)
+        await self._rehash(user, credential.password)
+        return VerifiedUser(user, found[1], buckets[0].key)
+
+    async def _admit(self, buckets: tuple[AttemptBucket, ...]) -> None:
+        limits = self._limits
+        per_minute = limits.coarse_per_minute
+        wait = await self._coarse.allow(buckets[0].key, per_minute, per_minute)
+        if wait is not None:
+            raise TokenServiceError(Reason.RATE_LIMITED, "too many attempts", retry_after=wait)
+        wait = await self._attempts.reserve(buckets, self._clock.now())
+        if wait is not None:
+            raise TokenServiceError(
+                Reason.ACCOUNT_LOCKED, "too many failed attempts", retry_after=wait
+            )
+
+    def _buckets(self, username: str, address: str) -> tuple[AttemptBucket, ...]:
+        limits, bucket = self._limits, self._secrets.bucket
+        return (
+            AttemptBucket(
+                bucket("login", username, address), limits.pair, limits.window, limits.lock
+            ),
+            AttemptBucket(
+                bucket("login-account", username),
+                limits.account,
+                limits.window,
+                limits.lock,
+                reset=False,
+            ),
+            AttemptBucket(
+                bucket("login-address", address),
+                limits.address,
+                limits.window,
+                limits.lock,
+                reset=False,
+            ),
+        )
+
+    async def _rehash(self, user: User, password: str) -> None:
+        if self._hasher.outdated(user.password_hash):
+            new_hash = await self._hasher.hash(password)
+            await self._users.rehash(user.user_id, user.password_hash, new_hash)
+
+
+def attempt_address(device_address: str, peer_address: str) -> str:
+    """The address that counts: the browser's as its gateway reported it, else the peer's."""
+    return device_address or peer_address
+
+
+def fresh_at(auth_time: datetime, max_age: timedelta, now: datetime) -> bool:
+    """Whether an authentication at `auth_time` is recent enough."""
+    return now - auth_time <= max_age

@@ -1,0 +1,84 @@
+"""Reauthenticate: a fresh credential on a live session (step-up, RFC 9470)."""
+
+from dataclasses import dataclass
+
+from token_service.domain.caller import Caller
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.exchange import Presented, Replay
+from token_service.domain.kinds import Amr, Permission
+from token_service.domain.ports import Clock
+from token_service.usecases.exchange import (
+    ExchangeOutcome,
+    ExchangeRequest,
+    FreshAuthentication,
+    SessionRotation,
+    keeps_changing,
+)
+from token_service.usecases.passwords import (
+    PasswordCredential,
+    VerifyPassword,
+    attempt_address,
+)
+from token_service.usecases.shielding import Shield
+
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ReauthenticateRequest:
+    """The session's current token and the user's credential; the rest as in an exchange."""
+
+    exchange: ExchangeRequest
+    password: PasswordCredential
+
+
+class Reauthenticate:
+    """Advances generation, `auth_time`, `acr` and `amr`; nothing else ever moves them.
+
+    The credential is asked for on a replay too. Raises what Exchange and VerifyPassword raise;
+    a wrong credential consumes nothing.
+    """
+
+    def __init__(
+        self,
+        rotation: SessionRotation,
+        verify_password: VerifyPassword,
+        clock: Clock,
+        shield: Shield,
+    ) -> None:
+        self._rotation = rotation
+        self._verify_password = verify_password
+        self._clock = clock
+        self._shield = shield
+
+    async def __call__(self, caller: Caller, request: ReauthenticateRequest) -> ExchangeOutcome:
+        """Step up the session behind `request.exchange.token`."""
+        caller.require(Permission.TOKENS_EXCHANGE)
+        presented = self._rotation.present(caller, request.exchange, "reauthenticate")
+        return await self._shield.run(self._reauthenticate(caller, request, presented))
+
+    async def _reauthenticate(
+        self, caller: Caller, request: ReauthenticateRequest, presented: Presented
+    ) -> ExchangeOutcome:
+        for _ in range(_TRIES):
+            view, decision = await self._rotation.decide(caller, presented)
+            user_id = view.session.user_id
+            if user_id is None:
+                raise TokenServiceError(
+                    Reason.CREDENTIAL_NOT_ALLOWED, "the session has no user to authenticate"
+                )
+            verified = await self._verify_password(
+                request.password,
+                attempt_address(request.exchange.device.ip_address, caller.address),
+            )
+            if verified.user.user_id != user_id:
+                raise TokenServiceError(Reason.CREDENTIALS_INVALID, "wrong username or password")
+            if isinstance(decision, Replay):
+                return ExchangeOutcome(self._rotation.replay(view, decision.grant), True)
+            if verified.user.version != view.user_version:
+                continue
+            fresh = FreshAuthentication(self._clock.now(), acr=1, amr=Amr.PWD)
+            tokens = await self._rotation.advance(caller, view, presented, decision.grant, fresh)
+            if tokens is not None:
+                return ExchangeOutcome(tokens, False)
+        raise keeps_changing()

@@ -1,0 +1,105 @@
+"""Validate: identify the token once, decide about it on every request."""
+
+from token_service.domain.ports import AccessTokens, Clock, SessionFacts, Trust
+from token_service.domain.records import Session
+from token_service.usecases.activity import ActivityRecorder
+from token_service.usecases.identity_cache import Identified, IdentityCache
+from tokenservice.core import (
+    Facts,
+    Form,
+    MalformedToken,
+    OpaqueAccess,
+    Requirement,
+    TokenKind,
+    UnknownToken,
+    Verdict,
+    acr_name,
+    amr_names,
+    shape_of,
+    verdict,
+)
+
+
+class Validate:
+    """Answers whether a token may be used for a requirement, now.
+
+    The caller has made sure that the trust view is fresh (`Trust.require_fresh`). `known` and
+    `decide` are synchronous and touch no store: together they are the warm path.
+    """
+
+    def __init__(
+        self,
+        tokens: AccessTokens,
+        sessions: SessionFacts,
+        trust: Trust,
+        clock: Clock,
+        activity: ActivityRecorder,
+        cache: IdentityCache,
+    ) -> None:
+        self._tokens = tokens
+        self._sessions = sessions
+        self._trust = trust
+        self._clock = clock
+        self._activity = activity
+        self._cache = cache
+        self.known = cache.get
+
+    async def identify(self, token: str) -> Identified | Verdict:
+        """The token's identity facts; a verdict where it has none. An unusable token is never an
+        error. Raises STORE_UNAVAILABLE for an opaque token when no store answers."""
+        found = self._cache.get(token)
+        if found is not None:
+            return found
+        form = shape_of(token).form
+        try:
+            if form is Form.JWT:
+                return self._cache.put(token, self._tokens.authenticate_jwt(token))
+            if form is Form.OPAQUE_ACCESS:
+                return await self._identify_opaque(token)
+        except MalformedToken:
+            return Verdict.MALFORMED
+        except UnknownToken:
+            return Verdict.UNKNOWN
+        return Verdict.MALFORMED if form is Form.MALFORMED else Verdict.WRONG_KIND
+
+    def decide(self, facts: Facts, requirement: Requirement) -> Verdict:
+        """The verdict of this moment; a usable token counts as activity of its session."""
+        now = self._clock.unix()
+        decided = verdict(facts, self._trust.state, requirement, now)
+        if decided is Verdict.ACTIVE:
+            self._activity.touch(facts.session_id, now)
+        return decided
+
+    async def _identify_opaque(self, token: str) -> Identified | Verdict:
+        access = self._tokens.authenticate_opaque(token)
+        session = await self._sessions.load(access.session_id)
+        facts = opaque_facts(access, session) if session else None
+        return self._cache.put(token, facts) if facts else Verdict.UNKNOWN
+
+
+def opaque_facts(access: OpaqueAccess, session: Session) -> Facts | None:
+    """The facts of an opaque access token, given its session; None when they do not fit."""
+    if access.audience_index >= len(session.audiences):
+        return None
+    if access.scope_mask >> len(session.scopes):
+        return None
+    scopes = (name for bit, name in enumerate(session.scopes) if access.scope_mask >> bit & 1)
+    return Facts(
+        kind=TokenKind.ACCESS,
+        subject=session.subject,
+        client_id=session.client_id,
+        session_id=str(session.session_id),
+        device_id=session.device.device_id,
+        audience=session.audiences[access.audience_index],
+        scopes=frozenset(scopes),
+        roles=session.roles,
+        issued_at=access.issued_at,
+        expires_at=access.expires_at,
+        auth_time=access.auth_time,
+        acr=acr_name(access.acr),
+        amr=amr_names(access.amr),
+        token_id=access.token_id,
+        key_id=access.key_id,
+        rev=access.rev,
+        confirmation=session.confirmation,
+    )
