@@ -45,7 +45,9 @@ class Session(_message.Message):
     platform: _types_pb2.Platform.ValueType
     """Where it lives."""
     kind: _types_pb2.TokenKind.ValueType
-    """WEB_SESSION, MOBILE_SESSION or API_SESSION."""
+    """Kind of the token that it is exchanged by: WEB_SESSION, MOBILE_SESSION,
+    API_SESSION or ROLLING.
+    """
     client_id: _builtins.str
     """Client that the session belongs to."""
     subject: _builtins.str

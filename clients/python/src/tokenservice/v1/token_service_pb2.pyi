@@ -88,8 +88,8 @@ class IssueRequest(_message.Message):
     client_id: _builtins.str
     """Client that the session is for; empty means the caller."""
     platform: _types_pb2.Platform.ValueType
-    """Platform of the session. Required for a user; for a client it may be left
-    out and is API.
+    """Platform of the session. Required for a user. A client's own session is API:
+    that may be left out, and another is CREDENTIAL_NOT_ALLOWED.
     """
     confirmation: _builtins.bytes
     """SHA-256 thumbprint of the client certificate that the session and all its
@@ -108,7 +108,9 @@ class IssueRequest(_message.Message):
     def audiences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Audiences to get an access token for, at most 32, each once. Empty means
         every audience of the client's policy. In the rolling scheme there is
-        exactly one. The session is limited to these audiences for its life.
+        exactly one. The session is limited to these audiences for its life. A
+        client logging in as itself may also ask for "token-service", to call this
+        service with the token; a user may not.
         """
 
     @_builtins.property

@@ -470,8 +470,8 @@ class TokenSet(_message.Message):
     secret. Empty in the rolling scheme, where the access token takes its place.
     """
     session_kind: Global___TokenKind.ValueType
-    """Kind of the session: WEB_SESSION, MOBILE_SESSION or API_SESSION, also in
-    the rolling scheme.
+    """Kind of the token that is exchanged: WEB_SESSION, MOBILE_SESSION or
+    API_SESSION by the session's platform; ROLLING in the rolling scheme.
     """
     session_id: _builtins.str
     """Public name of the session: the same for its whole life, in every access
