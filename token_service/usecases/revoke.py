@@ -103,7 +103,8 @@ class Revoke:
 
     async def __call__(self, caller: Caller, request: RevokeRequest) -> Revoked:
         """Revoke the target. What is no token of ours, or already dead, is no error."""
-        caller.require(Permission.TOKENS_REVOKE)
+        if not caller.may(Permission.TOKENS_REVOKE_ANY):
+            caller.require(Permission.TOKENS_REVOKE)
         match request.target:
             case TokenTarget(token):
                 return await self._by_token(caller, request, token)

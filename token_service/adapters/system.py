@@ -1,0 +1,37 @@
+"""Clock and randomness of the machine."""
+
+import secrets
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from tokenservice.core import AnchoredClock
+
+
+class AnchoredSystemClock:
+    """Time of the Postgres primary, on a clock that runs on during suspend (ports.Clock).
+
+    Every node follows the same clock, so nodes whose wall clocks differ by an hour still agree.
+    Raises RuntimeError before the first reading of the trust log has anchored it.
+    """
+
+    def __init__(self, anchor: AnchoredClock | None = None) -> None:
+        self.anchor = anchor or AnchoredClock()
+        self.unix = self.anchor.now
+
+    def now(self) -> datetime:
+        """Aware UTC datetime."""
+        if not self.anchor.anchored:
+            raise RuntimeError("the clock was not anchored yet")
+        return datetime.fromtimestamp(self.anchor.now(), UTC)
+
+
+class SystemRandomness:
+    """The operating system's randomness (ports.Randomness)."""
+
+    def bytes(self, count: int) -> bytes:
+        """`count` unpredictable bytes."""
+        return secrets.token_bytes(count)
+
+    def uuid(self) -> UUID:
+        """A random UUID (version 4)."""
+        return uuid4()
