@@ -70,7 +70,7 @@ class KeyScheduleSettings:
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """What must have a signing key at all times."""
+        """List what must have a signing key at all times."""
         signing = [(KeyPurpose.SIGNING, algorithm) for algorithm in self.algorithms]
         others = [(purpose, MAC_ALGORITHM) for purpose in _PURPOSES[1:]]
         return tuple(dict.fromkeys([*signing, *others]))
@@ -81,8 +81,11 @@ _PURPOSES = (KeyPurpose.SIGNING, KeyPurpose.MINT, KeyPurpose.PEPPER, KeyPurpose.
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key to make. PENDING ones are inserted; an ACTIVE one fills an empty slot and is inserted
-    only while the slot is still empty (`KeyStore.bootstrap`)."""
+    """A key to make.
+
+    PENDING ones are inserted; an ACTIVE one fills an empty slot and is inserted only while the
+    slot is still empty (`KeyStore.bootstrap`).
+    """
 
     purpose: KeyPurpose
     algorithm: str
@@ -92,8 +95,11 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyPlan:
-    """What to do now. When it is not empty, read and decide again after applying it: a former
-    key retires only after its successor was seen ACTIVE."""
+    """What to do now.
+
+    When it is not empty, read and decide again after applying it: a former key retires only after
+    its successor was seen ACTIVE.
+    """
 
     changes: tuple[KeyChange, ...] = ()
     generate: tuple[NewKey, ...] = ()
@@ -103,7 +109,7 @@ class KeyPlan:
 
 
 def seniority(key: Key) -> tuple[datetime, datetime, str]:
-    """The order of keys in a slot, the same on every node; the greatest is the newest."""
+    """Order the keys of a slot, the same on every node; the greatest is the newest."""
     return key.activates_at, key.created_at, key.kid
 
 
@@ -129,7 +135,7 @@ def decide_rotation(
     now: datetime,
     settings: KeyScheduleSettings,
 ) -> NewKey:
-    """The key that replaces the active one before its time.
+    """Plan the key that replaces the active one before its time.
 
     Raises KEY_STATE while another one is PENDING already.
     """
@@ -168,11 +174,11 @@ def _decide_slot(
 def _generation(
     slot: Slot,
     active: list[Key],
-    urgent: bool,  # noqa: FBT001 - a fact among the others, private
+    urgent: bool,
     now: datetime,
     settings: KeyScheduleSettings,
 ) -> tuple[NewKey, ...]:
-    """The next key of a slot that has none PENDING, if it is time to publish one."""
+    """Plan the next key of a slot that has none PENDING, if it is time to publish one."""
     purpose, algorithm = slot
     if urgent:
         return (NewKey(purpose, algorithm, KeyState.ACTIVE, now),)
@@ -199,7 +205,7 @@ def _retirements(
 
 
 def _successor(pending: list[Key], now: datetime) -> Key | None:
-    """The newest that is due; before any is, the one that will be first."""
+    """Pick the newest that is due; before any is, the one that will be first."""
     due = [key for key in pending if key.activates_at <= now]
     if due:
         return due[-1]
@@ -207,7 +213,7 @@ def _successor(pending: list[Key], now: datetime) -> Key | None:
 
 
 def _must_sign(slot: Slot, keys: list[Key], settings: KeyScheduleSettings) -> bool:
-    """Configured slots must, and those whose key was in use until it was compromised."""
+    """Whether the slot needs a signer: configured, or in use until its key was compromised."""
     unused = {KeyState.PENDING, KeyState.RETIRED}
     return slot in settings.slots or any(key.state not in unused for key in keys)
 

@@ -1,0 +1,1 @@
+"""Keys, tokens, secrets and passwords: everything that touches key material."""

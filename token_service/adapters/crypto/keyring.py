@@ -1,0 +1,214 @@
+"""All usable keys, in memory. Nothing here asks a store: the trust follower calls `load`."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from token_service.adapters.crypto.sealing import seal, unseal
+from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.crypto.signing_keys import SYMMETRIC, SigningKey, new_private_half
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.key_schedule import MAC_ALGORITHM, seniority
+from token_service.domain.kinds import KeyPurpose, KeyState
+from token_service.domain.records import Key
+from tokenservice.core import TrustKey
+
+_SIGNING_KID_BYTES = 8
+_MAC_KID_BYTES = 4
+
+_VERIFYING = frozenset({KeyState.PENDING, KeyState.ACTIVE, KeyState.RETIRING})
+"""PENDING too: another node may have heard earlier that the key is ACTIVE."""
+
+_PUBLISHED = _VERIFYING | {KeyState.COMPROMISED}
+
+
+@dataclass(frozen=True, slots=True)
+class MacKey:
+    """A mint key, pepper or opaque token key. `key` has 32 bytes."""
+
+    kid: str
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """What all keys amount to, replaced as a whole.
+
+    `usable` are the keys that verify, `signers` the newest ACTIVE ones by purpose and algorithm.
+    `records` lets the next load recognise what it need not unseal again.
+    """
+
+    signing: Mapping[str, SigningKey] = field(default_factory=dict)
+    macs: Mapping[tuple[KeyPurpose, str], MacKey] = field(default_factory=dict)
+    signers: Mapping[tuple[KeyPurpose, str], str] = field(default_factory=dict)
+    compromised: frozenset[tuple[KeyPurpose, str]] = frozenset()
+    published: tuple[TrustKey, ...] = ()
+    records: Mapping[str, Key] = field(default_factory=dict)
+
+
+class Keyring:
+    """Implements `KeyMaterial`, and hands keys to the makers and checkers of tokens.
+
+    ACTIVE keys sign (the newest one); PENDING, ACTIVE and RETIRING ones verify; RETIRED and
+    COMPROMISED ones never do, and their secrets need not be configured any more.
+    """
+
+    def __init__(
+        self, secrets: SecretKeys, random_bytes: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        self._secrets = secrets
+        self._random_bytes = random_bytes
+        self._snapshot = _Snapshot()
+
+    def load(self, keys: Sequence[Key]) -> None:
+        """Replace all keys at once.
+
+        Raises ValueError, and keeps the former ones, when a key that verifies cannot be had: it
+        names the key, or the configured secret that is missing.
+        """
+        signing: dict[str, SigningKey] = {}
+        macs: dict[tuple[KeyPurpose, str], MacKey] = {}
+        for key in keys:
+            if key.state not in _VERIFYING:
+                continue
+            if key.purpose is KeyPurpose.SIGNING:
+                signing[key.kid] = self._signing_key(key)
+            else:
+                macs[key.purpose, key.kid] = self._mac_key(key)
+        newest_last = sorted(keys, key=seniority)
+        self._snapshot = _Snapshot(
+            signing=signing,
+            macs=macs,
+            signers={
+                (key.purpose, key.algorithm): key.kid
+                for key in newest_last
+                if key.state is KeyState.ACTIVE
+            },
+            compromised=frozenset(
+                (key.purpose, key.kid) for key in keys if key.state is KeyState.COMPROMISED
+            ),
+            published=tuple(_published(key) for key in reversed(newest_last) if _is_public(key)),
+            records={key.kid: key for key in keys},
+        )
+
+    def generate(
+        self,
+        purpose: KeyPurpose,
+        algorithm: str,
+        state: KeyState,
+        now: datetime,
+        activates_at: datetime,
+    ) -> Key:
+        """Make a new key's record, under the newest secret.
+
+        RSA takes up to some seconds: off the event loop. Raises ValueError for an algorithm that
+        does not go with the purpose.
+        """
+        secret_id = self._secrets.newest_id
+        if purpose is KeyPurpose.SIGNING:
+            kid = self._new_kid(_SIGNING_KID_BYTES)
+            private = new_private_half(algorithm, self._random_bytes)
+            public = SigningKey(kid, algorithm, private).public_key
+            kek = self._secrets.key_encryption_key(secret_id)
+            sealed = seal(kek, kid, purpose, private, self._random_bytes)
+        else:
+            if algorithm != MAC_ALGORITHM:
+                raise ValueError(f"keys of purpose {purpose.name} are {MAC_ALGORITHM} keys")
+            kid = self._new_kid(_MAC_KID_BYTES)
+            self._secrets.mac_key(secret_id, purpose, kid)
+            public = sealed = b""
+        return Key(
+            kid=kid,
+            purpose=purpose,
+            algorithm=algorithm,
+            state=state,
+            secret_key_id=secret_id,
+            public_key=public,
+            sealed_private=sealed,
+            created_at=now,
+            activates_at=activates_at,
+        )
+
+    def public_keys(self) -> tuple[TrustKey, ...]:
+        """List what the trust feed publishes, the newest first.
+
+        Signing keys, and without any key material those whose tokens only the server can check.
+        """
+        return self._snapshot.published
+
+    def signer(self, algorithm: str) -> SigningKey:
+        """Get the key that signs with `algorithm`. Raises KEY_STATE when there is none."""
+        snapshot = self._snapshot
+        return snapshot.signing[_active(snapshot, KeyPurpose.SIGNING, algorithm)]
+
+    def signing_key(self, kid: str) -> SigningKey | None:
+        """Get a key if it verifies."""
+        return self._snapshot.signing.get(kid)
+
+    def active_mac_key(self, purpose: KeyPurpose) -> MacKey:
+        """Get the key that new tokens are made with. Raises KEY_STATE when there is none."""
+        snapshot = self._snapshot
+        return snapshot.macs[purpose, _active(snapshot, purpose, MAC_ALGORITHM)]
+
+    def mac_key(self, purpose: KeyPurpose, kid: str) -> MacKey | None:
+        """Get a key if it verifies."""
+        return self._snapshot.macs.get((purpose, kid))
+
+    def is_compromised(self, purpose: KeyPurpose, kid: str) -> bool:
+        """Whether the key was declared compromised."""
+        return (purpose, kid) in self._snapshot.compromised
+
+    def _signing_key(self, key: Key) -> SigningKey:
+        former = self._snapshot.signing.get(key.kid)
+        if former is not None and self._same_as_loaded(key):
+            return former
+        kek = self._secrets.key_encryption_key(key.secret_key_id)
+        private = unseal(kek, key.kid, key.purpose, key.sealed_private)
+        loaded = SigningKey(key.kid, key.algorithm, private)
+        # Validators trust what is published: it must be the sealed half's own.
+        if loaded.public_key != key.public_key:
+            raise ValueError(f"key {key.kid}: its public half is another key's")
+        return loaded
+
+    def _mac_key(self, key: Key) -> MacKey:
+        former = self._snapshot.macs.get((key.purpose, key.kid))
+        if former is not None and self._same_as_loaded(key):
+            return former
+        if key.algorithm != MAC_ALGORITHM:
+            raise ValueError(f"key {key.kid}: unknown algorithm")
+        return MacKey(key.kid, self._secrets.mac_key(key.secret_key_id, key.purpose, key.kid))
+
+    def _same_as_loaded(self, key: Key) -> bool:
+        """Whether the key was loaded before with the same material, whatever its state."""
+        former = self._snapshot.records.get(key.kid)
+        return former is not None and _material(former) == _material(key)
+
+    def _new_kid(self, count: int) -> str:
+        known = self._snapshot.records
+        while (kid := self._random_bytes(count).hex()) in known:
+            pass
+        return kid
+
+
+def _active(snapshot: _Snapshot, purpose: KeyPurpose, algorithm: str) -> str:
+    kid = snapshot.signers.get((purpose, algorithm))
+    if kid is None:
+        raise TokenServiceError(
+            Reason.KEY_STATE, f"there is no active {purpose.name.lower()} key for {algorithm}"
+        )
+    return kid
+
+
+def _material(key: Key) -> tuple[object, ...]:
+    return key.purpose, key.algorithm, key.secret_key_id, key.public_key, key.sealed_private
+
+
+def _is_public(key: Key) -> bool:
+    return key.state in _PUBLISHED and key.purpose in (KeyPurpose.SIGNING, KeyPurpose.OPAQUE)
+
+
+def _published(key: Key) -> TrustKey:
+    server_only = key.purpose is KeyPurpose.OPAQUE or key.algorithm == SYMMETRIC
+    public = b"" if server_only else key.public_key
+    return TrustKey(key.kid, key.algorithm, public, server_only, key.state)
