@@ -56,7 +56,7 @@ lint-protos: $(STAMP)
 	fi
 
 stubs-up-to-date: $(STAMP)
-	$(BIN)/python protos/check_stubs.py
+	protos/generate.sh --check
 
 protos: $(STAMP) ## Generate the Python stubs from protos/
 	protos/generate.sh

@@ -12,7 +12,7 @@ class Reason(StrEnum):
     """Why a call was refused. The value is the wire name in `google.rpc.ErrorInfo.reason`."""
 
     @staticmethod
-    def _generate_next_value_(name: str, start: int, count: int, last_values: list[str]) -> str:
+    def _generate_next_value_(name: str, *_: object) -> str:
         return name
 
     CALLER_UNAUTHENTICATED = auto()

@@ -1,6 +1,7 @@
 """Which audiences and scopes a token gets: requested, cut to what client and user allow."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from token_service.domain.errors import Reason, TokenServiceError
@@ -19,8 +20,8 @@ def initial_grant(
     scopes: Sequence[str],
     *,
     client_audiences: Sequence[str],
-    client_scopes: Set[str],
-    user_scopes: Set[str] | None,
+    client_scopes: AbstractSet[str],
+    user_scopes: AbstractSet[str] | None,
 ) -> Grant:
     """The grant of a new session: requested ∩ client ∩ user's roles.
 
@@ -44,8 +45,8 @@ def narrowed_grant(
     *,
     session: Grant,
     client_audiences: Iterable[str],
-    client_scopes: Set[str],
-    user_scopes: Set[str] | None,
+    client_scopes: AbstractSet[str],
+    user_scopes: AbstractSet[str] | None,
 ) -> Grant:
     """The grant of one exchange: the session's, narrowed by the request and by what client and
     roles allow today. It never shrinks the session itself.
@@ -67,7 +68,7 @@ def narrowed_grant(
 
 
 def _allowed(
-    wanted: Set[str], client_scopes: Set[str], user_scopes: Set[str] | None
+    wanted: AbstractSet[str], client_scopes: AbstractSet[str], user_scopes: AbstractSet[str] | None
 ) -> tuple[str, ...]:
     granted = wanted & client_scopes
     if user_scopes is not None:

@@ -26,6 +26,9 @@ class Device:
     ip_address: str = ""
 
 
+UNKNOWN_DEVICE = Device()
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A session: one row, whatever its number of exchanges.

@@ -17,7 +17,7 @@ from token_service.usecases.validate import Validate
 from tokenservice.core import MalformedToken, Requirement, Verdict
 
 MAX_CREDENTIALS = 10_000
-_SECRET_CODE = "cs"
+_CODE = "cs"
 _SERVICE = Requirement(SERVICE_AUDIENCE)
 
 
@@ -97,7 +97,7 @@ class AuthenticateCaller:
     def _precheck(self, secret: str) -> None:
         """Refuse what is not shaped like a client secret before any store is asked."""
         try:
-            self._secrets.hash(_SECRET_CODE, secret, self._secrets.active_pepper())
+            self._secrets.hash(_CODE, secret, self._secrets.active_pepper())
         except MalformedToken as error:
             raise _unauthenticated() from error
 
@@ -106,7 +106,7 @@ class AuthenticateCaller:
         for candidate in candidates:
             if not secret_alive(candidate, now):
                 continue
-            presented = self._secrets.hash(_SECRET_CODE, secret, candidate.pepper_id)
+            presented = self._secrets.hash(_CODE, secret, candidate.pepper_id)
             if presented is not None and hmac.compare_digest(presented, candidate.secret_hash):
                 return candidate
         return None
@@ -125,7 +125,7 @@ class AuthenticateCaller:
         pepper = self._secrets.active_pepper()
         if match.pepper_id == pepper:
             return
-        new_hash = self._secrets.hash(_SECRET_CODE, secret, pepper)
+        new_hash = self._secrets.hash(_CODE, secret, pepper)
         if new_hash is not None:
             await self._store.rehash_secret(client.client_id, match.secret_hash, new_hash, pepper)
 

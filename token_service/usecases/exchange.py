@@ -23,7 +23,7 @@ from token_service.domain.ports import (
     SessionStore,
     Trust,
 )
-from token_service.domain.records import Device, Session, SessionView
+from token_service.domain.records import UNKNOWN_DEVICE, Device, Session, SessionView
 from token_service.domain.revocation import Revocation
 from token_service.usecases.shielding import Shield
 from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
@@ -40,7 +40,7 @@ class ExchangeRequest:
     exchange_id: bytes = field(default=b"", repr=False)
     audiences: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
-    device: Device = Device()
+    device: Device = UNKNOWN_DEVICE
     confirmation: bytes = b""
 
 

@@ -18,7 +18,7 @@ from token_service.domain.kinds import (
 )
 from token_service.domain.policy import MAX_AUDIENCES, MAX_SCOPES
 from token_service.domain.ports import Clock, IssueGuard, Randomness, SessionMint, SessionStore
-from token_service.domain.records import Client, Device, Session
+from token_service.domain.records import UNKNOWN_DEVICE, Client, Device, Session
 from token_service.usecases.client_directory import ClientDirectory
 from token_service.usecases.passwords import (
     PasswordCredential,
@@ -46,7 +46,7 @@ class IssueRequest:
     client_id: str = ""
     audiences: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
-    device: Device = Device()
+    device: Device = UNKNOWN_DEVICE
     confirmation: bytes = b""
 
 

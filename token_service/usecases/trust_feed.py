@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.ports import Clock
@@ -12,11 +11,8 @@ from tokenservice.core import TrustKey, TrustState
 Refresh = Callable[[], Awaitable[None]]
 """Reads the log once, starting after the call; raises STORE_UNAVAILABLE."""
 
-
-class ReadingListener(Protocol):
-    """Told after each reading: versions that other caches follow."""
-
-    def __call__(self, reading: TrustReading) -> None: ...
+ReadingListener = Callable[[TrustReading], None]
+"""Told after each reading: versions that other caches follow."""
 
 
 class TrustFeed:
@@ -55,7 +51,8 @@ class TrustFeed:
         read_time = reading.db_time if in_step else self.state.read_time
         if reading.epoch != self.state.epoch:
             if not in_step:
-                return self._tell(reading)  # the first keys are still being loaded
+                self._tell(reading)  # the first keys are still being loaded
+                return
             entries = [*self.state.live_entries(), *reading.entries]
             self.state.apply_snapshot(
                 reading.epoch, self.issuer, reading.revision, read_time, self._keys, entries
@@ -99,11 +96,11 @@ class TrustFeed:
 
     # --- read by watchers and use cases ---------------------------------------------------
 
-    async def changed(self, timeout: float) -> bool:
-        """Wait until revision or keys move, at most `timeout` seconds; False when it passed."""
+    async def changed(self, within: float) -> bool:
+        """Wait until revision or keys move, at most `within` seconds; False when it passed."""
         event = self._changed
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(within):
                 await event.wait()
         except TimeoutError:
             return False
