@@ -25,7 +25,7 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """By `subject` (the caller's own sessions of it, all of them with admin.users), or by a
+    """By `subject` (the caller's own sessions of it, all of them with tokens.revoke_any), or by a
     user's `session_token` (all sessions of that user: it is the user who asks)."""
 
     subject: str = ""
@@ -78,7 +78,7 @@ class ListSessions:
         if request.session_token:
             view = await self._access.current(caller, request.session_token)
             subject = view.session.subject
-        elif not caller.may(Permission.ADMIN_USERS):
+        elif not caller.may(Permission.TOKENS_REVOKE_ANY):
             client_id = caller.client_id
         return await self._sessions.page(
             subject, client_id, request.page_size, request.page_token, self._clock.now()
@@ -96,7 +96,7 @@ class GetSession:
         caller.require(Permission.SESSIONS_READ)
         session = await self._sessions.get(session_id)
         own = session is not None and session.client_id == caller.client_id
-        if session is None or not (own or caller.may(Permission.ADMIN_USERS)):
+        if session is None or not (own or caller.may(Permission.TOKENS_REVOKE_ANY)):
             raise TokenServiceError(Reason.SESSION_NOT_FOUND, "no such session")
         return session
 

@@ -235,6 +235,7 @@ class RevokeSessionRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    SESSION_TOKEN_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session. Required."""
     reason: _types_pb2.RevocationReason.ValueType
@@ -243,16 +244,21 @@ class RevokeSessionRequest(_message.Message):
     """
     note: _builtins.str
     """Note for the audit record."""
+    session_token: _builtins.str
+    """The current token of a session of the caller, by which a user signs out
+    another device. Not needed for the caller's own sessions. A secret.
+    """
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         reason: _types_pb2.RevocationReason.ValueType = ...,
         note: _builtins.str = ...,
+        session_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "reason", b"reason", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "reason", b"reason", "session_id", b"session_id", "session_token", b"session_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

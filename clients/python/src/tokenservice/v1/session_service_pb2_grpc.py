@@ -29,8 +29,9 @@ class SessionServiceStub(object):
     """Lists and ends sessions.
 
     Callers authenticate as for TokenService, whose general errors apply. A caller
-    sees and ends the sessions that belong to it; those of other clients need the
-    permission tokens.revoke_any besides, and read as not found without it.
+    sees and ends the sessions that belong to it. Those of other clients need the
+    permission tokens.revoke_any besides, or the user's own word: a live session
+    token of the same user. Without either they read as not found.
     """
 
     def __init__(self, channel):
@@ -65,8 +66,9 @@ class SessionServiceServicer(object):
     """Lists and ends sessions.
 
     Callers authenticate as for TokenService, whose general errors apply. A caller
-    sees and ends the sessions that belong to it; those of other clients need the
-    permission tokens.revoke_any besides, and read as not found without it.
+    sees and ends the sessions that belong to it. Those of other clients need the
+    permission tokens.revoke_any besides, or the user's own word: a live session
+    token of the same user. Without either they read as not found.
     """
 
     def ListSessions(self, request, context):
@@ -104,12 +106,12 @@ class SessionServiceServicer(object):
 
     def RevokeOtherSessions(self, request, context):
         """Ends every session of a user but the presented one ("log out everywhere
-        else"), as far as the caller may. The presented token is not consumed.
+        else"), of whichever client. The presented token is not consumed.
 
         Needs the permission tokens.revoke; the presented session must be the
         caller's own.
         Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-        TOKEN_REUSED, CLIENT_MISMATCH.
+        CLIENT_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,8 +152,9 @@ class SessionService(object):
     """Lists and ends sessions.
 
     Callers authenticate as for TokenService, whose general errors apply. A caller
-    sees and ends the sessions that belong to it; those of other clients need the
-    permission tokens.revoke_any besides, and read as not found without it.
+    sees and ends the sessions that belong to it. Those of other clients need the
+    permission tokens.revoke_any besides, or the user's own word: a live session
+    token of the same user. Without either they read as not found.
     """
 
     @staticmethod

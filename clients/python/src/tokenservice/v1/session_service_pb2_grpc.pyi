@@ -30,8 +30,9 @@ class SessionServiceStub:
     """Lists and ends sessions.
 
     Callers authenticate as for TokenService, whose general errors apply. A caller
-    sees and ends the sessions that belong to it; those of other clients need the
-    permission tokens.revoke_any besides, and read as not found without it.
+    sees and ends the sessions that belong to it. Those of other clients need the
+    permission tokens.revoke_any besides, or the user's own word: a live session
+    token of the same user. Without either they read as not found.
     """
 
     @_typing.overload
@@ -61,12 +62,12 @@ class SessionServiceStub:
     """
     RevokeOtherSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.RevokeOtherSessionsRequest, _session_service_pb2.RevokeOtherSessionsResponse]
     """Ends every session of a user but the presented one ("log out everywhere
-    else"), as far as the caller may. The presented token is not consumed.
+    else"), of whichever client. The presented token is not consumed.
 
     Needs the permission tokens.revoke; the presented session must be the
     caller's own.
     Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-    TOKEN_REUSED, CLIENT_MISMATCH.
+    CLIENT_MISMATCH.
     """
 
 @_typing.type_check_only
@@ -74,8 +75,9 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Lists and ends sessions.
 
     Callers authenticate as for TokenService, whose general errors apply. A caller
-    sees and ends the sessions that belong to it; those of other clients need the
-    permission tokens.revoke_any besides, and read as not found without it.
+    sees and ends the sessions that belong to it. Those of other clients need the
+    permission tokens.revoke_any besides, or the user's own word: a live session
+    token of the same user. Without either they read as not found.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -102,20 +104,21 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """
     RevokeOtherSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RevokeOtherSessionsRequest, _session_service_pb2.RevokeOtherSessionsResponse]  # type: ignore[assignment]
     """Ends every session of a user but the presented one ("log out everywhere
-    else"), as far as the caller may. The presented token is not consumed.
+    else"), of whichever client. The presented token is not consumed.
 
     Needs the permission tokens.revoke; the presented session must be the
     caller's own.
     Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-    TOKEN_REUSED, CLIENT_MISMATCH.
+    CLIENT_MISMATCH.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Lists and ends sessions.
 
     Callers authenticate as for TokenService, whose general errors apply. A caller
-    sees and ends the sessions that belong to it; those of other clients need the
-    permission tokens.revoke_any besides, and read as not found without it.
+    sees and ends the sessions that belong to it. Those of other clients need the
+    permission tokens.revoke_any besides, or the user's own word: a live session
+    token of the same user. Without either they read as not found.
     """
 
     @_abc_1.abstractmethod
@@ -164,12 +167,12 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.RevokeOtherSessionsResponse, _abc.Awaitable[_session_service_pb2.RevokeOtherSessionsResponse]]:
         """Ends every session of a user but the presented one ("log out everywhere
-        else"), as far as the caller may. The presented token is not consumed.
+        else"), of whichever client. The presented token is not consumed.
 
         Needs the permission tokens.revoke; the presented session must be the
         caller's own.
         Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-        TOKEN_REUSED, CLIENT_MISMATCH.
+        CLIENT_MISMATCH.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
