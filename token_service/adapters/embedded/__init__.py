@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey as child processes on private sockets: the dev mode's and the tests' stores.
+"""PostgreSQL and Valkey as child processes on private sockets, for the dev mode and the tests.
 
 Both are the real servers, taken from wheels (extra `embedded`). They end with the process that
 started them, however it ends. Linux only.

@@ -1,4 +1,4 @@
-"""PostgreSQL as a child process: real, durable unless told otherwise, reachable by a socket only."""
+"""PostgreSQL as a child process: real, durable unless told otherwise, on a private socket."""
 
 import re
 import secrets
@@ -24,7 +24,7 @@ from token_service.adapters.embedded.place import DataDir, SocketDir, wait_until
 from token_service.adapters.embedded.process import ServerProcess, child_environment
 
 _USER = "postgres"
-_PORT = 5432  # only part of the socket's file name
+_DEFAULT_PORT = "5432"  # without TCP it is only part of the socket's file name
 _INSTALLATION = Path(__file__).resolve().parents[3]
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _LEAVE_SECONDS = 15.0
@@ -33,15 +33,15 @@ _STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0))  # "fast", then "i
 
 _SETTINGS = {
     "listen_addresses": "",
-    "port": str(_PORT),
+    "port": _DEFAULT_PORT,
     "unix_socket_permissions": "0700",
     "max_connections": "200",
     "shared_buffers": "128MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # Statements and the values in error details may hold secrets: they stay out of the log.
-    "log_min_error_statement": "panic",
-    "log_error_verbosity": "terse",
+    # The errors of statements quote values, which may be secrets. The client gets them; the log
+    # keeps to the server's own affairs ("log" is more severe than "error" here).
+    "log_min_messages": "log",
 }
 
 
@@ -150,7 +150,9 @@ class EmbeddedPostgres:
     def dsn_of(self, database: str) -> str:
         """Return the address of a database, for asyncpg, libpq and dbmate alike."""
         host = quote(str(self._sockets.path), safe="/")
-        return f"postgres://{_USER}:{self._password}@/{_checked(database)}?host={host}"
+        port = self._settings["port"]
+        suffix = "" if port == _DEFAULT_PORT else f"&port={port}"
+        return f"postgres://{_USER}:{self._password}@/{_checked(database)}?host={host}{suffix}"
 
     def create_database(self, name: str, *, template: str | None = None) -> str:
         """Create a database, as a copy of `template` if given, and return its address.
@@ -220,8 +222,7 @@ class EmbeddedPostgres:
             time.sleep(0.01)
 
     def _ensure_database(self) -> None:
-        found = self._sql(f"SELECT 1 FROM pg_database WHERE datname = '{self._database}';")
-        if not found:
+        if self._database not in self._sql("SELECT datname FROM pg_database;").splitlines():
             self.create_database(self._database)
 
     def _sql(self, statement: str) -> str:
@@ -229,6 +230,7 @@ class EmbeddedPostgres:
         self._process()
         command = [str(binaries.postgres_bin() / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1"]
         command += ["-h", str(self._sockets.path), "-U", _USER, "-d", "postgres"]
+        command += ["-p", self._settings["port"]]
         try:
             result = subprocess.run(  # noqa: S603 - a program of our own choice
                 command,

