@@ -1,0 +1,258 @@
+"""A Redis that is killed, stopped, demoted or slow costs a moment, and never an error."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from token_service.adapters.embedded import EmbeddedValkey
+from token_service.adapters.redis import (
+    ActivityMarks,
+    GcraLimiter,
+    RedisAway,
+    RedisClient,
+    RedisGate,
+    connect,
+)
+from token_service.domain import deadline
+
+KEY = b"\x01" * 16
+ONE_ANSWER = 0.2
+"""Seconds for what should take 50 ms, on a machine that is busy with other tests."""
+
+
+class Hands:
+    """A clock that moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def valkey(open_dir: Path) -> Iterator[EmbeddedValkey]:
+    with EmbeddedValkey(open_dir / f"valkey-{uuid4().hex[:8]}") as server:
+        yield server
+
+
+@pytest.fixture
+async def gate(valkey: EmbeddedValkey) -> AsyncIterator[RedisGate]:
+    gate = RedisGate(connect(valkey.url))
+    yield gate
+    await gate.close()
+
+
+@pytest.fixture
+async def patient(valkey: EmbeddedValkey) -> AsyncIterator[RedisGate]:
+    """For what is not about time: a busy machine is no failure."""
+    gate = RedisGate(connect(valkey.url, timeout=5.0), budget=1.0)
+    yield gate
+    await gate.close()
+
+
+async def ping(client: RedisClient) -> object:
+    return await client.set("ping", b"1")
+
+
+async def hang(client: RedisClient) -> object:
+    """Wait for an element that never comes: a server too busy to answer."""
+    assert isinstance(client, Redis)
+    return await client.blpop(["nothing"], timeout=0)
+
+
+async def nonsense(client: RedisClient) -> object:
+    assert isinstance(client, Redis)
+    return await client.eval("no lua", 0, "canary-5e")
+
+
+async def put(client: RedisClient, key: str, value: bytes) -> object:
+    return await client.set(key, value)
+
+
+async def warm(gate: RedisGate) -> None:
+    """Connect, however slow this machine is at the moment."""
+    for _ in range(16):
+        try:
+            await gate.ask(ping)
+        except RedisAway:
+            await asyncio.sleep(0.25)
+        else:
+            return
+    pytest.fail("Valkey does not answer")
+
+
+async def everything(gate: RedisGate) -> None:
+    """Use each part as if nothing were wrong; none may raise, all must let work go on."""
+    assert await GcraLimiter(gate).allow(KEY, per_minute=1, burst=1) is None
+    sessions = [uuid4() for _ in range(1000)]
+    marks = ActivityMarks(gate, timedelta(minutes=1), b"node")
+    assert await marks.unmarked(sessions) == sessions
+
+
+async def test_a_killed_server_costs_next_to_nothing(
+    valkey: EmbeddedValkey, gate: RedisGate
+) -> None:
+    await warm(gate)
+    valkey.crash()
+    began = time.monotonic()
+    for _ in range(100):
+        await everything(gate)
+    assert time.monotonic() - began < 2.0
+    assert gate.away
+
+
+async def test_a_stopped_server_costs_one_budget(valkey: EmbeddedValkey, gate: RedisGate) -> None:
+    await warm(gate)
+    os.kill(valkey.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        await everything(gate)
+        assert time.monotonic() - began < ONE_ANSWER
+        assert gate.away
+        began = time.monotonic()
+        for _ in range(1000):
+            with pytest.raises(RedisAway):
+                await gate.ask(ping)
+        assert time.monotonic() - began < ONE_ANSWER
+    finally:
+        os.kill(valkey.pid, signal.SIGCONT)
+
+
+async def test_a_server_stopped_under_many_callers_costs_them_one_budget_together(
+    valkey: EmbeddedValkey, gate: RedisGate
+) -> None:
+    await warm(gate)
+    os.kill(valkey.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        answers = await asyncio.gather(
+            *(gate.ask(ping) for _ in range(500)), return_exceptions=True
+        )
+        assert time.monotonic() - began < 2 * ONE_ANSWER
+        assert {type(answer) for answer in answers} == {RedisAway}
+    finally:
+        os.kill(valkey.pid, signal.SIGCONT)
+
+
+async def test_no_reply_is_taken_for_another_commands_after_a_pause(
+    valkey: EmbeddedValkey,
+) -> None:
+    gate = RedisGate(connect(valkey.url, max_connections=2, timeout=5.0), pause=0.0)
+    await warm(gate)
+    for round_ in range(5):
+        os.kill(valkey.pid, signal.SIGSTOP)
+        await asyncio.gather(
+            *(gate.ask(partial(put, key=f"late-{n}", value=b"late")) for n in range(8)),
+            return_exceptions=True,
+        )
+        os.kill(valkey.pid, signal.SIGCONT)
+        await warm(gate)
+        for n in range(8):
+            value = f"{round_}-{n}".encode()
+            await gate.client.set("own", value)
+            assert await gate.client.get("own") == value
+    await gate.close()
+
+
+async def test_one_caller_tries_again_after_the_pause(valkey: EmbeddedValkey) -> None:
+    hands = Hands()
+    gate = RedisGate(connect(valkey.url, timeout=5.0), monotonic=hands, budget=0.5)
+    await warm(gate)
+    with pytest.raises(RedisAway):
+        await gate.ask(hang)
+    assert gate.away
+    tries = 0
+
+    async def count(client: RedisClient) -> object:
+        nonlocal tries
+        tries += 1
+        await asyncio.sleep(0)
+        return await ping(client)
+
+    hands.now += 0.9
+    with pytest.raises(RedisAway):
+        await gate.ask(count)
+    assert tries == 0
+    hands.now += 0.2
+    answers = await asyncio.gather(*(gate.ask(count) for _ in range(20)), return_exceptions=True)
+    assert tries == 1
+    assert [type(answer) for answer in answers].count(RedisAway) == 19
+    await gate.ask(ping)
+    await gate.close()
+
+
+async def test_a_restarted_server_is_used_again(valkey: EmbeddedValkey) -> None:
+    hands = Hands()
+    gate = RedisGate(connect(valkey.url, timeout=5.0), monotonic=hands, budget=5.0)
+    await asyncio.gather(*(gate.ask(ping) for _ in range(20)))
+    valkey.crash()
+    with pytest.raises(RedisAway):
+        await gate.ask(ping)
+    valkey.start()
+    hands.now += 1.1
+    # No connection of the former server comes up again, whichever of the pool's is taken.
+    await gate.ask(ping)
+    await asyncio.gather(*(gate.ask(ping) for _ in range(40)))
+    assert not gate.away
+    await gate.close()
+
+
+async def test_a_hurried_caller_blames_nobody(patient: RedisGate) -> None:
+    await warm(patient)
+    with deadline.until(0.005), pytest.raises(RedisAway):
+        await patient.ask(hang)
+    assert not patient.away
+
+
+async def test_a_busy_process_blames_itself(gate: RedisGate) -> None:
+    await warm(gate)
+
+    async def blocked(client: RedisClient) -> object:
+        time.sleep(0.15)  # noqa: ASYNC251 - the event loop is to stand still
+        return await hang(client)
+
+    with pytest.raises(RedisAway):
+        await gate.ask(blocked)
+    assert not gate.away
+
+
+async def test_a_refused_command_is_no_reason_to_stay_away(patient: RedisGate) -> None:
+    await warm(patient)
+    with capture_logs() as lines:
+        for _ in range(3):
+            with pytest.raises(RedisAway):
+                await patient.ask(nonsense)
+    assert not patient.away
+    assert [line["event"] for line in lines] == ["redis_refuses_command"]
+    assert "canary-5e" not in repr(lines)
+
+
+async def test_a_demoted_primary_is_left(patient: RedisGate) -> None:
+    await warm(patient)
+    assert isinstance(patient.client, Redis)
+    await patient.client.replicaof("127.0.0.1", 1)
+    with pytest.raises(RedisAway):
+        await patient.ask(ping)
+    assert patient.away
+
+
+async def test_cancellation_passes_through(patient: RedisGate) -> None:
+    await warm(patient)
+    task = asyncio.create_task(patient.ask(hang))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not patient.away
+    await patient.ask(ping)

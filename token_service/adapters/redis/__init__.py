@@ -1,0 +1,20 @@
+"""What nodes share and may lose at any time: caches, markers and coarse limits in Redis.
+
+Nothing here is a truth: whatever Redis says or fails to say costs time, never correctness.
+"""
+
+from token_service.adapters.redis.activity import ActivityMarks
+from token_service.adapters.redis.connection import RedisClient, connect
+from token_service.adapters.redis.facts import CachedSessionFacts
+from token_service.adapters.redis.gate import RedisAway, RedisGate
+from token_service.adapters.redis.limiter import GcraLimiter
+
+__all__ = [
+    "ActivityMarks",
+    "CachedSessionFacts",
+    "GcraLimiter",
+    "RedisAway",
+    "RedisClient",
+    "RedisGate",
+    "connect",
+]

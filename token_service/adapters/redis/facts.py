@@ -1,0 +1,139 @@
+"""The facts of opaque access tokens' sessions: a shared cache in front of Postgres."""
+
+import asyncio
+import contextlib
+import math
+from contextvars import Context
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from token_service.adapters.redis.connection import RedisClient
+from token_service.adapters.redis.facts_codec import FactsCodec, identity_facts
+from token_service.adapters.redis.gate import RedisAway, RedisGate
+from token_service.domain import deadline
+from token_service.domain.errors import store_unavailable
+from token_service.domain.ports import Clock, SessionStore
+from token_service.domain.records import Session
+
+TTL = timedelta(seconds=60)
+_MAX_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A load under way, good for tokens up to `generation`."""
+
+    generation: int
+    task: "asyncio.Task[Session | None]"
+
+
+class CachedSessionFacts:
+    """Implements `ports.SessionFacts`.
+
+    Holds who a session is, never whether it is still good: that is the verdict's business, and
+    revocation is the trust log's. A row that is revoked already is not cached. `key` (32 bytes
+    or more, the same on all nodes) authenticates the entries: whoever can write to Redis can
+    make a cold Validate slower, and nothing else.
+    """
+
+    def __init__(
+        self, gate: RedisGate, store: SessionStore, clock: Clock, key: bytes, ttl: timedelta = TTL
+    ) -> None:
+        if ttl > TTL:
+            raise ValueError(f"session facts may be cached for {TTL} at most")
+        self._gate = gate
+        self._store = store
+        self._clock = clock
+        self._codec = FactsCodec(key)
+        self._ttl = ttl
+        self._flights: dict[str, _Flight] = {}
+        self._refills: set[asyncio.Task[None]] = set()
+
+    async def load(self, session_id: str, min_generation: int = 0) -> Session | None:
+        """Load the facts as of `identity_facts`; None when there is no such session.
+
+        Roles follow a user's at each exchange: `min_generation` is that of the token in hand, so
+        that what was cached before its exchange is not taken for it. Concurrent calls share one
+        load. Raises STORE_UNAVAILABLE.
+        """
+        flight = self._flights.get(session_id)
+        if flight is None or flight.generation < min_generation:
+            flight = self._take_off(session_id, min_generation)
+        left = deadline.remaining(math.inf)
+        try:
+            async with asyncio.timeout(None if left == math.inf else left):
+                return await asyncio.shield(flight.task)
+        except TimeoutError:
+            raise store_unavailable() from None
+
+    async def close(self) -> None:
+        """End what is under way."""
+        tasks = [*self._refills, *(flight.task for flight in self._flights.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _take_off(self, session_id: str, min_generation: int) -> _Flight:
+        # In a context of its own: those who join must not depend on the first caller's deadline.
+        task = asyncio.create_task(self._fetch(session_id, min_generation), context=Context())
+        flight = _Flight(min_generation, task)
+        self._flights[session_id] = flight
+
+        def landed(done: "asyncio.Task[Session | None]") -> None:
+            if self._flights.get(session_id) is flight:
+                del self._flights[session_id]
+            if not done.cancelled():
+                done.exception()  # whoever still waits gets it
+
+        task.add_done_callback(landed)
+        return flight
+
+    async def _fetch(self, session_id: str, min_generation: int) -> Session | None:
+        cached = await self._recall(session_id)
+        if cached is not None and cached.generation >= min_generation:
+            return cached
+        row = await self._store.get(UUID(session_id))
+        if row is None:
+            return None
+        facts = identity_facts(row)
+        if facts.revoked_at is None:
+            self._refill(facts)
+        return facts
+
+    async def _recall(self, session_id: str) -> Session | None:
+        key = self._gate.key("facts", session_id)
+
+        async def run(client: RedisClient) -> bytes | str:
+            # A range, so that a planted giant costs no more than a full entry.
+            return await client.getrange(key, 0, _MAX_BYTES)
+
+        try:
+            entry = await self._gate.ask(run)
+        except RedisAway:
+            return None
+        if not isinstance(entry, bytes) or not 0 < len(entry) <= _MAX_BYTES:
+            return None
+        return self._codec.decode(UUID(session_id), entry, self._clock.now(), self._ttl)
+
+    def _refill(self, facts: Session) -> None:
+        task = asyncio.create_task(self._remember(facts), context=Context())
+        self._refills.add(task)
+        task.add_done_callback(self._refills.discard)
+
+    async def _remember(self, facts: Session) -> None:
+        now = self._clock.now()
+        left = min(self._ttl, facts.absolute_expires_at - now)
+        milliseconds = left // timedelta(milliseconds=1)
+        if milliseconds <= 0:
+            return
+        entry = self._codec.encode(facts, now)
+        key = self._gate.key("facts", str(facts.session_id))
+        if len(entry) > _MAX_BYTES:
+            return
+
+        async def run(client: RedisClient) -> object:
+            return await client.set(key, entry, px=milliseconds)
+
+        with contextlib.suppress(RedisAway):
+            await self._gate.ask(run)
