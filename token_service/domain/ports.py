@@ -137,7 +137,9 @@ class SessionStore(Protocol):
 class SessionFacts(Protocol):
     """The facts of an opaque access token's session: shared cache first, then Postgres."""
 
-    async def load(self, session_id: str) -> Session | None: ...
+    async def load(self, session_id: str, min_generation: int = 0) -> Session | None:
+        """None when there is no such session; never older than `min_generation`, the token's."""
+        ...
 
 
 # --- revocation and trust ---------------------------------------------------------------------

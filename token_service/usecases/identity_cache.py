@@ -43,11 +43,6 @@ class IdentityCache:
         self._put(_key(token), entry)
         return entry
 
-    def clear(self) -> None:
-        """Forget everything (the keys have changed)."""
-        self._young = {}
-        self._old = {}
-
     def _put(self, key: bytes, entry: Identified) -> None:
         if len(self._young) >= self._half:
             self._old = self._young

@@ -157,7 +157,7 @@ class Revoke:
                 return facts if facts.kind is TokenKind.ACCESS else None
             if form is Form.OPAQUE_ACCESS:
                 access = self._tokens.authenticate_opaque(token)
-                session = await self._facts.load(access.session_id)
+                session = await self._facts.load(access.session_id, access.generation)
                 return opaque_facts(access, session) if session else None
         except (MalformedToken, UnknownToken):
             return None

@@ -11,16 +11,19 @@ from tokenservice.core import TrustKey, TrustState
 Refresh = Callable[[], Awaitable[None]]
 """Reads the log once, starting after the call; raises STORE_UNAVAILABLE."""
 
+LoadKeys = Callable[[], Awaitable[Sequence[TrustKey]]]
+"""Reads all keys, makes them usable on this node and returns what is published of them."""
+
 ReadingListener = Callable[[TrustReading], None]
-"""Told after each reading: versions that other caches follow."""
+"""Told of each reading: versions that other caches follow."""
 
 
 class TrustFeed:
     """Holds the trust state (implements ports.Trust) and wakes watchers when it moves.
 
-    Nothing here decides; it makes sure that what decides is fresh. Keys are applied by
-    `apply_keys` once they were loaded; a reading that announces keys not loaded yet does not
-    count as fresh, so a node never answers from keys older than its limit.
+    Nothing here decides; it makes sure that what decides is fresh. A reading that announces keys
+    which are not loaded yet does not count as fresh, so a node never answers from keys older than
+    its limit.
     """
 
     def __init__(self, clock: Clock, issuer: str, staleness_limit: float) -> None:
@@ -31,70 +34,61 @@ class TrustFeed:
         self._limit = staleness_limit
         self._keys: tuple[TrustKey, ...] = ()
         self._keys_version = -1
-        self._wanted_keys_version = -1
         self._refresh: Refresh | None = None
-        self._listeners: list[ReadingListener] = []
+        self._load_keys: LoadKeys | None = None
+        self._listeners: tuple[ReadingListener, ...] = ()
         self._changed = asyncio.Event()
 
-    # --- fed by the follower --------------------------------------------------------------
+    # --- fed by the follower ---
 
-    def follow(self, refresh: Refresh, *listeners: ReadingListener) -> None:
-        """Wire the follower's refresh and those who follow its versions."""
+    def follow(self, refresh: Refresh, load_keys: LoadKeys, *listeners: ReadingListener) -> None:
+        """Wire the follower's refresh, the keys, and those who follow the log's versions."""
         self._refresh = refresh
-        self._listeners.extend(listeners)
+        self._load_keys = load_keys
+        self._listeners = listeners
 
-    def apply(self, reading: TrustReading) -> None:
-        """Take over one reading of the log."""
-        before = (self.state.epoch, self.state.revision)
-        self._wanted_keys_version = reading.keys_version
-        in_step = reading.keys_version == self._keys_version
-        read_time = reading.db_time if in_step else self.state.read_time
-        if reading.epoch != self.state.epoch:
-            if not in_step:
-                self._tell(reading)  # the first keys are still being loaded
-                return
-            entries = [*self.state.live_entries(), *reading.entries]
-            self.state.apply_snapshot(
+    async def apply(self, reading: TrustReading) -> None:
+        """Take over one reading of the log; entries at once, freshness when the keys are too."""
+        for listener in self._listeners:
+            listener(reading)
+        if reading.keys_version == self._keys_version:
+            self._take(reading, reading.db_time)
+            return
+        if reading.epoch == self.state.epoch:
+            self._take(reading, self.state.read_time)
+        if self._load_keys is not None:
+            self._keys = tuple(await self._load_keys())
+        self._keys_version = reading.keys_version
+        self.keys_serial += 1
+        self.state.view.set_keys(self._keys)
+        self._take(reading, reading.db_time)
+        self._wake()
+
+    def _take(self, reading: TrustReading, read_time: float) -> None:
+        state = self.state
+        before = (state.epoch, state.revision)
+        if reading.epoch != state.epoch:
+            entries = [*state.live_entries(), *reading.entries]
+            state.apply_snapshot(
                 reading.epoch, self.issuer, reading.revision, read_time, self._keys, entries
             )
         else:
-            self.state.apply_delta(
+            state.apply_delta(
                 reading.epoch,
                 reading.since_revision,
                 reading.revision,
                 read_time,
                 reading.entries,
             )
-        self.state.prune(self._clock.unix())
-        self._tell(reading)
-        if before != (self.state.epoch, self.state.revision):
+        state.prune(self._clock.unix())
+        if before != (state.epoch, state.revision):
             self._wake()
-
-    def apply_keys(self, keys: Sequence[TrustKey], keys_version: int) -> None:
-        """The keys as of `keys_version` are loaded and published from now on."""
-        if keys_version <= self._keys_version:
-            return
-        self._keys = tuple(keys)
-        self._keys_version = keys_version
-        if self.state.epoch:
-            self.state.view.set_keys(self._keys)
-        self.keys_serial += 1
-        self._wake()
-
-    @property
-    def keys_wanted(self) -> bool:
-        """Whether the log announced keys that were not loaded yet."""
-        return self._wanted_keys_version > self._keys_version
-
-    def _tell(self, reading: TrustReading) -> None:
-        for listener in self._listeners:
-            listener(reading)
 
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    # --- read by watchers and use cases ---------------------------------------------------
+    # --- read by watchers and use cases ---
 
     async def changed(self, within: float) -> bool:
         """Wait until revision or keys move, at most `within` seconds; False when it passed."""

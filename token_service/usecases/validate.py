@@ -72,7 +72,7 @@ class Validate:
 
     async def _identify_opaque(self, token: str) -> Identified | Verdict:
         access = self._tokens.authenticate_opaque(token)
-        session = await self._sessions.load(access.session_id)
+        session = await self._sessions.load(access.session_id, access.generation)
         facts = opaque_facts(access, session) if session else None
         return self._cache.put(token, facts) if facts else Verdict.UNKNOWN
 
