@@ -68,14 +68,15 @@ class TrustState:
     ) -> bool:
         """Replace the whole state; False when the snapshot is older than what is held.
 
-        Raises ValueError, the state unchanged, for an entry that cannot be honoured.
+        Raises TrustGap for an entry above ``revision`` and ValueError for one that cannot be
+        honoured; the state is then unchanged.
         """
         _check_head(epoch, revision, read_time)
         if epoch == self.epoch and revision < self.revision:
             return False
         view = TrustView(keys)
         log: dict[int, TrustEntry] = {}
-        for arrival, entry in enumerate(_checked(entries, 0, revision)):
+        for arrival, entry in enumerate(_checked(entries, revision)):
             view.add(entry)
             log[arrival] = entry
         due = [(entry.keep_until, arrival) for arrival, entry in log.items()]
@@ -106,7 +107,8 @@ class TrustState:
             raise TrustGap
         if to_revision < self.revision:
             return
-        fresh = _checked(entries, self.revision, to_revision)
+        new = (entry for entry in entries if entry.revision > self.revision)
+        fresh = _checked(new, to_revision)
         if keys is not None and (to_revision > self.revision or read_time >= self.read_time):
             self.view.set_keys(keys)
         for entry in fresh:
@@ -147,7 +149,7 @@ class TrustState:
 
         A reading from the future by more than that counts as no reading at all.
         """
-        return -limit <= now - self.read_time <= limit
+        return bool(self.epoch) and -limit <= now - self.read_time <= limit
 
     def status(self, facts: Facts) -> TrustEffect | None:
         """Say what the log does to a token: REVOKE, REISSUE, or None for nothing. REVOKE wins."""
@@ -178,11 +180,11 @@ def _check_head(epoch: str, revision: int, read_time: float) -> None:
         raise ValueError("trust message: epoch, revision or read time out of range")
 
 
-def _checked(entries: Iterable[TrustEntry], above: int, to_revision: int) -> list[TrustEntry]:
-    """List the entries above a revision, in order, each checked to be one we can honour."""
-    fresh = sorted((entry for entry in entries if entry.revision > above), key=_REVISION)
-    if fresh and fresh[-1].revision > to_revision:
+def _checked(entries: Iterable[TrustEntry], to_revision: int) -> list[TrustEntry]:
+    """Put entries in order and make sure that each can be honoured."""
+    ordered = sorted(entries, key=_REVISION)
+    if ordered and ordered[-1].revision > to_revision:
         raise TrustGap
-    for entry in fresh:
+    for entry in ordered:
         entry.check()
-    return fresh
+    return ordered

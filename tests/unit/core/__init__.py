@@ -1,0 +1,1 @@
+"""Tests of the pure core and of the signature checks behind its port."""
