@@ -22,7 +22,7 @@ from token_service.domain.records import (
     User,
 )
 from token_service.domain.revocation import Revocation, Revoked
-from tokenservice.core import Facts, OpaqueAccess, TrustState
+from tokenservice.core import Facts, OpaqueAccess, TrustKey, TrustState
 
 
 class Clock(Protocol):
@@ -265,8 +265,10 @@ class UserStore(Protocol):
     async def set_password(
         self, user_id: UUID, password_hash: str, *, keep_session: UUID | None, audit: AuditEvent
     ) -> int | None:
-        """New hash, credential_version + 1, every session revoked except `keep_session` (whose
-        rev moves to the new revision). None: no such user."""
+        """New hash, credential_version + 1, every session revoked except `keep_session`, whose
+        rev moves to the new revision. None: no such user, or `keep_session` is not a live session
+        of theirs (any more): then nothing is changed, so that neither it nor the password of
+        whoever held it outlives a revocation that came first."""
         ...
 
     async def rehash(self, user_id: UUID, old_hash: str, new_hash: str) -> None:
@@ -327,12 +329,17 @@ class Attempts(Protocol):
         """The attempt was good: give it back (its own bucket is emptied when `reset`)."""
         ...
 
-    async def unlock(self, bucket: bytes) -> None: ...
+    async def unlock(self, prefix: bytes, audit: AuditEvent) -> None:
+        """Forget every bucket whose key begins with `prefix`; writes the audit row with it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptBucket:
-    """`key` is a keyed hash; at most `limit` failures per `window`, then locked for `lock`."""
+    """`key` is a keyed hash; at most `limit` failures per `window`, then locked for `lock`.
+
+    Buckets that are unlocked together have keys with a common prefix.
+    """
 
     key: bytes
     limit: int
@@ -439,6 +446,10 @@ class KeyMaterial(Protocol):
 
     def load(self, keys: Sequence[Key]) -> None:
         """Replace the keys in memory. Raises ValueError when one cannot be unsealed."""
+        ...
+
+    def public_keys(self) -> tuple[TrustKey, ...]:
+        """What validators are told of the keys in memory."""
         ...
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.passwords import canonical_username
+from token_service.domain.passwords import canonical_password, canonical_username
 from token_service.domain.ports import (
     AttemptBucket,
     Attempts,
@@ -15,6 +15,8 @@ from token_service.domain.ports import (
     UserStore,
 )
 from token_service.domain.records import User
+
+_PREFIX_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +75,16 @@ class VerifyPassword:
     async def __call__(self, credential: PasswordCredential, address: str) -> VerifiedUser:
         """The user behind `credential`, attempted from `address`."""
         username = canonical_username(credential.username)
+        password = canonical_password(credential.password)
         buckets = self._buckets(username, address)
         await self._admit(buckets)
         found = await self._users.by_username(username)
         user = found[0] if found else None
-        right = await self._hasher.verify(credential.password, user.password_hash if user else None)
+        right = await self._hasher.verify(password, user.password_hash if user else None)
         if found is None or user is None or not right or user.disabled_at is not None:
             raise TokenServiceError(Reason.CREDENTIALS_INVALID, "wrong username or password")
         await self._attempts.clear(buckets)
-        await self._rehash(user, credential.password)
+        await self._rehash(user, password)
         return VerifiedUser(user, found[1], buckets[0].key)
 
     async def _admit(self, buckets: tuple[AttemptBucket, ...]) -> None:
@@ -98,12 +101,12 @@ class VerifyPassword:
 
     def _buckets(self, username: str, address: str) -> tuple[AttemptBucket, ...]:
         limits, bucket = self._limits, self._secrets.bucket
+        account = account_bucket(self._secrets, username)
+        pair = account + bucket("login", username, address)[:_PREFIX_BYTES]
         return (
+            AttemptBucket(pair, limits.pair, limits.window, limits.lock),
             AttemptBucket(
-                bucket("login", username, address), limits.pair, limits.window, limits.lock
-            ),
-            AttemptBucket(
-                bucket("login-account", username),
+                account,
                 limits.account,
                 limits.window,
                 limits.lock,
@@ -122,6 +125,12 @@ class VerifyPassword:
         if self._hasher.outdated(user.password_hash):
             new_hash = await self._hasher.hash(password)
             await self._users.rehash(user.user_id, user.password_hash, new_hash)
+
+
+def account_bucket(secrets: Secrets, username: str) -> bytes:
+    """The bucket of a (canonical) username's attempts from anywhere. It is the prefix of those
+    from each address, so that an administrator can unlock them all."""
+    return secrets.bucket("login-account", username)[:_PREFIX_BYTES]
 
 
 def attempt_address(device_address: str, peer_address: str) -> str:
