@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from tokenservice.core import TrustEntry
+from tokenservice.core import TrustEntry, TrustState
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,11 @@ class TrustReading:
 class TrustSink(Protocol):
     """Takes readings, one after the other."""
 
-    async def apply(self, reading: TrustReading) -> None:
-        """Take `reading` over. When this raises, the same entries come again."""
+    @property
+    def state(self) -> TrustState:
+        """How far the readings were taken over: the next one starts there."""
+        ...
+
+    def apply(self, reading: TrustReading) -> None:
+        """Take `reading` over, or leave it: then its entries come again."""
         ...

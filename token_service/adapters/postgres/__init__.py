@@ -1,0 +1,1 @@
+"""PostgreSQL: the only truth. Raw SQL, one statement per decision wherever one suffices."""

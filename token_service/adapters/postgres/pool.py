@@ -1,0 +1,283 @@
+"""Access to PostgreSQL: every call bounded in time, every failure of the store told as such.
+
+A write whose connection is lost has an unknown outcome: it is reported as STORE_UNAVAILABLE, and
+never sent again from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import asyncpg
+import structlog
+from asyncpg import Record
+from asyncpg.connect_utils import SessionAttribute
+
+from token_service.adapters.postgres.circuit import Circuit
+from token_service.adapters.postgres.failures import Failure, classify, retry_deadlock
+from token_service.domain import deadline
+from token_service.domain.errors import store_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from asyncpg.pool import Pool, PoolConnectionProxy
+
+__all__ = ["Connection", "Database", "retry_deadlock"]
+
+Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
+
+CLEANUP_SECONDS = 2.0
+"""How long a connection whose call failed may take to become usable again."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Database:
+    """A pool of connections to the primary.
+
+    `timeout` (seconds) bounds each call, less when the current RPC's deadline is nearer.
+    """
+
+    def __init__(
+        self,
+        pool: Pool[Record],
+        dsn: str,
+        *,
+        timeout: float,
+        name: str,
+        circuit: Circuit,
+    ) -> None:
+        self._pool = pool
+        self._dsn = dsn
+        self._timeout = timeout
+        self._name = name
+        self._circuit = circuit
+        self._cleaning: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def open(
+        cls,
+        dsn: str,
+        *,
+        size: int = 10,
+        call_timeout: float = 2.0,
+        application_name: str = "token-service",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """Connect; `call_timeout` is in seconds.
+
+        Raises STORE_UNAVAILABLE when the server cannot be reached, and asyncpg's error as it is
+        when it refuses the user, the password or the database.
+        """
+        pool: Pool[Record] = asyncpg.create_pool(
+            dsn,
+            min_size=min(2, size),
+            max_size=size,
+            max_queries=1_000_000_000,
+            max_inactive_connection_lifetime=0,
+            init=_prepare_connection,
+            reset=_keep_session,
+            **_connect_options(call_timeout, application_name),
+        )
+        try:
+            async with asyncio.timeout(call_timeout):
+                _ = await pool
+        except Exception as error:
+            if classify(error) is Failure.OURS:
+                raise
+            raise store_unavailable() from error
+        circuit = Circuit(clock)
+        return cls(pool, dsn, timeout=call_timeout, name=application_name, circuit=circuit)
+
+    @property
+    def call_timeout(self) -> float:
+        """The most that one call or transaction may take, in seconds."""
+        return self._timeout
+
+    async def close(self) -> None:
+        """Wait a moment for calls in flight, then close every connection."""
+        try:
+            async with asyncio.timeout(self._timeout + CLEANUP_SECONDS):
+                await asyncio.gather(*self._cleaning)
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def connect(self, purpose: str) -> asyncpg.Connection[Record]:
+        """A connection of one's own, outside the pool. Raises what asyncpg raises."""
+        options = _connect_options(self._timeout, f"{self._name} {purpose}")
+        return await asyncpg.connect(self._dsn, **options)
+
+    async def fetchrow(self, sql: str, *args: object) -> Record | None:
+        """The first row, or None. One round trip."""
+        row: Record | None = await self._call(
+            lambda conn, left: conn.fetchrow(sql, *args, timeout=left)
+        )
+        return row
+
+    async def fetch(self, sql: str, *args: object) -> list[Record]:
+        """All rows. One round trip."""
+        rows: list[Record] = await self._call(
+            lambda conn, left: conn.fetch(sql, *args, timeout=left)
+        )
+        return rows
+
+    async def execute(self, sql: str, *args: object) -> str:
+        """Run a statement; its command tag, such as `UPDATE 3`."""
+        tag: str = await self._call(lambda conn, left: conn.execute(sql, *args, timeout=left))
+        return tag
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A READ COMMITTED transaction, committed at the end of the block.
+
+        The block and the commit share one time limit. A deadlock is raised as it is: wrap the
+        whole transaction in `retry_deadlock`. The block must not catch database errors and go
+        on, nor open transactions of its own on the connection.
+        """
+        budget = self._budget()
+        conn: PoolConnectionProxy[Record] | None = None
+        try:
+            async with asyncio.timeout(budget):
+                conn = await self._acquire(budget)
+                await conn.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                yield conn
+                _require_commit(await conn.execute("COMMIT"))
+        except BaseException as error:
+            await self._after_failure(conn, error, in_transaction=True)
+            self._raise_judged(error, conn, budget)
+            raise
+        self._circuit.succeeded()
+        await self._give_back(conn)
+
+    async def _call(
+        self, send: Callable[[PoolConnectionProxy[Record], float], Coroutine[Any, Any, Any]]
+    ) -> Any:  # noqa: ANN401 - what the driver returns
+        budget = self._budget()
+        ends_at = time.monotonic() + budget
+        conn: PoolConnectionProxy[Record] | None = None
+        try:
+            conn = await self._acquire(budget)
+            result = await send(conn, max(0.001, ends_at - time.monotonic()))
+        except BaseException as error:
+            await self._after_failure(conn, error, in_transaction=False)
+            self._raise_judged(error, conn, budget)
+            raise
+        self._circuit.succeeded()
+        await self._give_back(conn)
+        return result
+
+    def _budget(self) -> float:
+        budget = deadline.remaining(self._timeout)
+        if budget <= 0 or not self._circuit.allow():
+            raise store_unavailable()
+        return budget
+
+    async def _acquire(self, budget: float) -> PoolConnectionProxy[Record]:
+        try:
+            return await self._pool.acquire(timeout=budget)
+        except TimeoutError:
+            if self._pool.get_size() == self._pool.get_max_size():
+                # All connections are busy: that is load, and says nothing about the store.
+                raise store_unavailable() from None
+            raise
+        except asyncpg.InterfaceError as error:  # the pool is closing
+            raise store_unavailable() from error
+
+    def _raise_judged(
+        self, error: BaseException, conn: PoolConnectionProxy[Record] | None, budget: float
+    ) -> None:
+        """Count the failure, and raise STORE_UNAVAILABLE if that is what `error` means."""
+        failure = classify(error, closed=conn is not None and conn.is_closed())
+        if failure is Failure.OURS:
+            if isinstance(error, asyncpg.PostgresError):
+                self._circuit.succeeded()
+            return
+        # A call that was given less time than usual proves nothing when it runs out of it.
+        hung = failure is Failure.TIMED_OUT and budget >= self._timeout
+        if failure is Failure.LOST or hung:
+            self._count_failure(error)
+        raise store_unavailable() from error
+
+    def _count_failure(self, error: BaseException) -> None:
+        if self._circuit.failed():
+            _log.warning("postgres_circuit_opened", error=type(error).__name__)
+            # Whatever the connections led to is gone or stuck: probes shall make new ones.
+            self._expire()
+        elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            self._expire()
+
+    def _expire(self) -> None:
+        _ = self._in_background(self._pool.expire_connections())
+
+    async def _after_failure(
+        self,
+        conn: PoolConnectionProxy[Record] | None,
+        error: BaseException,
+        *,
+        in_transaction: bool,
+    ) -> None:
+        """Return the connection. Waits for a rollback, but not after a timeout or cancellation,
+        when the server may not answer and the caller has no time left."""
+        if conn is None:
+            return
+        task = self._in_background(self._clean(conn, roll_back=in_transaction))
+        if isinstance(error, Exception) and not isinstance(error, TimeoutError):
+            await asyncio.shield(task)
+
+    async def _clean(self, conn: PoolConnectionProxy[Record], *, roll_back: bool) -> None:
+        try:
+            if roll_back and not conn.is_closed():
+                await conn.execute("ROLLBACK", timeout=CLEANUP_SECONDS)
+        except Exception:  # noqa: BLE001 - whatever it was, the connection is not to be used again
+            conn.terminate()
+        await self._give_back(conn)
+
+    async def _give_back(self, conn: PoolConnectionProxy[Record]) -> None:
+        try:
+            await self._pool.release(conn, timeout=CLEANUP_SECONDS)
+        except Exception as error:  # noqa: BLE001 - the call's own outcome is what counts
+            _log.info("postgres_connection_dropped", error=type(error).__name__)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)
+        return task
+
+
+def _require_commit(tag: str) -> None:
+    if tag != "COMMIT":
+        raise RuntimeError("the transaction had failed before its commit")
+
+
+def _connect_options(timeout: float, application_name: str) -> dict[str, Any]:
+    # The server's own limits let go of locks when this process is stopped or cut off.
+    limit = str(int(timeout * 1000) + 1000)
+    return {
+        "timeout": timeout,
+        "command_timeout": timeout,
+        "max_cached_statement_lifetime": 0,
+        "target_session_attrs": SessionAttribute.primary,
+        "server_settings": {
+            "application_name": application_name,
+            "statement_timeout": limit,
+            "idle_in_transaction_session_timeout": limit,
+            "jit": "off",
+        },
+    }
+
+
+async def _prepare_connection(conn: asyncpg.Connection[Record]) -> None:
+    await conn.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads, format="text"
+    )
+
+
+async def _keep_session(_: asyncpg.Connection[Record]) -> None:
+    """Nothing here changes session state, so a release need not cost a round trip."""

@@ -1,0 +1,253 @@
+"""What a batch of revocations does to the database, within one transaction."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.pool import Connection
+from token_service.adapters.postgres.rows import (
+    NOT_REVOKED,
+    VIEW_JOINS,
+    not_expired,
+    subject_ids,
+)
+from token_service.adapters.postgres.trust import NewEntry, append
+from token_service.domain.kinds import KeyState, TrustEffect, TrustEntryKind
+from token_service.domain.records import AuditEvent
+from token_service.domain.revocation import Revocation, Revoked
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+_LOCK_USERS = """
+SELECT user_id FROM users WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE
+"""
+_LOCK_CLIENTS = """
+SELECT client_id FROM clients WHERE client_id = ANY ($1::text[])
+ORDER BY client_id FOR NO KEY UPDATE
+"""
+_LOCK_KEYS = f"""
+SELECT kid FROM keys WHERE kid = ANY ($1::text[]) AND state <> {KeyState.COMPROMISED}
+ORDER BY kid FOR NO KEY UPDATE
+"""  # noqa: S608 - constants, here and below
+_LOCK_SESSIONS = f"""
+SELECT s.session_id, ({NOT_REVOKED} AND {not_expired("$2::timestamptz")}) IS TRUE AS live
+FROM sessions s {VIEW_JOINS}
+WHERE s.session_id = ANY ($1::uuid[]) AND s.revoked_at IS NULL
+ORDER BY s.session_id FOR NO KEY UPDATE OF s
+"""  # noqa: S608
+_COMPROMISE_KEYS = f"""
+UPDATE keys SET state = {KeyState.COMPROMISED}, compromised_at = $2 WHERE kid = ANY ($1::text[])
+"""  # noqa: S608
+_REVOKE_SESSIONS = """
+UPDATE sessions s SET revoked_at = $3, revoked_reason = r.reason
+FROM unnest($1::uuid[], $2::smallint[]) AS r (session_id, reason)
+WHERE s.session_id = r.session_id
+"""
+_COUNT_LIVE = f"""
+SELECT w.place, count(*) AS sessions
+FROM unnest($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY
+     AS w (subject, user_id, device_id, place)
+CROSS JOIN LATERAL (
+    SELECT * FROM sessions WHERE user_id = w.user_id
+    UNION ALL
+    SELECT * FROM sessions WHERE user_id IS NULL AND client_id = w.subject
+) s {VIEW_JOINS}
+WHERE w.device_id IN ('', s.device_id) AND {NOT_REVOKED} AND {not_expired("$4::timestamptz")}
+GROUP BY w.place
+"""  # noqa: S608
+_LIFT_USERS = """
+UPDATE users u SET valid_rev = GREATEST(u.valid_rev, r.rev)
+FROM (SELECT id, max(rev) AS rev FROM unnest($1::uuid[], $2::bigint[]) AS x (id, rev) GROUP BY id)
+     AS r
+WHERE u.user_id = r.id
+"""
+_LIFT_CLIENTS = """
+UPDATE clients c SET valid_rev = GREATEST(c.valid_rev, r.every),
+                     own_valid_rev = GREATEST(c.own_valid_rev, r.own)
+FROM (SELECT id, max(rev) FILTER (WHERE NOT own) AS every, max(rev) FILTER (WHERE own) AS own
+      FROM unnest($1::text[], $2::bigint[], $3::boolean[]) AS x (id, rev, own) GROUP BY id) AS r
+WHERE c.client_id = r.id
+"""
+_LIFT_DEVICES = """
+INSERT INTO revoked_devices (subject, device_id, valid_rev, revoked_at)
+SELECT subject, device_id, max(rev), $4::timestamptz
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS x (subject, device_id, rev)
+GROUP BY subject, device_id
+ON CONFLICT (subject, device_id) DO UPDATE
+SET valid_rev = GREATEST(revoked_devices.valid_rev, EXCLUDED.valid_rev),
+    revoked_at = EXCLUDED.revoked_at
+"""
+
+
+def entry_of(revocation: Revocation) -> NewEntry:
+    """The entry that the trust log gets. Raises ValueError when no validator could honour it."""
+    return NewEntry(
+        revocation.kind,
+        revocation.id,
+        revocation.device_id,
+        revocation.effect,
+        revocation.reason,
+    )
+
+
+@dataclass(slots=True)
+class _Effect:
+    """One entry to be, with the audit rows of the requests that it answers."""
+
+    entry: NewEntry
+    audits: list[AuditEvent] = field(default_factory=list)
+    changes: bool = True
+    sessions: int = 0
+    revision: int = 0
+
+    def revokes(self, *kinds: TrustEntryKind) -> bool:
+        """Whether it revokes (and not only reissues) something of these kinds."""
+        return self.entry.kind in kinds and self.entry.effect is TrustEffect.REVOKE
+
+
+async def apply(
+    conn: Connection, revocations: Sequence[Revocation], now: datetime
+) -> list[Revoked]:
+    """Carry out all of them in the caller's transaction; an answer for each, in order.
+
+    Locks users, clients, keys and sessions, each in the order of their ids, then the trust head.
+    A session or key that is revoked already, or unknown, gets no entry and no audit row.
+    """
+    requested = _merge(revocations)
+    effects = list({id(effect): effect for effect in requested}.values())
+    await _lock_subjects_and_clients(conn, effects)
+    await _compromise_keys(conn, effects, now)
+    await _revoke_sessions(conn, effects, now)
+    await _count_live(conn, effects, now)
+    changing = [effect for effect in effects if effect.changes]
+    await audit_log.write_many(conn, [event for effect in changing for event in effect.audits])
+    head = await _append(conn, changing, now)
+    await _lift_valid_revs(conn, changing, now)
+    return _answers(requested, head)
+
+
+def _merge(revocations: Sequence[Revocation]) -> list[_Effect]:
+    """The effect of each request, the same one for equal requests.
+
+    A session or key is revoked once, for the first reason given; elsewhere each reason counts.
+    """
+    requested: list[_Effect] = []
+    known: dict[object, _Effect] = {}
+    for revocation in revocations:
+        effect = _Effect(entry_of(revocation))
+        once = effect.revokes(TrustEntryKind.SESSION, TrustEntryKind.KEY)
+        key = (effect.entry.kind, effect.entry.id) if once else effect.entry
+        first = key not in known
+        effect = known.setdefault(key, effect)
+        if first or not once:
+            effect.audits.append(revocation.audit)
+        requested.append(effect)
+    return requested
+
+
+async def _lock_subjects_and_clients(conn: Connection, effects: Sequence[_Effect]) -> None:
+    subjects = [subject_ids(effect.entry.id) for effect in _of(effects, TrustEntryKind.SUBJECT)]
+    users = [user_id for user_id, _ in subjects if user_id is not None]
+    clients = [client_id for _, client_id in subjects]
+    clients += [effect.entry.id for effect in _of(effects, TrustEntryKind.CLIENT)]
+    if users:
+        await conn.execute(_LOCK_USERS, users)
+    if clients:
+        await conn.execute(_LOCK_CLIENTS, clients)
+
+
+async def _compromise_keys(conn: Connection, effects: Sequence[_Effect], now: datetime) -> None:
+    wanted = {effect.entry.id: effect for effect in _of(effects, TrustEntryKind.KEY)}
+    if not wanted:
+        return
+    found = {row["kid"] for row in await conn.fetch(_LOCK_KEYS, list(wanted))}
+    for kid, effect in wanted.items():
+        effect.changes = kid in found
+    await conn.execute(_COMPROMISE_KEYS, list(found), now)
+
+
+async def _revoke_sessions(conn: Connection, effects: Sequence[_Effect], now: datetime) -> None:
+    wanted: dict[UUID, _Effect] = {}
+    for effect in _of(effects, TrustEntryKind.SESSION):
+        effect.changes = False
+        session_id, _ = subject_ids(effect.entry.id)
+        if session_id is not None:
+            wanted[session_id] = effect
+    if not wanted:
+        return
+    found: dict[UUID, int] = {}
+    for row in await conn.fetch(_LOCK_SESSIONS, list(wanted), now):
+        effect = wanted[row["session_id"]]
+        effect.changes = True
+        effect.sessions = int(row["live"])
+        found[row["session_id"]] = effect.entry.reason
+    if found:
+        await conn.execute(_REVOKE_SESSIONS, list(found), list(found.values()), now)
+
+
+async def _count_live(conn: Connection, effects: Sequence[_Effect], now: datetime) -> None:
+    counted = _of(effects, TrustEntryKind.SUBJECT, TrustEntryKind.SUBJECT_DEVICE)
+    if not counted:
+        return
+    subjects = [effect.entry.id for effect in counted]
+    users = [subject_ids(subject)[0] for subject in subjects]
+    devices = [effect.entry.device_id for effect in counted]
+    for row in await conn.fetch(_COUNT_LIVE, subjects, users, devices, now):
+        counted[row["place"] - 1].sessions = row["sessions"]
+
+
+async def _append(conn: Connection, effects: Sequence[_Effect], now: datetime) -> int:
+    """Write the entries and note their revisions; the head after."""
+    if not effects:
+        return int(await conn.fetchval("SELECT revision FROM trust_head"))
+    entries = [effect.entry for effect in effects]
+    keys = bool(_of(effects, TrustEntryKind.KEY))
+    head = await append(conn, entries, now=now, bump_keys=keys)
+    for revision, effect in enumerate(effects, head - len(effects) + 1):
+        effect.revision = revision
+    return head
+
+
+async def _lift_valid_revs(conn: Connection, effects: Sequence[_Effect], now: datetime) -> None:
+    users: list[tuple[UUID, int]] = []
+    clients: list[tuple[str, int, bool]] = []
+    devices: list[tuple[str, str, int]] = []
+    for effect in effects:
+        entry = effect.entry
+        if effect.revokes(TrustEntryKind.SUBJECT):
+            user_id, client_id = subject_ids(entry.id)
+            clients.append((client_id, effect.revision, True))
+            if user_id is not None:
+                users.append((user_id, effect.revision))
+        elif effect.revokes(TrustEntryKind.CLIENT):
+            clients.append((entry.id, effect.revision, False))
+        elif effect.revokes(TrustEntryKind.SUBJECT_DEVICE):
+            devices.append((entry.id, entry.device_id, effect.revision))
+    if users:
+        await conn.execute(_LIFT_USERS, *_columns(users))
+    if clients:
+        await conn.execute(_LIFT_CLIENTS, *_columns(clients))
+    if devices:
+        await conn.execute(_LIFT_DEVICES, *_columns(devices), now)
+
+
+def _answers(requested: Iterable[_Effect], head: int) -> list[Revoked]:
+    """What each request is told: who asked first ended the sessions, the others none."""
+    answers: list[Revoked] = []
+    told: set[int] = set()
+    for effect in requested:
+        sessions = 0 if id(effect) in told else effect.sessions
+        told.add(id(effect))
+        answers.append(Revoked(effect.revision or head, sessions))
+    return answers
+
+
+def _of(effects: Sequence[_Effect], *kinds: TrustEntryKind) -> list[_Effect]:
+    return [effect for effect in effects if effect.revokes(*kinds)]
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]
