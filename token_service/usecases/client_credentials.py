@@ -1,0 +1,250 @@
+"""Client secrets: collected after approval, rotated with an overlap, never stored.
+
+A secret is derived from what it is for, the caller's `request_id` and the active pepper, so a
+retry gets the same one again although only a keyed hash is kept. The pepper is part of the
+fingerprint by which a retry is recognised: once it was rotated, a retry makes a new secret rather
+than one that would not work.
+"""
+
+import hmac
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from token_service.domain.caller import Caller
+from token_service.domain.errors import Reason, TokenServiceError, invalid_field
+from token_service.domain.kinds import ClientState, Permission
+from token_service.domain.ports import ClientStore, Clock, Secrets
+from token_service.domain.records import AuditEvent, Client, ClientSecret
+from token_service.usecases.authenticate_caller import secret_alive
+from token_service.usecases.client_records import ClientRecords, wrong_state
+from token_service.usecases.shielding import Shield
+from tokenservice.core import MalformedToken
+from tokenservice.core.opaque import CLIENT_SECRET_CODE, REGISTRATION_SECRET_CODE
+
+DEFAULT_OVERLAP = timedelta(hours=24)
+MAX_OVERLAP = timedelta(days=7)
+MAX_LIVE_SECRETS = 8
+"""Each is tried when the client authenticates."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectRequest:
+    """`request_id` is drawn once and repeated on retries."""
+
+    client_id: str
+    registration_secret: str = field(repr=False)
+    request_id: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RotateRequest:
+    """`client_id` empty: the caller's own. The former secrets work for `overlap` more."""
+
+    request_id: str = field(repr=False)
+    client_id: str = ""
+    overlap: timedelta = DEFAULT_OVERLAP
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """The new secret; until when a former one works (None: none does)."""
+
+    client: Client
+    client_secret: str = field(repr=False)
+    old_expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnSecret:
+    """A secret with what is kept of it. `request_hash` recognises a retry."""
+
+    secret: str = field(repr=False)
+    kept: ClientSecret
+    request_hash: bytes = field(repr=False)
+
+
+def draw_secret(
+    secrets: Secrets, purpose: str, client_id: str, request: tuple[str, ...], now: datetime
+) -> DrawnSecret:
+    """The secret of this request, the same each time while the pepper is the active one.
+
+    `request` must be known to nobody else: whoever learned a pepper could draw the secret too.
+    """
+    parts = [part.encode() for part in (purpose, client_id, *request)]
+    context = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    secret, secret_hash, pepper_id = secrets.make(CLIENT_SECRET_CODE, context)
+    kept = ClientSecret(secret_hash, pepper_id, now, expires_at=None, first_used_at=None)
+    return DrawnSecret(secret, kept, sha256(pepper_id.encode() + context).digest())
+
+
+class CollectClientCredentials:
+    """Raises CREDENTIALS_INVALID (unknown client and wrong secret alike), CLIENT_NOT_APPROVED,
+    CLIENT_DISABLED and CREDENTIALS_COLLECTED."""
+
+    def __init__(
+        self,
+        store: ClientStore,
+        records: ClientRecords,
+        secrets: Secrets,
+        clock: Clock,
+        shield: Shield,
+        *,
+        open_registration: bool,
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._secrets = secrets
+        self._clock = clock
+        self._shield = shield
+        self._open = open_registration
+
+    async def __call__(self, caller: Caller, request: CollectRequest) -> str:
+        """The client's secret: the same for the same `request_id`, another one replaces it.
+        After its first use it is gone."""
+        if not self._open:
+            caller.require(Permission.CLIENTS_REGISTER)
+        self._hash(request, self._secrets.active_pepper())  # malformed: before any store
+        client = self._registrant(await self._records.find(request.client_id), request)
+        _require_collectable(client)
+        drawn = draw_secret(
+            self._secrets,
+            "collect",
+            client.client_id,
+            (request.request_id, request.registration_secret),
+            self._clock.now(),
+        )
+        audit = caller.audit(drawn.kept.created_at, "client.collect", target=client.client_id)
+        if not await self._shield.run(self._put(client, drawn, audit)):
+            _require_collectable(await self._records.require(client.client_id))
+            raise _collected()
+        await self._records.find(client.client_id)
+        return drawn.secret
+
+    async def _put(self, client: Client, drawn: DrawnSecret, audit: AuditEvent) -> bool:
+        return await self._store.put_secret(
+            client.client_id, drawn.kept, drawn.request_hash, old_expires_at=None, audit=audit
+        )
+
+    def _hash(self, request: CollectRequest, pepper_id: str) -> bytes | None:
+        try:
+            return self._secrets.hash(
+                REGISTRATION_SECRET_CODE, request.registration_secret, pepper_id
+            )
+        except MalformedToken:
+            raise _invalid() from None
+
+    def _registrant(self, client: Client | None, request: CollectRequest) -> Client:
+        """The client, if the registration secret is its own. An unknown client costs the same
+        work as a wrong secret."""
+        kept = client.registration_hash if client else None
+        if client is not None and kept is None and _used(client):
+            raise _collected()
+        pepper_id = (client.registration_pepper if client else "") or self._secrets.active_pepper()
+        presented = self._hash(request, pepper_id) or b""
+        if not hmac.compare_digest(presented, kept or b"-") or client is None:
+            raise _invalid()
+        return client
+
+
+class RotateClientSecret:
+    """Raises PERMISSION_MISSING, CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED
+    (too many secrets work already) and FIELD_INVALID for a `request_id` of an earlier rotation
+    whose secret has ended."""
+
+    def __init__(
+        self,
+        store: ClientStore,
+        records: ClientRecords,
+        secrets: Secrets,
+        clock: Clock,
+        shield: Shield,
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._secrets = secrets
+        self._clock = clock
+        self._shield = shield
+
+    async def __call__(self, caller: Caller, request: RotateRequest) -> Rotated:
+        """A new secret; the former ones work until the overlap ends, or an earlier one does."""
+        client = await self._records.own_or_administered(caller, request.client_id)
+        if client.state is not ClientState.ACTIVE:
+            raise wrong_state(client)
+        now = self._clock.now()
+        drawn = draw_secret(self._secrets, "rotate", client.client_id, (request.request_id,), now)
+        self._require_room(client, drawn, request.overlap, now)
+        audit = caller.audit(
+            now,
+            "client.rotate_secret",
+            target=client.client_id,
+            details=f"overlap={int(request.overlap.total_seconds())}",
+        )
+        if not await self._shield.run(self._put(client, drawn, now + request.overlap, audit)):
+            raise wrong_state(await self._records.require(client.client_id))
+        return self._rotated(await self._records.require(client.client_id), drawn)
+
+    async def _put(
+        self, client: Client, drawn: DrawnSecret, old_expires_at: datetime, audit: AuditEvent
+    ) -> bool:
+        return await self._store.put_secret(
+            client.client_id,
+            drawn.kept,
+            drawn.request_hash,
+            old_expires_at=old_expires_at,
+            audit=audit,
+        )
+
+    def _require_room(
+        self, client: Client, drawn: DrawnSecret, overlap: timedelta, now: datetime
+    ) -> None:
+        alive = [secret for secret in client.secrets if secret_alive(secret, now)]
+        if len(alive) < MAX_LIVE_SECRETS or not overlap:
+            return
+        if any(same_secret(secret, drawn.kept) for secret in alive):
+            return
+        ends = min((one.expires_at for one in alive if one.expires_at), default=now + overlap)
+        raise TokenServiceError(
+            Reason.RATE_LIMITED, "too many secrets work already", retry_after=ends - now
+        )
+
+    def _rotated(self, client: Client, drawn: DrawnSecret) -> Rotated:
+        now = self._clock.now()
+        alive = [secret for secret in client.secrets if secret_alive(secret, now)]
+        others = [secret for secret in alive if not same_secret(secret, drawn.kept)]
+        if len(others) == len(alive):
+            raise invalid_field("request_id", "was used for a rotation whose secret has ended")
+        return Rotated(client, drawn.secret, newest_end(others))
+
+
+def same_secret(one: ClientSecret, other: ClientSecret) -> bool:
+    """Whether these are records of one secret (under one pepper)."""
+    return hmac.compare_digest(one.secret_hash, other.secret_hash)
+
+
+def newest_end(former: list[ClientSecret]) -> datetime | None:
+    """When the last of `former` stops working."""
+    return max((one.expires_at for one in former if one.expires_at), default=None)
+
+
+def _require_collectable(client: Client) -> None:
+    if client.state in (ClientState.PENDING, ClientState.REJECTED):
+        raise TokenServiceError(Reason.CLIENT_NOT_APPROVED, "the client is not approved")
+    if client.state is ClientState.DISABLED:
+        raise TokenServiceError(Reason.CLIENT_DISABLED, "the client is disabled")
+    if _used(client):
+        raise _collected()
+
+
+def _used(client: Client) -> bool:
+    return any(secret.first_used_at is not None for secret in client.secrets)
+
+
+def _collected() -> TokenServiceError:
+    return TokenServiceError(
+        Reason.CREDENTIALS_COLLECTED, "the credentials were collected and used"
+    )
+
+
+def _invalid() -> TokenServiceError:
+    return TokenServiceError(Reason.CREDENTIALS_INVALID, "wrong client id or registration secret")

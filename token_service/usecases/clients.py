@@ -1,0 +1,272 @@
+"""Clients: registered by one party, reviewed by another, administered from then on."""
+
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from token_service.domain.caller import Caller
+from token_service.domain.client_ids import RANDOM_BYTES, new_client_id
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.kinds import ClientState, Permission
+from token_service.domain.policy import ClientPolicy
+from token_service.domain.policy_rules import added_permissions, check_policy
+from token_service.domain.ports import ClientStore, Clock, Randomness, Secrets, Trust
+from token_service.domain.records import AuditEvent, Client
+from token_service.usecases.client_records import ClientRecords, wrong_state
+from token_service.usecases.shielding import Shield
+from tokenservice.core.opaque import REGISTRATION_SECRET_CODE
+
+_TRIES = 4
+_SETTLED = frozenset({ClientState.APPROVED, ClientState.ACTIVE, ClientState.DISABLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A client that somebody asks for; the policy is what they wish, the reviewer decides."""
+
+    name: str
+    contact: str
+    policy: ClientPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The secret is shown this once; only its keyed hash is kept."""
+
+    client: Client
+    registration_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A decision on a registration. `policy` None: the one that was asked for."""
+
+    client_id: str
+    approve: bool
+    note: str = ""
+    policy: ClientPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The client as it is now, and the trust revision from which the change holds."""
+
+    client: Client
+    revision: int
+
+
+class RegisterClient:
+    """Raises PERMISSION_MISSING where registration is not open, and FIELD_INVALID."""
+
+    def __init__(
+        self,
+        store: ClientStore,
+        secrets: Secrets,
+        clock: Clock,
+        random: Randomness,
+        shield: Shield,
+        *,
+        open_registration: bool,
+    ) -> None:
+        self._store = store
+        self._secrets = secrets
+        self._clock = clock
+        self._random = random
+        self._shield = shield
+        self._open = open_registration
+
+    async def __call__(self, caller: Caller, request: Registration) -> Registered:
+        """Put the registration down. It can do nothing until it was reviewed."""
+        if not self._open:
+            caller.require(Permission.CLIENTS_REGISTER)
+        check_policy(request.policy)
+        for _ in range(_TRIES):
+            registered = self._draw(caller, request)
+            client = registered.client
+            audit = caller.audit(
+                client.created_at,
+                "client.register",
+                target=client.client_id,
+                details=f"name={client.name}",
+            )
+            if await self._shield.run(self._store.insert(client, audit)):
+                return registered
+        raise TokenServiceError(Reason.OVERLOADED, "no free client id was found")
+
+    def _draw(self, caller: Caller, request: Registration) -> Registered:
+        client_id = new_client_id(request.name, self._random.bytes(RANDOM_BYTES))
+        context = b"register\0" + client_id.encode() + b"\0" + self._random.bytes(32)
+        secret, secret_hash, pepper_id = self._secrets.make(REGISTRATION_SECRET_CODE, context)
+        now = self._clock.now()
+        client = Client(
+            client_id=client_id,
+            name=request.name,
+            contact=request.contact,
+            state=ClientState.PENDING,
+            policy=request.policy,
+            valid_rev=0,
+            registered_by=caller.client_id,
+            reviewed_by="",
+            review_note="",
+            created_at=now,
+            updated_at=now,
+            registration_hash=secret_hash,
+            registration_pepper=pepper_id,
+        )
+        return Registered(client, secret)
+
+
+class ReviewClient:
+    """Raises PERMISSION_MISSING, CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW and FIELD_INVALID."""
+
+    def __init__(
+        self,
+        store: ClientStore,
+        records: ClientRecords,
+        trust: Trust,
+        clock: Clock,
+        shield: Shield,
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._trust = trust
+        self._clock = clock
+        self._shield = shield
+
+    async def __call__(self, caller: Caller, review: Review) -> Changed:
+        """Approve or reject a PENDING client, once and for good."""
+        caller.require(Permission.ADMIN_CLIENTS)
+        if review.policy is not None:
+            check_policy(review.policy)
+        client = await self._records.require(review.client_id)
+        _refuse_registrant(caller, client)
+        if client.state is not ClientState.PENDING:
+            raise _reviewed_before()
+        state = ClientState.APPROVED if review.approve else ClientState.REJECTED
+        audit = caller.audit(
+            self._clock.now(),
+            "client.review",
+            state.name.lower(),
+            target=client.client_id,
+            details=_noted("", review.note),
+        )
+        decided = await self._shield.run(
+            self._store.review(client.client_id, state, review.policy, review.note, audit)
+        )
+        if not decided:
+            raise _reviewed_before()
+        return Changed(await self._records.require(client.client_id), self._trust.state.revision)
+
+
+class ClientAdministration:
+    """Looking at clients, and changing those that were let in."""
+
+    def __init__(
+        self,
+        store: ClientStore,
+        records: ClientRecords,
+        trust: Trust,
+        clock: Clock,
+        shield: Shield,
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._trust = trust
+        self._clock = clock
+        self._shield = shield
+
+    async def get(self, caller: Caller, client_id: str) -> Client:
+        """The caller itself (also for an empty id), or with admin.clients any client.
+
+        Raises PERMISSION_MISSING and CLIENT_NOT_FOUND.
+        """
+        return await self._records.own_or_administered(caller, client_id)
+
+    async def page(
+        self, caller: Caller, state: ClientState | None, page_size: int, page_token: str
+    ) -> tuple[tuple[Client, ...], str]:
+        """Clients in the order of their ids, and the next page's token ("" on the last)."""
+        caller.require(Permission.ADMIN_CLIENTS)
+        return await self._store.page(state, page_size, page_token)
+
+    async def disable(self, caller: Caller, client_id: str, note: str) -> Changed:
+        """Stop recognising the client and revoke its sessions and tokens.
+
+        Raises CLIENT_NOT_FOUND, and CLIENT_STATE for a client that was never let in.
+        """
+        return await self._switch(caller, client_id, note, enabled=False)
+
+    async def enable(self, caller: Caller, client_id: str, note: str) -> Changed:
+        """Let a disabled client work again. Raises as disable does."""
+        return await self._switch(caller, client_id, note, enabled=True)
+
+    async def update_policy(
+        self, caller: Caller, client_id: str, policy: ClientPolicy, note: str
+    ) -> Changed:
+        """Replace the policy; where it allows less, access tokens in use are to be exchanged.
+
+        Raises CLIENT_NOT_FOUND, CLIENT_STATE for a client that was never let in, FIELD_INVALID,
+        and SELF_REVIEW where the client itself, or who registered it, would add permissions to
+        what the reviewer allowed.
+        """
+        caller.require(Permission.ADMIN_CLIENTS)
+        check_policy(policy)
+        client = await self._require_settled(client_id)
+        if added_permissions(policy, client.policy):
+            if caller.client_id == client.client_id:
+                raise _self_review("a client may not add to its own permissions")
+            _refuse_registrant(caller, client)
+        narrowed = policy.narrows(client.policy)
+        audit = self._audit(caller, "client.update_policy", client_id, note, f"narrowed={narrowed}")
+        return await self._change(
+            client_id,
+            self._store.update_policy(client_id, policy, narrowed=narrowed, audit=audit),
+        )
+
+    async def _switch(self, caller: Caller, client_id: str, note: str, *, enabled: bool) -> Changed:
+        caller.require(Permission.ADMIN_CLIENTS)
+        await self._require_settled(client_id)
+        action = "client.enable" if enabled else "client.disable"
+        audit = self._audit(caller, action, client_id, note)
+        return await self._change(client_id, self._store.set_enabled(client_id, enabled, audit))
+
+    async def _change(
+        self, client_id: str, change: Coroutine[Any, Any, tuple[Client, int] | None]
+    ) -> Changed:
+        changed = await self._shield.run(change)
+        if changed is None:  # it was there when its state was looked at: no longer in that state
+            raise wrong_state(await self._records.require(client_id))
+        client, revision = changed
+        await self._trust.reach(revision)
+        await self._records.find(client_id)
+        return Changed(client, revision)
+
+    async def _require_settled(self, client_id: str) -> Client:
+        client = await self._records.require(client_id)
+        if client.state not in _SETTLED:
+            raise wrong_state(client)
+        return client
+
+    def _audit(
+        self, caller: Caller, action: str, client_id: str, note: str, details: str = ""
+    ) -> AuditEvent:
+        return caller.audit(
+            self._clock.now(), action, target=client_id, details=_noted(details, note)
+        )
+
+
+def _refuse_registrant(caller: Caller, client: Client) -> None:
+    if caller.client_id == client.registered_by:
+        raise _self_review("who registered a client may not review it")
+
+
+def _self_review(message: str) -> TokenServiceError:
+    return TokenServiceError(Reason.SELF_REVIEW, message)
+
+
+def _reviewed_before() -> TokenServiceError:
+    return TokenServiceError(Reason.CLIENT_STATE, "the registration was reviewed before")
+
+
+def _noted(details: str, note: str) -> str:
+    return f"{details} note={note}".lstrip() if note else details
