@@ -6,7 +6,6 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.setup-complete
 LOCK   := requirements.lock
 CODE   := token_service clients tests
-STUBS  := clients/python/src/tokenservice/v1
 RELEASE_IMAGE := protos/last_release.binpb
 # Extra arguments for pytest, the bench or `token-service dev`: make test ARGS='-k exchange -x'
 ARGS   ?=
@@ -59,7 +58,7 @@ stubs-up-to-date: $(STAMP)
 	protos/generate.sh --check
 
 protos: $(STAMP) ## Generate the Python stubs from protos/
-	protos/generate.sh
+	PYTHON=$(BIN)/python protos/generate.sh
 
 bench: $(STAMP) ## Measure throughput and latency
 	@exec $(BIN)/python -m tests.bench $(ARGS)
@@ -72,7 +71,7 @@ lock: $(STAMP) ## Resolve requirements.lock anew (takes the newest versions that
 	  --custom-compile-command 'make lock' --quiet --output-file $(LOCK)
 
 clean: ## Remove the virtual environment, builds and caches
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-protos build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find token_service clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 reset: ## Remove the data of the development server (var/); the next run starts empty

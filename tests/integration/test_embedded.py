@@ -25,7 +25,7 @@ from tests.integration.processes import (
 )
 from token_service.adapters.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.embedded.binaries import postgres_bin
-from token_service.adapters.embedded.place import processes_in
+from token_service.adapters.embedded.cluster import postgres_processes
 from token_service.adapters.postgres.migrate import MIGRATIONS
 
 
@@ -36,6 +36,27 @@ def data_dir(open_dir: Path) -> Iterator[Path]:
     for note in folder.rglob("socket-folder"):  # left by a killed parent
         shutil.rmtree(note.read_text().strip())
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def prepared(open_dir: Path) -> Path:
+    """A data directory with a cluster in it: to copy one is faster than to make one."""
+    folder = open_dir / "prepared"
+    with EmbeddedPostgres(folder, fsync=False):
+        pass
+    return folder
+
+
+@pytest.fixture
+def warm_dir(data_dir: Path, prepared: Path) -> Path:
+    return copy_of(prepared, data_dir)
+
+
+def copy_of(prepared: Path, target: Path) -> Path:
+    target.parent.mkdir(exist_ok=True)
+    target.parent.chmod(0o711)
+    subprocess.run(["/bin/cp", "-a", prepared, target], check=True, timeout=60)
+    return target
 
 
 @pytest.fixture
@@ -69,8 +90,8 @@ async def test_data_survive_a_stop_and_a_new_start(data_dir: Path) -> None:
         assert await read(second.dsn) == ["before"]
 
 
-async def test_the_address_holds_over_a_restart_of_the_same_object(data_dir: Path) -> None:
-    with EmbeddedPostgres(data_dir, fsync=False) as server:
+async def test_the_address_holds_over_a_restart_of_the_same_object(warm_dir: Path) -> None:
+    with EmbeddedPostgres(warm_dir, fsync=False) as server:
         dsn = server.dsn
         await write(dsn, "before")
         server.stop()
@@ -98,9 +119,9 @@ async def test_the_default_is_durable_and_private(data_dir: Path) -> None:
     assert settings["server_version_num"].startswith("18")
 
 
-async def test_the_password_is_needed_and_stays_out_of_sight(data_dir: Path) -> None:
-    with EmbeddedPostgres(data_dir, fsync=False) as server:
-        password_file = data_dir / "password"
+async def test_the_password_is_needed_and_stays_out_of_sight(warm_dir: Path) -> None:
+    with EmbeddedPostgres(warm_dir, fsync=False) as server:
+        password_file = warm_dir / "password"
         password = password_file.read_text().strip()
         assert len(password) >= 32
         assert stat.S_IMODE(password_file.stat().st_mode) == 0o600
@@ -111,12 +132,12 @@ async def test_the_password_is_needed_and_stays_out_of_sight(data_dir: Path) -> 
         assert not any(password in environment(pid) for pid in pids)
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(server.dsn.replace(password, "wrong"))
-    assert password not in (data_dir / "server.log").read_text()
+    assert password not in (warm_dir / "server.log").read_text()
     assert password not in repr(server)
 
 
-async def test_a_failing_statement_leaves_no_value_in_the_log(data_dir: Path) -> None:
-    with EmbeddedPostgres(data_dir, fsync=False) as server:
+async def test_a_failing_statement_leaves_no_value_in_the_log(warm_dir: Path) -> None:
+    with EmbeddedPostgres(warm_dir, fsync=False) as server:
         connection = await asyncpg.connect(server.dsn)
         try:
             await connection.execute("CREATE TABLE secrets (value text PRIMARY KEY)")
@@ -127,7 +148,7 @@ async def test_a_failing_statement_leaves_no_value_in_the_log(data_dir: Path) ->
                 await connection.execute("INSERT INTO secrets VALUES 'canary-2'")
         finally:
             await connection.close()
-    log = (data_dir / "server.log").read_text()
+    log = (warm_dir / "server.log").read_text()
     assert "ready to accept connections" in log
     assert "canary" not in log
 
@@ -141,9 +162,9 @@ def test_no_server_runs_as_root_or_in_our_process_group(embedded: Stores) -> Non
     assert os.getpgid(embedded.valkey.pid) != os.getpgid(0)
 
 
-def test_a_second_start_on_the_same_data_is_refused(data_dir: Path) -> None:
-    with EmbeddedPostgres(data_dir, fsync=False) as first:
-        second = EmbeddedPostgres(data_dir, fsync=False)
+def test_a_second_start_on_the_same_data_is_refused(warm_dir: Path) -> None:
+    with EmbeddedPostgres(warm_dir, fsync=False) as first:
+        second = EmbeddedPostgres(warm_dir, fsync=False)
         with pytest.raises(EmbeddedError, match=rf"in use by another process \(pid {os.getpid()}"):
             second.start()
         second.stop()
@@ -160,11 +181,14 @@ def test_two_processes_racing_for_the_same_data(data_dir: Path) -> None:
     finally:
         for victim in victims:
             victim.kill()
-    wait_until_gone(processes_in(data_dir))
+    wait_until_gone(postgres_processes(data_dir))
 
 
 @pytest.mark.parametrize("thread", ["main", "worker"])
-async def test_nothing_outlives_a_killed_parent(data_dir: Path, thread: str) -> None:
+async def test_nothing_outlives_a_killed_parent(
+    data_dir: Path, prepared: Path, thread: str
+) -> None:
+    copy_of(prepared, data_dir / "postgres")
     victim = run_victim(data_dir, thread=thread)
     report = victim.report()
     postmaster, valkey = report["postgres"], report["valkey"]
@@ -175,7 +199,7 @@ async def test_nothing_outlives_a_killed_parent(data_dir: Path, thread: str) -> 
     victim.kill()
 
     wait_until_gone(pids)
-    assert processes_in(data_dir) == []
+    assert postgres_processes(data_dir) == []
     with EmbeddedPostgres(data_dir / "postgres") as server:
         assert await read(server.dsn) == ["committed"]
     with EmbeddedValkey(data_dir / "valkey") as cache:
@@ -184,8 +208,8 @@ async def test_nothing_outlives_a_killed_parent(data_dir: Path, thread: str) -> 
         assert not Path(folder).exists()
 
 
-async def test_the_server_outlives_the_thread_that_started_it(data_dir: Path) -> None:
-    server = EmbeddedPostgres(data_dir, fsync=False)
+async def test_the_server_outlives_the_thread_that_started_it(warm_dir: Path) -> None:
+    server = EmbeddedPostgres(warm_dir, fsync=False)
     starter = threading.Thread(target=server.start)
     starter.start()
     starter.join()
@@ -196,8 +220,8 @@ async def test_the_server_outlives_the_thread_that_started_it(data_dir: Path) ->
         server.stop()
 
 
-async def test_a_crash_loses_nothing_that_was_committed(data_dir: Path) -> None:
-    server = EmbeddedPostgres(data_dir)
+async def test_a_crash_loses_nothing_that_was_committed(warm_dir: Path) -> None:
+    server = EmbeddedPostgres(warm_dir)
     server.start()
     try:
         await write(server.dsn, "committed")
@@ -210,8 +234,8 @@ async def test_a_crash_loses_nothing_that_was_committed(data_dir: Path) -> None:
         server.stop()
 
 
-def test_the_pid_file_of_a_killed_server_is_no_obstacle(data_dir: Path) -> None:
-    server = EmbeddedPostgres(data_dir, fsync=False)
+def test_the_pid_file_of_a_killed_server_is_no_obstacle(warm_dir: Path) -> None:
+    server = EmbeddedPostgres(warm_dir, fsync=False)
     server.start()
     pid_file = server.cluster / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
@@ -233,31 +257,31 @@ def test_a_start_cut_short_in_initdb_is_begun_again(data_dir: Path) -> None:
     assert not (data_dir / "cluster.new").exists()
 
 
-def test_a_server_that_cannot_start_says_why(data_dir: Path) -> None:
-    server = EmbeddedPostgres(data_dir, fsync=False, settings={"shared_buffers": "no-size"})
+def test_a_server_that_cannot_start_says_why(warm_dir: Path) -> None:
+    server = EmbeddedPostgres(warm_dir, fsync=False, settings={"shared_buffers": "no-size"})
     with pytest.raises(EmbeddedError, match=r'ended with status 1(?s:.*)"shared_buffers"'):
         server.start()
-    assert processes_in(data_dir) == []
-    with EmbeddedPostgres(data_dir, fsync=False) as good:  # the directory was unlocked
+    assert postgres_processes(warm_dir) == []
+    with EmbeddedPostgres(warm_dir, fsync=False) as good:  # the directory was unlocked
         assert good.running
 
 
-def test_a_server_that_does_not_get_ready_in_time_is_stopped(data_dir: Path) -> None:
-    with EmbeddedPostgres(data_dir, fsync=False):
+def test_a_server_that_does_not_get_ready_in_time_is_stopped(warm_dir: Path) -> None:
+    with EmbeddedPostgres(warm_dir, fsync=False):
         pass
-    late = EmbeddedPostgres(data_dir, fsync=False, start_timeout=-1.0)
+    late = EmbeddedPostgres(warm_dir, fsync=False, start_timeout=-1.0)
     with pytest.raises(EmbeddedError, match="was not ready"):
         late.start()
     assert not late.running
-    assert processes_in(data_dir) == []
+    assert postgres_processes(warm_dir) == []
 
 
-def test_data_without_their_password_are_refused(data_dir: Path) -> None:
-    with EmbeddedPostgres(data_dir, fsync=False):
+def test_data_without_their_password_are_refused(warm_dir: Path) -> None:
+    with EmbeddedPostgres(warm_dir, fsync=False):
         pass
-    (data_dir / "password").unlink()
+    (warm_dir / "password").unlink()
     with pytest.raises(EmbeddedError, match="password is missing"):
-        EmbeddedPostgres(data_dir, fsync=False).start()
+        EmbeddedPostgres(warm_dir, fsync=False).start()
 
 
 async def test_a_closed_folder_moves_the_data_where_the_server_can_go(
@@ -349,12 +373,12 @@ def test_a_second_valkey_on_the_same_directory_is_refused(data_dir: Path) -> Non
         assert first.running
 
 
-def test_stopping_ends_every_process_and_removes_the_socket(data_dir: Path) -> None:
-    postgres, valkey = EmbeddedPostgres(data_dir / "p", fsync=False), EmbeddedValkey(data_dir / "v")
+def test_stopping_ends_every_process_and_removes_the_socket(warm_dir: Path) -> None:
+    postgres, valkey = EmbeddedPostgres(warm_dir, fsync=False), EmbeddedValkey(warm_dir / "v")
     postgres.start()
     valkey.start()
     pids = [postgres.pid, *children_of(postgres.pid), valkey.pid]
-    sockets = [socket_folder(data_dir / "p"), socket_folder(data_dir / "v")]
+    sockets = [socket_folder(warm_dir), socket_folder(warm_dir / "v")]
     assert all(folder.is_dir() for folder in sockets)
     assert all(len(str(folder)) < 80 for folder in sockets)
     postgres.stop()

@@ -1,6 +1,7 @@
 """Where the servers' programs lie: in the wheels, or in a copy that the server's user can reach."""
 
 import contextlib
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -56,8 +57,6 @@ def shared_home(installation: Path) -> Path:
 
 def path_digest(path: Path) -> str:
     """Return a short name that is the same for the same path."""
-    import hashlib
-
     return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
 
 
@@ -88,7 +87,7 @@ def _copy_programs(package: Path, target: Path) -> None:
         libraries = f"{_POSTGRES_PACKAGE}.libs"  # found relative to the programs (RPATH)
         shutil.copytree(package.parent / libraries, scratch / libraries)
         _open_to_all(scratch)
-        with contextlib.suppress(FileExistsError, OSError):
+        with contextlib.suppress(OSError):
             scratch.rename(target)  # fails where another process was first: its copy is as good
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -1,15 +1,17 @@
 """Where a PostgreSQL cluster's files lie, who owns them, and how a new one is made."""
 
+import contextlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from token_service.adapters.embedded.account import Account, server_account, traversable
 from token_service.adapters.embedded.errors import EmbeddedError
-from token_service.adapters.embedded.place import DataDir, processes_in
+from token_service.adapters.embedded.place import DataDir
 from token_service.adapters.embedded.process import run_to_end
 
 _INITDB_SECONDS = 120.0
@@ -55,7 +57,11 @@ def _new_location(data: DataDir, home: Path) -> Path:
     for folder in home.glob("postgres-*"):
         origin = folder / _ORIGIN
         # The data directory was emptied since: without its password nobody can use these data.
-        if origin.exists() and origin.read_text() == str(data.path) and not processes_in(folder):
+        if (
+            origin.exists()
+            and origin.read_text() == str(data.path)
+            and not postgres_processes(folder)
+        ):
             shutil.rmtree(folder)
     folder = home / f"postgres-{secrets.token_hex(4)}"
     folder.mkdir()
@@ -98,3 +104,31 @@ def server_is_ready(cluster: Path, pid: int) -> bool:
     except FileNotFoundError:
         return False
     return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
+
+
+def postgres_processes(folder: Path) -> list[int]:
+    """Return the live PostgreSQL processes that work in `folder` or below it.
+
+    Every process of a PostgreSQL server works in its data directory. Zombies have no directory.
+    """
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            # Gone meanwhile, a zombie, or another user's: no server of ours.
+            with contextlib.suppress(OSError):
+                inside = (entry / "cwd").readlink().is_relative_to(folder)
+                if inside and (entry / "comm").read_text().strip() == "postgres":
+                    found.append(int(entry.name))
+    return found
+
+
+def wait_until_unused(folder: Path, seconds: float) -> None:
+    """Wait for processes of an earlier server to leave `folder`; raise EmbeddedError if they stay.
+
+    A server whose parent was killed is told so by the kernel, and needs a moment to shut down.
+    """
+    deadline = time.monotonic() + seconds
+    while remaining := postgres_processes(folder):
+        if time.monotonic() > deadline:
+            raise EmbeddedError(f"a server still runs on {folder} (pids {remaining})")
+        time.sleep(0.02)

@@ -7,7 +7,6 @@ import secrets
 import shutil
 import stat
 import tempfile
-import time
 from pathlib import Path
 
 from token_service.adapters.embedded.account import Account, traversable
@@ -31,7 +30,7 @@ class DataDir:
         # Others may pass through (the server's user must reach its data), not list.
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o711)
-        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -121,34 +120,6 @@ class SocketDir:
             # Only a real folder, never what a link points to.
             if stat.S_ISDIR(Path(text).lstat().st_mode):
                 shutil.rmtree(text)
-
-
-def processes_in(folder: Path) -> list[int]:
-    """Return the live processes whose working directory is `folder` or below it.
-
-    Every process of a PostgreSQL server works in its data directory. Zombies have none.
-    """
-    found = []
-    prefix = f"{folder}/"
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            # Gone meanwhile, a zombie, or another user's: not a server of ours.
-            with contextlib.suppress(OSError):
-                if f"{(entry / 'cwd').readlink()}/".startswith(prefix):
-                    found.append(int(entry.name))
-    return found
-
-
-def wait_until_unused(folder: Path, seconds: float) -> None:
-    """Wait for processes of an earlier server to leave `folder`; raise EmbeddedError if they stay.
-
-    A server whose parent was killed is told so by the kernel, and needs a moment to shut down.
-    """
-    deadline = time.monotonic() + seconds
-    while remaining := processes_in(folder):
-        if time.monotonic() > deadline:
-            raise EmbeddedError(f"a server still runs on {folder} (pids {remaining})")
-        time.sleep(0.02)
 
 
 def _short_folder(account: Account | None) -> Path:

@@ -5,11 +5,8 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 from token_service.adapters.embedded import binaries
@@ -18,10 +15,11 @@ from token_service.adapters.embedded.cluster import (
     initialise,
     place_cluster,
     server_is_ready,
+    wait_until_unused,
 )
 from token_service.adapters.embedded.errors import EmbeddedError
-from token_service.adapters.embedded.place import DataDir, SocketDir, wait_until_unused
 from token_service.adapters.embedded.process import ServerProcess, child_environment
+from token_service.adapters.embedded.server import EmbeddedServer
 
 _USER = "postgres"
 _DEFAULT_PORT = "5432"  # without TCP it is only part of the socket's file name
@@ -29,7 +27,6 @@ _INSTALLATION = Path(__file__).resolve().parents[3]
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _LEAVE_SECONDS = 15.0
 _SQL_SECONDS = 60.0
-_STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0))  # "fast", then "immediate"
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -49,12 +46,10 @@ def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-class EmbeddedPostgres:
-    """One PostgreSQL server on one data directory.
+class EmbeddedPostgres(EmbeddedServer):
+    """One PostgreSQL server. Started by root it runs as `nobody`, or the owner of existing data."""
 
-    Started by root it runs as `nobody` (or the owner of existing data). It ends with this process,
-    even one killed with SIGKILL. Every method may block; use a thread from asynchronous code.
-    """
+    _stop_steps = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0))  # "fast", then "immediate"
 
     def __init__(
         self,
@@ -74,66 +69,20 @@ class EmbeddedPostgres:
         starts the server below a folder that is closed to the server's user, data and programs go
         to `shared_home` (default: below /var/lib/token-service), and `notify` gets a line.
         """
-        self._data = DataDir(Path(data_dir))
-        self._sockets = SocketDir(self._data)
+        super().__init__(data_dir, start_timeout=start_timeout)
         self._database = _checked(database)
         durability = {} if fsync else {"fsync": "off", "full_page_writes": "off"}
         self._settings = {**_SETTINGS, **durability, **(settings or {})}
         self._fsync = fsync
-        self._start_timeout = start_timeout
         self._home = shared_home or binaries.shared_home(_INSTALLATION)
         self._notify = notify
-        self._server: ServerProcess | None = None
         self._cluster: Cluster | None = None
         self._password = ""
 
-    def start(self) -> None:
-        """Start the server, with a new cluster where there is none, and wait until it answers.
-
-        Raises EmbeddedError where the directory is in use, or the server does not come up.
-        """
-        if self._server is not None:
-            raise EmbeddedError("this server has been started already")
-        self._data.acquire()
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stop the server in an orderly way; the data stay. Stopping twice is no error."""
-        self._stop(_STOP_STEPS)
-
     def crash(self) -> None:
         """Kill the server without warning; the next `start` recovers what was committed."""
-        cluster = self.cluster
-        self._stop(())
-        wait_until_unused(cluster, _LEAVE_SECONDS)
-
-    def __enter__(self) -> Self:
-        """Start."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self.stop()
-
-    @property
-    def pid(self) -> int:
-        """The process id of the postmaster."""
-        return self._process().pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the server was started and has not ended."""
-        return self._server is not None and self._server.status() is None
+        super().crash()
+        wait_until_unused(self.cluster, _LEAVE_SECONDS)
 
     @property
     def cluster(self) -> Path:
@@ -167,7 +116,7 @@ class EmbeddedPostgres:
         """Drop a database if it exists, and end the connections to it."""
         self._sql(f'DROP DATABASE IF EXISTS "{_checked(name)}" WITH (FORCE);')
 
-    def _start(self) -> None:
+    def _launch(self) -> ServerProcess:
         cluster = self._cluster = place_cluster(self._data, self._home, self._notify)
         programs = binaries.postgres_bin_for(cluster.account, self._home)
         wait_until_unused(cluster.path.parent, _LEAVE_SECONDS)
@@ -185,14 +134,12 @@ class EmbeddedPostgres:
         # No process works on the cluster, so this one is left of a killed server. Its pid may be
         # another process's by now, and PostgreSQL would refuse to start.
         (cluster.path / "postmaster.pid").unlink(missing_ok=True)
-        self._server = ServerProcess(
+        return ServerProcess(
             self._command(programs, cluster.path),
             log=self._data.path / "server.log",
             death_signal=signal.SIGINT,  # an orderly shutdown also where the parent was killed
             account=cluster.account,
         )
-        self._await_ready(self._server, cluster.path)
-        self._ensure_database()
 
     def _command(self, programs: Path, cluster: Path) -> list[str]:
         command = [str(programs / "postgres"), "-D", str(cluster), "-k", str(self._sockets.path)]
@@ -212,16 +159,11 @@ class EmbeddedPostgres:
             self._data.remember("password", password)
         return password
 
-    def _await_ready(self, server: ServerProcess, cluster: Path) -> None:
-        deadline = time.monotonic() + self._start_timeout
-        while not server_is_ready(cluster, server.pid):
-            if server.status() is not None:
-                raise server.failure(f"ended with status {server.status()}")
-            if time.monotonic() > deadline:
-                raise server.failure(f"was not ready after {self._start_timeout:.0f} s")
-            time.sleep(0.01)
+    def _is_ready(self) -> bool:
+        return server_is_ready(self.cluster, self.pid)
 
-    def _ensure_database(self) -> None:
+    def _await_ready(self, server: ServerProcess) -> None:
+        super()._await_ready(server)
         if self._database not in self._sql("SELECT datname FROM pg_database;").splitlines():
             self.create_database(self._database)
 
@@ -246,19 +188,6 @@ class EmbeddedPostgres:
         if result.returncode != 0:
             raise EmbeddedError(f"psql: {result.stderr.strip()}")
         return result.stdout.strip()
-
-    def _stop(self, steps: Sequence[tuple[signal.Signals, float]]) -> None:
-        if self._server is not None:
-            self._server.stop(steps)
-            self._server = None
-        if self._data.locked:
-            self._sockets.remove()
-            self._data.release()
-
-    def _process(self) -> ServerProcess:
-        if self._server is None:
-            raise EmbeddedError("the embedded PostgreSQL is not running")
-        return self._server
 
 
 def _checked(name: str) -> str:

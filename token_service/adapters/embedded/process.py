@@ -17,6 +17,9 @@ _LAUNCHER = Path(__file__).with_name("launch.py")
 _LOG_LIMIT = 8 * 1024 * 1024  # bytes; a larger log of earlier runs is dropped at the next start
 _TAIL_BYTES = 8 * 1024
 
+StopStep = tuple[signal.Signals, float]
+"""A signal, and the seconds to wait after it."""
+
 
 def launch_command(
     command: Sequence[str], *, death_signal: signal.Signals, account: Account | None
@@ -130,7 +133,7 @@ class ServerProcess:
         """Send a signal; a server that has ended already is left alone."""
         self._running().send_signal(number)
 
-    def stop(self, steps: Sequence[tuple[signal.Signals, float]]) -> None:
+    def stop(self, steps: Sequence[StopStep]) -> None:
         """Send each signal in turn, waiting so many seconds after it, then SIGKILL."""
         child = self._running()
         for number, seconds in (*steps, (signal.SIGKILL, None)):
