@@ -11,8 +11,9 @@ from tokenservice.core import TrustKey, TrustState
 Refresh = Callable[[], Awaitable[None]]
 """Reads the log once, starting after the call; raises STORE_UNAVAILABLE."""
 
-LoadKeys = Callable[[], Awaitable[Sequence[TrustKey]]]
-"""Reads all keys, makes them usable on this node and returns what is published of them."""
+LoadKeys = Callable[[int], Awaitable[None]]
+"""Reads all keys as of a keys version or later, makes them usable on this node, and calls
+`apply_keys` with what is published of them."""
 
 ReadingListener = Callable[[TrustReading], None]
 """Told of each reading: versions that other caches follow."""
@@ -51,17 +52,22 @@ class TrustFeed:
         """Take over one reading of the log; entries at once, freshness when the keys are too."""
         for listener in self._listeners:
             listener(reading)
-        if reading.keys_version == self._keys_version:
+        if reading.keys_version <= self._keys_version:
             self._take(reading, reading.db_time)
             return
         if reading.epoch == self.state.epoch:
             self._take(reading, self.state.read_time)
         if self._load_keys is not None:
-            self._keys = tuple(await self._load_keys())
-        self._keys_version = reading.keys_version
+            await self._load_keys(reading.keys_version)
+        if reading.keys_version <= self._keys_version:
+            self._take(reading, reading.db_time)
+
+    def apply_keys(self, keys: Sequence[TrustKey], keys_version: int) -> None:
+        """Publish `keys`, which are those of `keys_version` or later, from now on."""
+        self._keys = tuple(keys)
+        self._keys_version = max(keys_version, self._keys_version)
         self.keys_serial += 1
         self.state.view.set_keys(self._keys)
-        self._take(reading, reading.db_time)
         self._wake()
 
     def _take(self, reading: TrustReading, read_time: float) -> None:

@@ -1,7 +1,6 @@
 """TrustFeed: what counts as fresh, and in which order a reading takes effect."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -50,10 +49,10 @@ class Log:
             raise store_unavailable()
         await self.feed.apply(replace(self.reading, db_time=self.clock.seconds))
 
-    async def load_keys(self) -> Sequence[TrustKey]:
+    async def load_keys(self, keys_version: int) -> None:
         if self.keys_fail:
             raise store_unavailable()
-        return self.keys
+        self.feed.apply_keys(self.keys, keys_version)
 
     def revoke(self, session_id: str) -> None:
         revision = self.reading.revision + 1
