@@ -1,0 +1,156 @@
+"""Guessable attempts, counted where a restart of anything does not forget them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.pool import Database, retry_deadlock
+from token_service.adapters.postgres.rows import count_of
+from token_service.domain.ports import AttemptBucket
+from token_service.domain.records import AuditEvent
+
+# A bucket that is full stays so until its window ends; the attempt that filled it moved that end
+# to its own time plus the lock. `locked_until` is the mark of an attempt that was turned away.
+#
+# Rows are locked in the order of their keys, and only then read: racers see each other's counts.
+# One full bucket, and none of the others counts: whoever is locked out for one address must not
+# be able to lock out all. A row that comes up only now is counted as it is found; what that
+# leaves in the others is taken back by the caller.
+_RESERVE = """
+WITH wanted AS (
+    SELECT * FROM unnest($1::bytea[], $2::integer[], $3::interval[], $4::interval[])
+                  AS w (bucket, allowed, span, lock)
+), held AS MATERIALIZED (
+    SELECT bucket, failures, window_ends_at FROM attempts
+    WHERE bucket = ANY ($1::bytea[]) ORDER BY bucket FOR NO KEY UPDATE
+), closed AS (
+    SELECT h.bucket, h.window_ends_at FROM held h JOIN wanted w ON w.bucket = h.bucket
+    WHERE h.failures >= w.allowed AND h.window_ends_at > $5::timestamptz
+), marked AS (
+    UPDATE attempts a SET locked_until = a.window_ends_at
+    FROM closed WHERE a.bucket = closed.bucket AND a.locked_until IS NULL
+), counted AS (
+    INSERT INTO attempts AS a (bucket, failures, window_ends_at)
+    SELECT bucket, 1, $5::timestamptz + CASE WHEN allowed <= 1 THEN lock ELSE span END
+    FROM wanted WHERE NOT EXISTS (SELECT FROM closed) ORDER BY bucket
+    ON CONFLICT (bucket) DO UPDATE
+    SET (failures, window_ends_at, locked_until) = (
+        SELECT CASE WHEN fresh THEN 1 WHEN refused THEN a.failures ELSE a.failures + 1 END,
+               CASE WHEN refused THEN a.window_ends_at
+                    WHEN allowed <= CASE WHEN fresh THEN 1 ELSE a.failures + 1 END
+                        THEN $5::timestamptz + lock
+                    WHEN fresh THEN $5::timestamptz + span
+                    ELSE a.window_ends_at END,
+               CASE WHEN refused THEN a.window_ends_at END
+        FROM wanted w, LATERAL (
+            SELECT a.window_ends_at <= $5::timestamptz AS fresh,
+                   a.window_ends_at > $5::timestamptz AND a.failures >= w.allowed AS refused
+        ) AS now_is
+        WHERE w.bucket = EXCLUDED.bucket)
+    RETURNING bucket, locked_until
+)
+SELECT bucket, window_ends_at AS opens_at FROM closed
+UNION ALL SELECT bucket, locked_until FROM counted
+"""
+
+# What filled the bucket and turns out well gives back the lock, too: failures count, and so does
+# the window, but from that attempt on.
+_GIVE_BACK = """
+WITH given AS (
+    SELECT * FROM unnest($1::bytea[], $2::integer[], $3::interval[], $4::interval[], $5::boolean[])
+                  AS g (bucket, allowed, span, lock, emptied)
+), held AS MATERIALIZED (
+    SELECT bucket FROM attempts
+    WHERE bucket = ANY ($1::bytea[]) ORDER BY bucket FOR NO KEY UPDATE
+), dropped AS (
+    DELETE FROM attempts a USING held h, given g
+    WHERE a.bucket = h.bucket AND g.bucket = h.bucket AND (g.emptied OR a.failures <= 1)
+)
+UPDATE attempts a
+SET failures = a.failures - 1,
+    window_ends_at = CASE WHEN a.failures >= g.allowed THEN a.window_ends_at - g.lock + g.span
+                          ELSE a.window_ends_at END,
+    locked_until = NULL
+FROM held h, given g
+WHERE a.bucket = h.bucket AND g.bucket = h.bucket AND NOT g.emptied AND a.failures > 1
+"""
+
+_UNLOCK = f"""
+WITH held AS MATERIALIZED (
+    SELECT bucket FROM attempts
+    WHERE bucket >= $1::bytea AND ($2::bytea IS NULL OR bucket < $2::bytea)
+    ORDER BY bucket FOR UPDATE
+), dropped AS (
+    DELETE FROM attempts a USING held WHERE a.bucket = held.bucket
+)
+{audit_log.insert_from("(SELECT 1) AS one", 3)}
+"""  # noqa: S608 - constants
+
+_SWEEP = """
+DELETE FROM attempts WHERE bucket IN (
+    SELECT bucket FROM attempts WHERE window_ends_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)
+"""
+
+
+class Attempts:
+    """`domain.ports.Attempts` on PostgreSQL. One statement each, committed when it returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def reserve(self, buckets: Sequence[AttemptBucket], now: datetime) -> timedelta | None:
+        """Count one attempt in each bucket; or, when one is full, in none, and the time until all
+        of them are open again."""
+        wanted = _distinct(buckets)
+        if not wanted:
+            return None
+        rows = await retry_deadlock(lambda: self._database.fetch(_RESERVE, *_columns(wanted), now))
+        closed = [row["opens_at"] for row in rows if row["opens_at"] is not None]
+        if not closed:
+            return None
+        counted = {row["bucket"] for row in rows if row["opens_at"] is None}
+        await self._give_back([one for one in wanted if one.key in counted], reset=False)
+        wait: timedelta = max(closed) - now
+        return wait
+
+    async def clear(self, buckets: Sequence[AttemptBucket]) -> None:
+        """The attempt was good: buckets with `reset` are emptied, the others give it back."""
+        await self._give_back(_distinct(buckets), reset=True)
+
+    async def unlock(self, prefix: bytes, audit: AuditEvent) -> None:
+        """Forget every bucket whose key begins with `prefix`; writes the audit row with it."""
+        if not prefix:
+            raise ValueError("an empty prefix would unlock everyone")
+        args = (prefix, _next_prefix(prefix), *audit_log.args(audit))
+        await retry_deadlock(lambda: self._database.execute(_UNLOCK, *args))
+
+    async def sweep(self, now: datetime, limit: int) -> int:
+        """Delete up to `limit` buckets whose window or lock has ended; how many."""
+        return count_of(await self._database.execute(_SWEEP, now, limit))
+
+    async def _give_back(self, buckets: Sequence[AttemptBucket], *, reset: bool) -> None:
+        if not buckets:
+            return
+        emptied = [reset and bucket.reset for bucket in buckets]
+        await retry_deadlock(
+            lambda: self._database.execute(_GIVE_BACK, *_columns(buckets), emptied)
+        )
+
+
+def _distinct(buckets: Iterable[AttemptBucket]) -> list[AttemptBucket]:
+    return list({bucket.key: bucket for bucket in buckets}.values())
+
+
+def _next_prefix(prefix: bytes) -> bytes | None:
+    """The first key after all those with `prefix`; None when there is none."""
+    number = int.from_bytes(prefix, "big") + 1
+    return None if number >> 8 * len(prefix) else number.to_bytes(len(prefix), "big")
+
+
+def _columns(buckets: Sequence[AttemptBucket]) -> tuple[list[object], ...]:
+    return (
+        [bucket.key for bucket in buckets],
+        [bucket.limit for bucket in buckets],
+        [bucket.window for bucket in buckets],
+        [bucket.lock for bucket in buckets],
+    )

@@ -1,0 +1,214 @@
+"""Registered applications, their secrets' hashes and their policies.
+
+States: PENDING → APPROVED or REJECTED by a review; APPROVED → ACTIVE when the credentials are
+collected for the first time (from then on sessions can be issued for the client, by itself or by
+a gateway); ACTIVE ↔ DISABLED. The registration secret is good for collecting anew until the first
+use of a secret.
+"""
+
+from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres import trust
+from token_service.adapters.postgres.client_rows import (
+    CLIENT_COLUMNS,
+    INSERT_CLIENT,
+    JOINED_COLUMNS,
+    client_args,
+    client_from_row,
+    client_from_rows,
+    secret_columns,
+)
+from token_service.adapters.postgres.client_secrets import ClientSecretStore
+from token_service.adapters.postgres.paging import start_of, token_after
+from token_service.adapters.postgres.policy_json import policy_from_text, policy_to_json
+from token_service.adapters.postgres.pool import Connection, retry_deadlock
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.kinds import ClientState, RevocationReason, TrustEffect, TrustEntryKind
+from token_service.domain.policy import ClientPolicy
+from token_service.domain.records import AuditEvent, Client
+
+_GET = f"""
+SELECT {CLIENT_COLUMNS}, {JOINED_COLUMNS}, h.config_version, h.revision
+FROM clients c CROSS JOIN trust_head h LEFT JOIN client_secrets s ON s.client_id = c.client_id
+WHERE c.client_id = $1
+ORDER BY s.created_at DESC, s.secret_hash
+"""  # noqa: S608 - constants, here and below
+_PAGE = f"""
+SELECT {CLIENT_COLUMNS} FROM clients c
+WHERE ($1::smallint IS NULL OR c.state = $1) AND c.client_id > $2
+ORDER BY c.client_id LIMIT $3
+"""  # noqa: S608
+_LOCK = """
+SELECT state, policy::text AS policy FROM clients WHERE client_id = $1 FOR NO KEY UPDATE
+"""
+_REVIEW = f"""
+UPDATE clients
+SET state = $2::smallint, policy = COALESCE($3::jsonb, policy), review_note = $4,
+    reviewed_by = $5, updated_at = $6
+WHERE client_id = $1 AND state = {ClientState.PENDING}
+RETURNING policy::text AS policy
+"""  # noqa: S608
+_SET_POLICY = "UPDATE clients SET policy = $2, updated_at = $3 WHERE client_id = $1"
+_DISABLE = f"""
+UPDATE clients SET state = {ClientState.DISABLED}, valid_rev = $2, updated_at = $3
+WHERE client_id = $1
+"""  # noqa: S608
+_ENABLE = f"""
+UPDATE clients c
+SET state = CASE WHEN EXISTS (SELECT FROM client_secrets s WHERE s.client_id = c.client_id)
+                 THEN {ClientState.ACTIVE} ELSE {ClientState.APPROVED} END,
+    updated_at = $2
+WHERE client_id = $1
+"""  # noqa: S608
+_IN_USE = {ClientState.APPROVED, ClientState.ACTIVE, ClientState.DISABLED}
+
+
+class ClientStore(ClientSecretStore):
+    """`domain.ports.ClientStore` on PostgreSQL.
+
+    Each change locks the client first and the trust head last. A change to what is so already
+    writes nothing.
+    """
+
+    async def get(self, client_id: str) -> tuple[Client, int] | None:
+        """The client with its secrets' hashes, newest first, and the configuration version, in
+        one snapshot."""
+        rows = await self._database.fetch(_GET, client_id)
+        return (client_from_rows(rows), rows[0]["config_version"]) if rows else None
+
+    async def page(
+        self, state: ClientState | None, page_size: int, page_token: str
+    ) -> tuple[tuple[Client, ...], str]:
+        """Clients by id, without their secrets, and the token of the next page. Raises
+        FIELD_INVALID."""
+        rows = await self._database.fetch(_PAGE, state, start_of(page_token), page_size + 1)
+        clients = tuple(client_from_row(row) for row in rows[:page_size])
+        more = len(rows) > page_size
+        return clients, token_after(clients[-1].client_id) if more and clients else ""
+
+    async def insert(self, client: Client, audit: AuditEvent) -> bool:
+        """Add a client, with its secrets if it has any; False when the id is taken.
+
+        A PENDING one leaves the configuration version alone: no node holds anything that it
+        changes, and whoever may register must not be able to empty every node's caches.
+        """
+
+        async def change() -> bool:
+            async with self._database.transaction() as conn:
+                if await conn.fetchval(INSERT_CLIENT, *client_args(client)) is None:
+                    return False
+                await conn.execute(_INSERT_SECRETS, client.client_id, *secret_columns(client))
+                await audit_log.write(conn, audit)
+                if client.state is not ClientState.PENDING:
+                    await _publish(conn, client.policy, audit)
+                return True
+
+        return await retry_deadlock(change)
+
+    async def review(
+        self,
+        client_id: str,
+        state: ClientState,
+        policy: ClientPolicy | None,
+        note: str,
+        audit: AuditEvent,
+    ) -> bool:
+        """PENDING → `state`, with `policy` unless it is None, reviewed by the audit row's actor;
+        False when the client was not PENDING. Of two reviewers at once one wins."""
+        json = None if policy is None else policy_to_json(policy)
+
+        async def change() -> bool:
+            async with self._database.transaction() as conn:
+                row = await conn.fetchrow(
+                    _REVIEW, client_id, state, json, note, audit.actor, audit.at
+                )
+                if row is None:
+                    return False
+                await audit_log.write(conn, audit)
+                await _publish(conn, policy_from_text(row["policy"]), audit)
+                return True
+
+        return await retry_deadlock(change)
+
+    async def update_policy(
+        self, client_id: str, policy: ClientPolicy, *, narrowed: bool, audit: AuditEvent
+    ) -> tuple[Client, int] | None:
+        """Replace the policy; the client and the trust revision, None when there is no such one.
+
+        Access tokens are reissued when the caller found it `narrowed`, and when it narrows what
+        another change has put there since.
+        """
+
+        async def change() -> tuple[Client, int] | None:
+            async with self._database.transaction() as conn:
+                row = await conn.fetchrow(_LOCK, client_id)
+                if row is None:
+                    return None
+                await conn.execute(_SET_POLICY, client_id, policy_to_json(policy), audit.at)
+                await audit_log.write(conn, audit)
+                entries = []
+                if narrowed or policy.narrows(policy_from_text(row["policy"])):
+                    effect, reason = TrustEffect.REISSUE, RevocationReason.POLICY_NARROWED
+                    entries.append(_entry(client_id, effect, reason))
+                await _publish(conn, policy, audit, *entries)
+                return await _reread(conn, client_id)
+
+        return await retry_deadlock(change)
+
+    async def set_enabled(
+        self, client_id: str, enabled: bool, audit: AuditEvent
+    ) -> tuple[Client, int] | None:
+        """Disable (every session and access token of the client dies) or enable again; the client
+        and the trust revision, None when there is no such one.
+
+        Raises CLIENT_STATE for one that was not approved: enabling it would be no review.
+        """
+
+        async def change() -> tuple[Client, int] | None:
+            async with self._database.transaction() as conn:
+                row = await conn.fetchrow(_LOCK, client_id)
+                if row is None:
+                    return None
+                if row["state"] not in _IN_USE:
+                    raise TokenServiceError(Reason.CLIENT_STATE, "the client was not approved")
+                if enabled is (row["state"] == ClientState.DISABLED):
+                    await _switch(conn, client_id, enabled, audit)
+                return await _reread(conn, client_id)
+
+        return await retry_deadlock(change)
+
+
+_INSERT_SECRETS = """
+INSERT INTO client_secrets (client_id, secret_hash, request_hash, pepper_id, created_at,
+                            expires_at, first_used_at)
+SELECT $1, secret_hash, secret_hash, pepper_id, created_at, expires_at, first_used_at
+FROM unnest($2::bytea[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
+     AS s (secret_hash, pepper_id, created_at, expires_at, first_used_at)
+"""
+
+
+async def _switch(conn: Connection, client_id: str, enabled: bool, audit: AuditEvent) -> None:
+    await audit_log.write(conn, audit)
+    if enabled:
+        await conn.execute(_ENABLE, client_id, audit.at)
+        await trust.append(conn, [], now=audit.at, bump_config=True)
+        return
+    entry = _entry(client_id, TrustEffect.REVOKE, RevocationReason.CLIENT_DISABLED)
+    revision = await trust.append(conn, [entry], now=audit.at, bump_config=True)
+    await conn.execute(_DISABLE, client_id, revision, audit.at)
+
+
+async def _publish(
+    conn: Connection, policy: ClientPolicy, audit: AuditEvent, *entries: trust.NewEntry
+) -> None:
+    await trust.append(
+        conn, entries, now=audit.at, bump_config=True, longest_access=policy.call_lifetime
+    )
+
+
+async def _reread(conn: Connection, client_id: str) -> tuple[Client, int]:
+    rows = await conn.fetch(_GET, client_id)
+    return client_from_rows(rows), rows[0]["revision"]
+
+
+def _entry(client_id: str, effect: TrustEffect, reason: RevocationReason) -> trust.NewEntry:
+    return trust.NewEntry(TrustEntryKind.CLIENT, client_id, "", effect, reason)
