@@ -1,0 +1,136 @@
+"""The one place that turns what went wrong into a gRPC status with its details."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from grpc import StatusCode
+
+from token_service.domain.errors import Reason, TokenServiceError, invalid_field
+
+DOMAIN = "tokenservice"
+DETAILS_KEY = "grpc-status-details-bin"
+
+STATUS: Mapping[Reason, StatusCode] = {
+    Reason.CALLER_UNAUTHENTICATED: StatusCode.UNAUTHENTICATED,
+    Reason.PERMISSION_MISSING: StatusCode.PERMISSION_DENIED,
+    Reason.CLIENT_MISMATCH: StatusCode.PERMISSION_DENIED,
+    Reason.SCOPE_WIDENED: StatusCode.PERMISSION_DENIED,
+    Reason.SCOPE_NOT_ALLOWED: StatusCode.PERMISSION_DENIED,
+    Reason.AUDIENCE_NOT_ALLOWED: StatusCode.PERMISSION_DENIED,
+    Reason.PLATFORM_NOT_ALLOWED: StatusCode.PERMISSION_DENIED,
+    Reason.CREDENTIAL_NOT_ALLOWED: StatusCode.PERMISSION_DENIED,
+    Reason.SELF_REVIEW: StatusCode.PERMISSION_DENIED,
+    Reason.CREDENTIALS_INVALID: StatusCode.UNAUTHENTICATED,
+    Reason.STEP_UP_REQUIRED: StatusCode.UNAUTHENTICATED,
+    Reason.TOKEN_MALFORMED: StatusCode.UNAUTHENTICATED,
+    Reason.TOKEN_UNKNOWN: StatusCode.UNAUTHENTICATED,
+    Reason.TOKEN_EXPIRED: StatusCode.UNAUTHENTICATED,
+    Reason.TOKEN_REVOKED: StatusCode.UNAUTHENTICATED,
+    Reason.TOKEN_REUSED: StatusCode.UNAUTHENTICATED,
+    Reason.BINDING_MISMATCH: StatusCode.UNAUTHENTICATED,
+    Reason.FIELD_INVALID: StatusCode.INVALID_ARGUMENT,
+    Reason.REVISION_UNKNOWN: StatusCode.INVALID_ARGUMENT,
+    Reason.CLIENT_NOT_FOUND: StatusCode.NOT_FOUND,
+    Reason.USER_NOT_FOUND: StatusCode.NOT_FOUND,
+    Reason.SESSION_NOT_FOUND: StatusCode.NOT_FOUND,
+    Reason.KEY_NOT_FOUND: StatusCode.NOT_FOUND,
+    Reason.ROLE_NOT_FOUND: StatusCode.NOT_FOUND,
+    Reason.USER_EXISTS: StatusCode.ALREADY_EXISTS,
+    Reason.CLIENT_NOT_APPROVED: StatusCode.FAILED_PRECONDITION,
+    Reason.CLIENT_DISABLED: StatusCode.FAILED_PRECONDITION,
+    Reason.CLIENT_STATE: StatusCode.FAILED_PRECONDITION,
+    Reason.CREDENTIALS_COLLECTED: StatusCode.FAILED_PRECONDITION,
+    Reason.KEY_STATE: StatusCode.FAILED_PRECONDITION,
+    Reason.RATE_LIMITED: StatusCode.RESOURCE_EXHAUSTED,
+    Reason.ACCOUNT_LOCKED: StatusCode.RESOURCE_EXHAUSTED,
+    Reason.OVERLOADED: StatusCode.RESOURCE_EXHAUSTED,
+    Reason.STORE_UNAVAILABLE: StatusCode.UNAVAILABLE,
+    Reason.TRUST_STALE: StatusCode.UNAVAILABLE,
+    Reason.SHUTTING_DOWN: StatusCode.UNAVAILABLE,
+    Reason.DEADLINE_EXCEEDED: StatusCode.DEADLINE_EXCEEDED,
+    Reason.METHOD_UNKNOWN: StatusCode.UNIMPLEMENTED,
+    Reason.INTERNAL: StatusCode.INTERNAL,
+}
+
+RETRY_AFTER: Mapping[Reason, timedelta] = {
+    Reason.RATE_LIMITED: timedelta(seconds=1),
+    Reason.ACCOUNT_LOCKED: timedelta(seconds=30),
+    Reason.OVERLOADED: timedelta(milliseconds=200),
+    Reason.STORE_UNAVAILABLE: timedelta(seconds=1),
+    Reason.TRUST_STALE: timedelta(seconds=1),
+    Reason.SHUTTING_DOWN: timedelta(milliseconds=100),
+}
+"""When to come back, where the error itself does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """A status as it goes out: `details` is a serialised `google.rpc.Status`."""
+
+    reason: Reason
+    code: StatusCode
+    message: str
+    details: bytes
+
+
+def as_refusal(error: BaseException) -> TokenServiceError:
+    """`error` itself if it is a refusal; else a fixed one that gives nothing of it away."""
+    if isinstance(error, TokenServiceError):
+        return error
+    if isinstance(error, TimeoutError):
+        return TokenServiceError(Reason.DEADLINE_EXCEEDED, "the deadline ran out")
+    return TokenServiceError(Reason.INTERNAL, "internal error")
+
+
+def reply_for(error: TokenServiceError) -> ErrorReply:
+    """The status, text and details that the caller gets for a refusal."""
+    code = STATUS[error.reason]
+    number: int = code.value[0]
+    status = Status(code=number, message=error.message)
+    _attach(status, ErrorInfo(domain=DOMAIN, reason=error.reason.value))
+    if error.field:
+        violation = BadRequest.FieldViolation(field=error.field, description=error.message)
+        _attach(status, BadRequest(field_violations=[violation]))
+    retry_after = error.retry_after or RETRY_AFTER.get(error.reason)
+    if retry_after is not None:
+        delay = Duration()
+        delay.FromTimedelta(retry_after)
+        _attach(status, RetryInfo(retry_delay=delay))
+    return ErrorReply(error.reason, code, error.message, status.SerializeToString())
+
+
+def unparsable() -> TokenServiceError:
+    """The bytes received are not the method's request."""
+    return invalid_field("", "the request could not be parsed")
+
+
+def too_large(limit: int) -> TokenServiceError:
+    """The request is over its method's limit."""
+    return invalid_field("", f"the request is larger than {limit} bytes")
+
+
+def unauthenticated() -> TokenServiceError:
+    """The calling client was not recognised; one text for all causes."""
+    return TokenServiceError(Reason.CALLER_UNAUTHENTICATED, "the caller is not authenticated")
+
+
+def shutting_down() -> TokenServiceError:
+    """The server is stopping."""
+    return TokenServiceError(Reason.SHUTTING_DOWN, "the server is shutting down")
+
+
+def overloaded() -> TokenServiceError:
+    """Too much work of this class is in flight."""
+    return TokenServiceError(Reason.OVERLOADED, "too much work is in flight")
+
+
+def _attach(status: Status, detail: Message) -> None:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    status.details.append(packed)

@@ -1,0 +1,72 @@
+"""Bounds on how much work is taken on, per class, and how often one caller may call."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.rpc.errors import overloaded, shutting_down
+from token_service.rpc.policy import Rate
+
+MAX_CALLERS = 10_000
+"""How many callers a limiter remembers before it forgets those at rest."""
+
+
+class WorkBound:
+    """Counts the calls of one class in flight and refuses more than `limit`."""
+
+    __slots__ = ("active", "limit", "refusal")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.active = 0
+        self.refusal = overloaded
+
+    def enter(self) -> None:
+        """Count a call in. Raises OVERLOADED, or SHUTTING_DOWN once closed; then `leave` must
+        not be called."""
+        if self.active >= self.limit:
+            raise self.refusal()
+        self.active += 1
+
+    def leave(self) -> None:
+        """Count a call out."""
+        self.active -= 1
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self.limit = 0
+        self.refusal = shutting_down
+
+
+class RateLimiter:
+    """A token bucket per caller, kept as the moment at which it would be full again (GCRA).
+
+    Lives in one process: the limit is each node's own. Time is monotonic seconds.
+    """
+
+    __slots__ = ("_clock", "_full_at", "_spacing", "_tolerance")
+
+    def __init__(self, rate: Rate, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._spacing = 1.0 / rate.per_second
+        self._tolerance = self._spacing * (rate.burst - 1)
+        self._full_at: dict[str, float] = {}
+
+    def take(self, caller: str) -> None:
+        """Take one call from the caller's bucket. Raises RATE_LIMITED with the time to wait."""
+        now = self._clock()
+        full_at = self._full_at.get(caller, now)
+        ahead = full_at - now
+        if ahead > self._tolerance:
+            wait = timedelta(seconds=ahead - self._tolerance)
+            raise TokenServiceError(Reason.RATE_LIMITED, "too many calls", retry_after=wait)
+        if full_at < now:
+            full_at = now
+        elif len(self._full_at) >= MAX_CALLERS and caller not in self._full_at:
+            self._forget(now)
+        self._full_at[caller] = full_at + self._spacing
+
+    def _forget(self, now: float) -> None:
+        """Drop full buckets; if every caller is busy, drop all rather than grow."""
+        busy = {caller: at for caller, at in self._full_at.items() if at > now}
+        self._full_at = busy if len(busy) < MAX_CALLERS else {}

@@ -1,0 +1,122 @@
+"""What every call passes through, wrapped once around each handler.
+
+There is no chain of interceptors: the library hands over raw bytes, and one object per call does
+the rest in order: stopping? room for more work? who calls, may they, how often? does the request
+parse? then the handler, and at the end the status, the counters and the log line.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+import grpc
+
+from token_service.rpc.admission import Admission, Gate, request_ids
+from token_service.rpc.calls import StreamCall, UnknownCall, call_type
+from token_service.rpc.limits import RateLimiter, WorkBound
+from token_service.rpc.methods import Method
+from token_service.rpc.metrics import MethodCounters, RpcCollector
+from token_service.rpc.policy import METHODS, MethodPolicy, Rate, Work
+
+BOUNDS: Mapping[Work, int] = {
+    Work.UNARY: 1_000,
+    Work.STREAM: 1_000,
+    Work.PASSWORD: 64,
+    Work.PROBE: 200,
+}
+"""Calls in flight by class, where the configuration does not say."""
+
+
+class Route:
+    """One method with all that its calls need, looked up once."""
+
+    __slots__ = (
+        "admission",
+        "bound",
+        "counters",
+        "handler",
+        "longest",
+        "max_bytes",
+        "name",
+        "parse",
+    )
+
+    def __init__(
+        self, method: Method, policy: MethodPolicy, admission: Admission, bound: WorkBound
+    ) -> None:
+        self.name = method.name
+        self.max_bytes = policy.max_bytes
+        self.longest = policy.default_deadline
+        self.admission = admission
+        self.bound = bound
+        self.counters = MethodCounters()
+        self.handler = cast("Callable[..., Any]", method.handler)
+        self.parse = method.request.FromString
+
+
+class Pipeline(grpc.GenericRpcHandler):
+    """Answers the library's question of who handles a method, for all methods."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        *,
+        policies: Mapping[str, MethodPolicy] = METHODS,
+        bounds: Mapping[Work, int] = BOUNDS,
+        rate_scale: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._gate = gate
+        self._policies = policies
+        self._rate_scale = rate_scale
+        self._clock = clock
+        self.bounds = {work: WorkBound(limit) for work, limit in bounds.items()}
+        self.new_request_id = request_ids()
+        self.streams: set[StreamCall] = set()
+        self.unknown_counters = MethodCounters()
+        self._routes: dict[str, tuple[type[Any], Route]] = {}
+
+    def add(self, methods: Iterable[Method]) -> None:
+        """Offer `methods`. Raises LookupError for one without a row in the policy table."""
+        for method in methods:
+            policy = self._policies.get(method.name)
+            if policy is None:
+                raise LookupError(f"{method.name} has no row in the policy table")
+            admission = Admission(
+                self._gate,
+                policy,
+                self._limiter(policy.rate),
+                self._limiter(policy.anonymous_rate),
+            )
+            route = Route(method, policy, admission, self.bounds[policy.work])
+            self._routes[method.name] = (call_type(method.shape, hot=policy.hot), route)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:  # noqa: ANN401
+        """The handler of one call; it has the call's metadata already."""
+        found = self._routes.get(handler_call_details.method)
+        metadata = handler_call_details.invocation_metadata
+        if found is None:
+            return UnknownCall(self, metadata)
+        return found[0](self, found[1], metadata)
+
+    def offered(self) -> frozenset[str]:
+        """The full names of all methods that are served."""
+        return frozenset(self._routes)
+
+    def collector(self) -> RpcCollector:
+        """The counters, for a Prometheus registry."""
+        counters = {name: route.counters for name, (_, route) in self._routes.items()}
+        return RpcCollector({**counters, "unknown": self.unknown_counters}, self.bounds)
+
+    def stop(self) -> None:
+        """From now on refuse new calls, and end streams with UNAVAILABLE."""
+        for bound in self.bounds.values():
+            bound.close()
+        for stream in tuple(self.streams):
+            stream.stop()
+
+    def _limiter(self, rate: Rate) -> RateLimiter:
+        scaled = Rate(
+            rate.per_second * self._rate_scale, max(1, int(rate.burst * self._rate_scale))
+        )
+        return RateLimiter(scaled, self._clock)

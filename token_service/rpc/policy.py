@@ -1,0 +1,187 @@
+"""Who may call which method, how large a request may be, how often and for how long.
+
+One row per method; a method without a row is not served.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from token_service.domain.kinds import Permission
+
+KIB = 1024
+LARGE_REQUEST = 5 * KIB * KIB // 2
+"""2.5 MiB: 256 checks with a token of 8 KiB each, and what stands around them."""
+
+
+class Anonymous(Enum):
+    """Whether a method may be called without credentials."""
+
+    NEVER = auto()
+    WHERE_OPEN = auto()
+    """Where the setting `open_registration` says so, limited by address."""
+    ALWAYS = auto()
+    """Credentials are not looked at."""
+
+
+class Work(Enum):
+    """Classes of work, each with its own bound on calls in flight."""
+
+    UNARY = auto()
+    STREAM = auto()
+    PASSWORD = auto()
+    PROBE = auto()
+    """Health and reflection: apart, so that anonymous watchers keep nobody else out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `burst` calls at once, and `per_second` in the long run."""
+
+    per_second: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class MethodPolicy:
+    """One method's row.
+
+    The caller needs any one of `any_of`; with none listed, every authenticated caller may call,
+    and the use case decides by the target. `rate` holds per client, `anonymous_rate` per address
+    for callers without credentials. `default_deadline` is in seconds and also the longest; 0 for
+    streams without an end. `hot` calls leave no log line when they succeed.
+    """
+
+    any_of: frozenset[Permission] = frozenset()
+    anonymous: Anonymous = Anonymous.NEVER
+    work: Work = Work.UNARY
+    max_bytes: int = 64 * KIB
+    rate: Rate = Rate(200, 400)
+    anonymous_rate: Rate = Rate(1, 30)
+    default_deadline: float = 10.0
+    hot: bool = False
+
+
+def _needs(*permissions: Permission, **row: object) -> MethodPolicy:
+    return MethodPolicy(frozenset(permissions), **row)  # type: ignore[arg-type]
+
+
+_EXCHANGES = Rate(2_000, 4_000)
+_CHECKS = Rate(50_000, 50_000)
+_ADMINISTRATION = Rate(50, 200)
+_STREAM_OPENINGS = Rate(10, 50)
+_PROBES = Rate(100, 200)
+
+_TOKEN = {
+    "Issue": _needs(Permission.TOKENS_ISSUE, work=Work.PASSWORD, default_deadline=15.0),
+    "Exchange": _needs(Permission.TOKENS_EXCHANGE, rate=_EXCHANGES),
+    "Reauthenticate": _needs(Permission.TOKENS_EXCHANGE, work=Work.PASSWORD, default_deadline=15.0),
+    # A token of any length is answered with a verdict, so the request may be long as a whole;
+    # every other field has its own limit.
+    "Validate": _needs(
+        Permission.TOKENS_VALIDATE,
+        max_bytes=LARGE_REQUEST,
+        rate=_CHECKS,
+        default_deadline=5.0,
+        hot=True,
+    ),
+    "BatchValidate": _needs(
+        Permission.TOKENS_VALIDATE,
+        max_bytes=LARGE_REQUEST,
+        rate=_CHECKS,
+        default_deadline=5.0,
+        hot=True,
+    ),
+    "Revoke": _needs(Permission.TOKENS_REVOKE, Permission.TOKENS_REVOKE_ANY, rate=_EXCHANGES),
+}
+
+_TRUST = {
+    "WatchTrust": _needs(
+        Permission.TRUST_WATCH, work=Work.STREAM, rate=_STREAM_OPENINGS, default_deadline=0.0
+    ),
+    "GetTrust": _needs(
+        Permission.TRUST_WATCH, work=Work.STREAM, rate=_STREAM_OPENINGS, default_deadline=30.0
+    ),
+    "ReportActivity": _needs(Permission.TRUST_WATCH, max_bytes=256 * KIB),
+}
+
+_SESSION = {
+    "ListSessions": _needs(Permission.SESSIONS_READ),
+    "GetSession": _needs(Permission.SESSIONS_READ),
+    "RevokeSession": _needs(Permission.TOKENS_REVOKE, rate=_EXCHANGES),
+    "RevokeOtherSessions": _needs(Permission.TOKENS_REVOKE),
+}
+
+_CLIENT = {
+    "RegisterClient": _needs(
+        Permission.CLIENTS_REGISTER, anonymous=Anonymous.WHERE_OPEN, rate=_ADMINISTRATION
+    ),
+    "ReviewClient": _needs(Permission.ADMIN_CLIENTS, rate=_ADMINISTRATION),
+    "CollectClientCredentials": _needs(
+        Permission.CLIENTS_REGISTER, anonymous=Anonymous.WHERE_OPEN, rate=_ADMINISTRATION
+    ),
+    "RotateClientSecret": _needs(rate=_ADMINISTRATION),
+    "DisableClient": _needs(Permission.ADMIN_CLIENTS, rate=_ADMINISTRATION),
+    "EnableClient": _needs(Permission.ADMIN_CLIENTS, rate=_ADMINISTRATION),
+    "GetClient": _needs(rate=_ADMINISTRATION),
+    "ListClients": _needs(Permission.ADMIN_CLIENTS, rate=_ADMINISTRATION),
+    "UpdateClientPolicy": _needs(Permission.ADMIN_CLIENTS, rate=_ADMINISTRATION),
+}
+
+_USER = {
+    "CreateUser": _needs(
+        Permission.ADMIN_USERS, work=Work.PASSWORD, rate=_ADMINISTRATION, default_deadline=15.0
+    ),
+    "SetPassword": _needs(
+        Permission.ADMIN_USERS,
+        Permission.TOKENS_EXCHANGE,
+        work=Work.PASSWORD,
+        default_deadline=15.0,
+    ),
+    "DisableUser": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
+    "EnableUser": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
+    "DeleteUser": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
+    "GetUser": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
+    "ListUsers": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
+    "UnlockUser": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
+    "SetRoles": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
+    "DefineRole": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
+    "ListRoles": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
+}
+
+_KEY = {
+    "ListKeys": _needs(Permission.ADMIN_KEYS, rate=_ADMINISTRATION),
+    "RotateKey": _needs(Permission.ADMIN_KEYS, rate=_ADMINISTRATION),
+    "CompromiseKey": _needs(Permission.ADMIN_KEYS, rate=_ADMINISTRATION),
+}
+
+_PROBE = MethodPolicy(
+    anonymous=Anonymous.ALWAYS,
+    work=Work.PROBE,
+    anonymous_rate=_PROBES,
+    default_deadline=5.0,
+    hot=True,
+)
+_PROBE_STREAM = MethodPolicy(
+    anonymous=Anonymous.ALWAYS, work=Work.PROBE, anonymous_rate=_PROBES, default_deadline=0.0
+)
+
+METHODS: Mapping[str, MethodPolicy] = {
+    f"/{service}/{method}": row
+    for service, rows in {
+        "tokenservice.v1.TokenService": _TOKEN,
+        "tokenservice.v1.TrustService": _TRUST,
+        "tokenservice.v1.SessionService": _SESSION,
+        "tokenservice.v1.ClientService": _CLIENT,
+        "tokenservice.v1.UserService": _USER,
+        "tokenservice.v1.KeyService": _KEY,
+        "grpc.health.v1.Health": {
+            "Check": _PROBE,
+            "List": _PROBE,
+            "Watch": _PROBE_STREAM,
+        },
+        "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": _PROBE_STREAM},
+    }.items()
+    for method, row in rows.items()
+}
+"""The policy table, by full method name as it appears on the wire."""
