@@ -7,12 +7,13 @@ than one that would not work.
 """
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from token_service.domain.caller import Caller
-from token_service.domain.errors import Reason, TokenServiceError, invalid_field
+from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission
 from token_service.domain.ports import ClientStore, Clock, Secrets
 from token_service.domain.records import AuditEvent, Client, ClientSecret
@@ -148,9 +149,13 @@ class CollectClientCredentials:
 
 
 class RotateClientSecret:
-    """Raises PERMISSION_MISSING, CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED
-    (too many secrets work already) and FIELD_INVALID for a `request_id` of an earlier rotation
-    whose secret has ended."""
+    """Raises PERMISSION_MISSING, CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED and RATE_LIMITED
+    (too many secrets work already).
+
+    A secret is drawn from the one before it as well as from the `request_id`. So a retry is known
+    by the secret that is there, and an id used again much later gives another secret: one that
+    was rotated out never comes back.
+    """
 
     def __init__(
         self,
@@ -172,59 +177,81 @@ class RotateClientSecret:
         if client.state is not ClientState.ACTIVE:
             raise wrong_state(client)
         now = self._clock.now()
-        drawn = draw_secret(self._secrets, "rotate", client.client_id, (request.request_id,), now)
-        self._require_room(client, drawn, request.overlap, now)
+        alive = [secret for secret in client.secrets if secret_alive(secret, now)]
+        drawn = self._drawn_before(client, request, alive, now)
+        if drawn is None:
+            _require_room(alive, request.overlap, now)
+            newest = max(alive, key=lambda secret: secret.created_at, default=None)
+            drawn = self._draw(client, request, newest, now)
+            await self._write(caller, client, request, drawn)
+            client = await self._records.require(client.client_id)
+        return Rotated(client, drawn.secret, end_of_former(client, drawn.kept.secret_hash, now))
+
+    def _drawn_before(
+        self,
+        client: Client,
+        request: RotateRequest,
+        alive: Sequence[ClientSecret],
+        now: datetime,
+    ) -> DrawnSecret | None:
+        """What this very request made before, if it still works."""
+        working = {secret.secret_hash for secret in alive}
+        for former in (*client.secrets, None):
+            drawn = self._draw(client, request, former, now)
+            if drawn.kept.secret_hash in working:
+                return drawn
+        return None
+
+    def _draw(
+        self, client: Client, request: RotateRequest, former: ClientSecret | None, now: datetime
+    ) -> DrawnSecret:
+        origin = former.secret_hash.hex() if former else ""
+        return draw_secret(
+            self._secrets, "rotate", client.client_id, (request.request_id, origin), now
+        )
+
+    async def _write(
+        self, caller: Caller, client: Client, request: RotateRequest, drawn: DrawnSecret
+    ) -> None:
+        now = drawn.kept.created_at
         audit = caller.audit(
             now,
             "client.rotate_secret",
             target=client.client_id,
             details=f"overlap={int(request.overlap.total_seconds())}",
         )
-        if not await self._shield.run(self._put(client, drawn, now + request.overlap, audit)):
+        written = await self._shield.run(
+            self._store.put_secret(
+                client.client_id,
+                drawn.kept,
+                drawn.request_hash,
+                old_expires_at=now + request.overlap,
+                audit=audit,
+            )
+        )
+        if not written:
             raise wrong_state(await self._records.require(client.client_id))
-        return self._rotated(await self._records.require(client.client_id), drawn)
-
-    async def _put(
-        self, client: Client, drawn: DrawnSecret, old_expires_at: datetime, audit: AuditEvent
-    ) -> bool:
-        return await self._store.put_secret(
-            client.client_id,
-            drawn.kept,
-            drawn.request_hash,
-            old_expires_at=old_expires_at,
-            audit=audit,
-        )
-
-    def _require_room(
-        self, client: Client, drawn: DrawnSecret, overlap: timedelta, now: datetime
-    ) -> None:
-        alive = [secret for secret in client.secrets if secret_alive(secret, now)]
-        if len(alive) < MAX_LIVE_SECRETS or not overlap:
-            return
-        if any(same_secret(secret, drawn.kept) for secret in alive):
-            return
-        ends = min((one.expires_at for one in alive if one.expires_at), default=now + overlap)
-        raise TokenServiceError(
-            Reason.RATE_LIMITED, "too many secrets work already", retry_after=ends - now
-        )
-
-    def _rotated(self, client: Client, drawn: DrawnSecret) -> Rotated:
-        now = self._clock.now()
-        alive = [secret for secret in client.secrets if secret_alive(secret, now)]
-        others = [secret for secret in alive if not same_secret(secret, drawn.kept)]
-        if len(others) == len(alive):
-            raise invalid_field("request_id", "was used for a rotation whose secret has ended")
-        return Rotated(client, drawn.secret, newest_end(others))
 
 
-def same_secret(one: ClientSecret, other: ClientSecret) -> bool:
-    """Whether these are records of one secret (under one pepper)."""
-    return hmac.compare_digest(one.secret_hash, other.secret_hash)
+def end_of_former(client: Client, secret_hash: bytes, now: datetime) -> datetime | None:
+    """When the last of the client's secrets stops working besides the one with this hash; None
+    when no other works."""
+    ends = (
+        secret.expires_at
+        for secret in client.secrets
+        if secret.secret_hash != secret_hash and secret.expires_at and now < secret.expires_at
+    )
+    return max(ends, default=None)
 
 
-def newest_end(former: list[ClientSecret]) -> datetime | None:
-    """When the last of `former` stops working."""
-    return max((one.expires_at for one in former if one.expires_at), default=None)
+def _require_room(alive: Sequence[ClientSecret], overlap: timedelta, now: datetime) -> None:
+    """Raise RATE_LIMITED when too many secrets would work at once."""
+    if len(alive) < MAX_LIVE_SECRETS or not overlap:
+        return
+    ends = min((secret.expires_at for secret in alive if secret.expires_at), default=now + overlap)
+    raise TokenServiceError(
+        Reason.RATE_LIMITED, "too many secrets work already", retry_after=ends - now
+    )
 
 
 def _require_collectable(client: Client) -> None:
