@@ -143,8 +143,8 @@ def _distinct(buckets: Iterable[AttemptBucket]) -> list[AttemptBucket]:
 
 def _next_prefix(prefix: bytes) -> bytes | None:
     """The first key after all those with `prefix`; None when there is none."""
-    number = int.from_bytes(prefix, "big") + 1
-    return None if number >> 8 * len(prefix) else number.to_bytes(len(prefix), "big")
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes([stem[-1] + 1]) if stem else None
 
 
 def _columns(buckets: Sequence[AttemptBucket]) -> tuple[list[object], ...]:
