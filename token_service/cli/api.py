@@ -1,0 +1,126 @@
+"""Calls to the service by its gRPC API, as any other caller makes them."""
+
+import base64
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TypeVar
+
+import grpc
+
+from token_service.cli import demo_file
+from token_service.cli.output import Output
+from token_service.cli.problems import CliError
+from token_service.cli.target import Identity, Target, Wishes, resolve
+from tokenservice.v1.client_service_pb2_grpc import ClientServiceStub
+from tokenservice.v1.key_service_pb2_grpc import KeyServiceStub
+from tokenservice.v1.session_service_pb2_grpc import SessionServiceStub
+from tokenservice.v1.token_service_pb2_grpc import TokenServiceStub
+from tokenservice.v1.trust_service_pb2_grpc import TrustServiceStub
+from tokenservice.v1.user_service_pb2_grpc import UserServiceStub
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+DEMO_ADMIN = "demo-admin"
+DEMO_GATEWAY = "demo-gateway"
+DEMO_WEB = "demo-web"
+DEMO_MOBILE = "demo-mobile"
+DEMO_API = "demo-api"
+
+
+class Api:
+    """The service's stubs, and a caller. Connects at the first call.
+
+    `caller` is the development server's client to call as where nobody was named; a command may
+    change it until the first call.
+    """
+
+    def __init__(
+        self, wishes: Wishes, out: Output, *, caller: str, anonymous: bool, timeout: float
+    ) -> None:
+        self.out = out
+        self.caller = caller
+        self._wishes = wishes
+        self._anonymous = anonymous
+        self._timeout = timeout
+
+    @cached_property
+    def target(self) -> Target:
+        """Where calls go, and as whom."""
+        return resolve(self._wishes, self.caller, anonymous=self._anonymous)
+
+    @cached_property
+    def _channel(self) -> grpc.Channel:
+        target = self.target
+        if not target.tls:
+            return grpc.insecure_channel(target.address)
+        roots: bytes | None = None
+        if target.ca_file is not None:
+            try:
+                roots = target.ca_file.read_bytes()
+            except OSError as error:
+                raise CliError(f"cannot read {target.ca_file}: {error.strerror}") from None
+        return grpc.secure_channel(target.address, grpc.ssl_channel_credentials(roots))
+
+    @cached_property
+    def tokens(self) -> TokenServiceStub:
+        """TokenService."""
+        return TokenServiceStub(self._channel)
+
+    @cached_property
+    def sessions(self) -> SessionServiceStub:
+        """SessionService."""
+        return SessionServiceStub(self._channel)
+
+    @cached_property
+    def clients(self) -> ClientServiceStub:
+        """ClientService."""
+        return ClientServiceStub(self._channel)
+
+    @cached_property
+    def users(self) -> UserServiceStub:
+        """UserService."""
+        return UserServiceStub(self._channel)
+
+    @cached_property
+    def keys(self) -> KeyServiceStub:
+        """KeyService."""
+        return KeyServiceStub(self._channel)
+
+    @cached_property
+    def trust(self) -> TrustServiceStub:
+        """TrustService."""
+        return TrustServiceStub(self._channel)
+
+    def choose(self, caller: str, client_id: str = "") -> None:
+        """Call as another client of the development server, the one with `client_id` if it has it,
+        where nobody was named."""
+        demo = None if self._wishes.client_id else demo_file.read(self._wishes.data_dir)
+        self.caller = (demo.name_of(client_id) if demo and client_id else None) or caller
+
+    def call(
+        self, method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request
+    ) -> Response:
+        """Make one call. Raises grpc.RpcError."""
+        return method(request, timeout=self._timeout, metadata=self._metadata())
+
+    def watch(
+        self, method: "grpc.UnaryStreamMultiCallable[Request, Response]", request: Request
+    ) -> Iterator[Response]:
+        """Follow a stream without a time limit. Raises grpc.RpcError."""
+        return iter(method(request, metadata=self._metadata()))
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if "_channel" in self.__dict__:
+            self._channel.close()
+
+    def _metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        identity = self.target.identity
+        return () if identity is None else (("authorization", authorization(identity)),)
+
+
+def authorization(identity: Identity) -> str:
+    """Return the value of the authorization header (RFC 7617)."""
+    pair = f"{identity.client_id}:{identity.client_secret}".encode()
+    return f"Basic {base64.b64encode(pair).decode()}"

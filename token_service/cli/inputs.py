@@ -1,0 +1,128 @@
+"""What people give to commands: secrets (never as arguments), times, files."""
+
+import re
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import typer
+from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from token_service.cli.problems import CliError
+from token_service.cli.target import from_environment
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+TOKEN_VARIABLE = "TOKEN_SERVICE_TOKEN"  # noqa: S105 - a variable's name
+PASSWORD_VARIABLE = "TOKEN_SERVICE_PASSWORD"  # noqa: S105 - a variable's name
+STDIN = "-"
+
+_MAX_INPUT = 1024 * 1024  # characters
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)")
+_TOKEN_LIKE = re.compile(r"tsk_[a-z]+_.*|[\w-]+\.[\w-]+\.[\w-]+")
+_EXCHANGE_ID_BYTES = 16
+
+
+def read_token(source: str | None, prompt: str = "Token") -> str:
+    """Read a token from `source`: `-` for stdin, a file's path, or None for what there is.
+
+    None means TOKEN_SERVICE_TOKEN, else stdin where it is not a terminal, else a prompt.
+    """
+    return _read_secret(source, TOKEN_VARIABLE, prompt).strip()
+
+
+def read_password(source: str | None, prompt: str = "Password", *, confirm: bool = False) -> str:
+    """Read a password as `read_token` does (TOKEN_SERVICE_PASSWORD); only a newline at its end is
+    taken off. `confirm` asks twice where it asks."""
+    text = _read_secret(source, PASSWORD_VARIABLE, prompt, confirm=confirm)
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _read_secret(source: str | None, variable: str, prompt: str, *, confirm: bool = False) -> str:
+    if source == STDIN or (source is None and not _set(variable) and not sys.stdin.isatty()):
+        text = sys.stdin.read(_MAX_INPUT)
+    elif source is not None:
+        text = _read_file(source, prompt)
+    elif _set(variable):
+        text = from_environment(variable)
+    else:
+        text = _prompted(prompt, confirm=confirm)
+    if not text.strip():
+        raise CliError(f"no {prompt.lower()}: give it on stdin, in a file or in {variable}")
+    return text
+
+
+def _set(variable: str) -> bool:
+    return bool(from_environment(variable))
+
+
+def _prompted(prompt: str, *, confirm: bool) -> str:
+    answer: str = typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
+    return answer
+
+
+def _read_file(source: str, what: str) -> str:
+    path = Path(source)
+    if _TOKEN_LIKE.fullmatch(source) and not path.exists():
+        raise CliError(
+            f"the {what.lower()} itself was given as an argument, which every user of this "
+            "machine can see: give it on stdin (-) or in a file"
+        )
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise CliError(f"cannot read the {what.lower()} from {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CliError(f"{path} is not text") from None
+
+
+def read_message(source: str, message_type: Callable[[], AnyMessage], what: str) -> AnyMessage:
+    """Read a message in protobuf's JSON form from a file, or stdin for `-`."""
+    text = sys.stdin.read(_MAX_INPUT) if source == STDIN else _read_file(source, what)
+    try:
+        return json_format.Parse(text, message_type())
+    except json_format.ParseError as error:
+        raise CliError(f"{what}: {error}") from None
+
+
+def duration(text: str) -> Duration:
+    """Read `90s`, `15m`, `24h`, `7d` or plain seconds."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise CliError(f"not a duration: {text!r}; write 90s, 15m, 24h or 7d")
+    result = Duration()
+    result.FromMilliseconds(round(float(match[1]) * _UNITS[match[2] or "s"] * 1000))
+    return result
+
+
+def exchange_id(text: str | None) -> bytes:
+    """Read an exchange id given for a retry, or draw a new one."""
+    if text is None:
+        return secrets.token_bytes(_EXCHANGE_ID_BYTES)
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) != _EXCHANGE_ID_BYTES:
+        raise CliError("an exchange id has 32 hexadecimal digits")
+    return value
+
+
+def request_id(text: str | None) -> str:
+    """Return the id given for a retry, or draw a new one."""
+    return text or secrets.token_hex(_EXCHANGE_ID_BYTES)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something that cannot be undone; `yes` answers beforehand."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CliError(f"{question} Say --yes to do it.")
+    if not typer.confirm(question, err=True):
+        raise CliError("nothing was done", exit_code=1)

@@ -1,0 +1,12 @@
+"""The `token-service` program."""
+
+from token_service.cli import clients, keys, sessions, tokens, trust, users
+from token_service.cli.command import group
+
+app = group("Issue, exchange, validate and revoke tokens.")
+app.add_typer(clients.app, name="client")
+app.add_typer(users.app, name="user")
+app.add_typer(keys.app, name="keys")
+app.add_typer(sessions.app, name="session")
+app.add_typer(tokens.app, name="token")
+app.add_typer(trust.app, name="trust")

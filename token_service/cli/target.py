@@ -1,0 +1,146 @@
+"""Which server a command calls, and as whom."""
+
+import os
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from token_service.cli import demo_file
+from token_service.cli.demo_file import DemoFile
+from token_service.cli.problems import CliError
+
+SERVER_VARIABLE = "TOKEN_SERVICE_SERVER"
+CLIENT_ID_VARIABLE = "TOKEN_SERVICE_CLIENT_ID"
+CLIENT_SECRET_VARIABLE = "TOKEN_SERVICE_CLIENT_SECRET"  # noqa: S105 - a variable's name
+CA_VARIABLE = "TOKEN_SERVICE_CA_FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What options and environment say; empty texts and None where they say nothing."""
+
+    server: str = ""
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    client_secret_file: Path | None = None
+    demo_client: str = ""
+    data_dir: Path = demo_file.DEFAULT_DATA_DIR
+    ca_file: Path | None = None
+    plaintext: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A calling client."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The server, whether TLS protects the way to it, and the caller (None: anonymous).
+
+    `demo` is the development server's file when server and caller were taken from it.
+    """
+
+    address: str
+    tls: bool
+    ca_file: Path | None
+    identity: Identity | None
+    demo: DemoFile | None = None
+
+
+def resolve(wishes: Wishes, default_demo_client: str, *, anonymous: bool = False) -> Target:
+    """Settle where to call and as whom.
+
+    Credentials that were given are used; else those of the development server's
+    `default_demo_client`, and these for the development server alone. `anonymous`: where nobody
+    was named, call as nobody. Raises CliError naming what is missing.
+    """
+    named = bool(wishes.client_id or wishes.demo_client)
+    given = bool(wishes.client_id) and not wishes.demo_client
+    demo = None if given and wishes.server else demo_file.read(wishes.data_dir)
+    address = wishes.server or (demo.grpc if demo else "")
+    if not address:
+        raise CliError(
+            f"no server: set {SERVER_VARIABLE} or --server, or start a development server "
+            f"(there is no {wishes.data_dir / demo_file.FILE_NAME})"
+        )
+    identity: Identity | None = None
+    if given:
+        identity = Identity(wishes.client_id, _secret(wishes))
+    elif named or not anonymous:
+        identity = _demo_identity(wishes, demo, default_demo_client)
+    address, tls = _transport(address, wishes)
+    return Target(address, tls, wishes.ca_file, identity, None if given else demo)
+
+
+def _demo_identity(wishes: Wishes, demo: DemoFile | None, default: str) -> Identity:
+    if demo is None and wishes.demo_client:
+        raise CliError(
+            f"--as names a client of the development server, and there is no "
+            f"{wishes.data_dir / demo_file.FILE_NAME}"
+        )
+    elsewhere = bool(wishes.server) and (demo is None or wishes.server != demo.grpc)
+    if demo is None or (elsewhere and not wishes.demo_client):
+        raise CliError(
+            f"no credentials for {wishes.server}: set {CLIENT_ID_VARIABLE} and "
+            f"{CLIENT_SECRET_VARIABLE} (or {CLIENT_SECRET_VARIABLE}_FILE)"
+        )
+    client = demo.client(wishes.demo_client or default)
+    return Identity(client.client_id, client.client_secret)
+
+
+def _secret(wishes: Wishes) -> str:
+    path = wishes.client_secret_file
+    if path is not None:
+        try:
+            secret = path.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise CliError(f"cannot read the client secret from {path}: {reason}") from None
+    else:
+        secret = wishes.client_secret
+    if not secret:
+        raise CliError(
+            f"no secret for the client {wishes.client_id}: set {CLIENT_SECRET_VARIABLE} or "
+            f"{CLIENT_SECRET_VARIABLE}_FILE"
+        )
+    return secret
+
+
+def _transport(address: str, wishes: Wishes) -> tuple[str, bool]:
+    """Return the address without a scheme, and whether to use TLS: always, off this machine."""
+    scheme, separator, rest = address.partition("://")
+    if separator:
+        if scheme not in ("https", "http") or not rest:
+            raise CliError(f"not a server address: {address!r}; write host:port")
+        address = rest.rstrip("/")
+    if wishes.ca_file is not None or (separator and scheme == "https"):
+        return address, True
+    if wishes.plaintext or is_local(address):
+        return address, False
+    if separator and scheme == "http":
+        raise CliError(
+            f"{address} is not on this machine: secrets would travel in the clear; "
+            "use TLS, or say --plaintext"
+        )
+    return address, True
+
+
+def is_local(address: str) -> bool:
+    """Whether calls to `address` stay on this machine."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    try:
+        host = urlsplit(f"//{address}").hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def from_environment(name: str) -> str:
+    """Return a variable's value, empty where it is not set."""
+    return os.environ.get(name, "").strip()

@@ -1,0 +1,274 @@
+"""`token-service token`: obtain, exchange, check, read and revoke tokens."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from token_service.cli import inputs
+from token_service.cli.api import DEMO_ADMIN, DEMO_API, DEMO_GATEWAY, DEMO_MOBILE, DEMO_WEB, Api
+from token_service.cli.choices import (
+    PLATFORMS,
+    AssuranceWord,
+    PlatformWord,
+    ReasonWord,
+    reason_number,
+)
+from token_service.cli.command import api_command, group, local_command
+from token_service.cli.output import Output, as_dict
+from token_service.cli.problems import REFUSED, CliError
+from token_service.cli.target import from_environment
+from token_service.cli.token_anatomy import describe, owner_of, pairs_of
+from tokenservice.core import MalformedToken
+from tokenservice.v1 import client_service_pb2, token_service_pb2, types_pb2
+
+app = group("Obtain, exchange, check and revoke tokens.")
+
+_DEMO_OF_PLATFORM = {
+    PlatformWord.WEB: DEMO_WEB,
+    PlatformWord.MOBILE: DEMO_MOBILE,
+    PlatformWord.API: DEMO_API,
+}
+DEMO_OF_KIND = {
+    "web_session": DEMO_WEB,
+    "mobile_session": DEMO_MOBILE,
+    "api_session": DEMO_API,
+}
+
+Source = Annotated[
+    str | None,
+    typer.Argument(
+        help=f"Where the token is: - for stdin, or a file. Left out: {inputs.TOKEN_VARIABLE}, "
+        "stdin, or a prompt."
+    ),
+]
+Audiences = Annotated[list[str] | None, typer.Option("--audience", help="May be repeated.")]
+Scopes = Annotated[list[str] | None, typer.Option("--scope", help="May be repeated.")]
+PasswordSource = Annotated[
+    str | None,
+    typer.Option(
+        "--password-file",
+        help=f"- for stdin, or a file. Left out: {inputs.PASSWORD_VARIABLE} or a prompt.",
+    ),
+]
+ExchangeId = Annotated[
+    str | None,
+    typer.Option(help="Repeat an exchange whose reply was lost: the id that it was made with."),
+]
+
+
+@api_command(app, "issue", caller=DEMO_WEB)
+def issue(
+    api: Api,
+    user: Annotated[
+        str | None, typer.Option(help="Log this user in; left out, the client itself.")
+    ] = None,
+    platform: Annotated[
+        PlatformWord | None, typer.Option(help="Where the session lives. Default: web.")
+    ] = None,
+    audience: Audiences = None,
+    scope: Scopes = None,
+    device_id: Annotated[str, typer.Option(help="Stable name of the device.")] = "",
+    password_file: PasswordSource = None,
+    for_client: Annotated[
+        str, typer.Option(help="Client that the session is for; left out, the caller.")
+    ] = "",
+) -> None:
+    """Log a user, or the calling client itself, in and print the first tokens."""
+    request = token_service_pb2.IssueRequest(
+        client_id=for_client,
+        audiences=audience or [],
+        scopes=scope or [],
+        device=types_pb2.Device(device_id=device_id),
+    )
+    if user is None:
+        api.caller = DEMO_API
+        request.client.SetInParent()
+        request.platform = types_pb2.PLATFORM_API
+    else:
+        platform = platform or PlatformWord.WEB
+        api.caller = _DEMO_OF_PLATFORM[platform]
+        request.platform = PLATFORMS[platform]
+        request.password.CopyFrom(_password(api, user, password_file))
+    reply = api.call(api.tokens.Issue, request)
+    api.out.message(reply.tokens)
+
+
+@api_command(app, "exchange", caller=DEMO_WEB)
+def exchange(
+    api: Api,
+    source: Source = None,
+    exchange_id: ExchangeId = None,
+    audience: Audiences = None,
+    scope: Scopes = None,
+) -> None:
+    """Exchange a session or rolling token, for good, and print its successor."""
+    token = inputs.read_token(source)
+    _choose_owner(api, token)
+    request = token_service_pb2.ExchangeRequest(
+        token=token,
+        exchange_id=inputs.exchange_id(exchange_id),
+        audiences=audience or [],
+        scopes=scope or [],
+    )
+    _announce(api.out, request.exchange_id)
+    reply = api.call(api.tokens.Exchange, request)
+    _show_exchanged(api.out, reply.tokens, replayed=reply.replayed, used_id=request.exchange_id)
+
+
+@api_command(app, "reauthenticate", caller=DEMO_WEB)
+def reauthenticate(
+    api: Api,
+    user: Annotated[str, typer.Option(help="The session's user.")],
+    source: Source = None,
+    password_file: PasswordSource = None,
+    exchange_id: ExchangeId = None,
+    audience: Audiences = None,
+    scope: Scopes = None,
+) -> None:
+    """Exchange a token together with a fresh password: the answer to a step-up challenge."""
+    token = inputs.read_token(source)
+    _choose_owner(api, token)
+    request = token_service_pb2.ReauthenticateRequest(
+        token=token,
+        password=_password(api, user, password_file),
+        exchange_id=inputs.exchange_id(exchange_id),
+        audiences=audience or [],
+        scopes=scope or [],
+    )
+    _announce(api.out, request.exchange_id)
+    reply = api.call(api.tokens.Reauthenticate, request)
+    _show_exchanged(api.out, reply.tokens, replayed=reply.replayed, used_id=request.exchange_id)
+
+
+@api_command(app, "validate", caller=DEMO_GATEWAY)
+def validate(
+    api: Api,
+    source: Source = None,
+    audience: Annotated[
+        str,
+        typer.Option(
+            help="On whose behalf to ask; left out, the one audience that the caller protects."
+        ),
+    ] = "",
+    scope: Scopes = None,
+    max_auth_age: Annotated[
+        str | None, typer.Option(help="Longest time since the login, such as 10m.")
+    ] = None,
+    required_acr: Annotated[AssuranceWord | None, typer.Option(help="Least strength.")] = None,
+    min_revision: Annotated[int, typer.Option(min=0, help="As Revoke returned it.")] = 0,
+) -> None:
+    """Ask whether a token is good, as a gateway does. Exit code 1 unless it is ACTIVE."""
+    token = inputs.read_token(source)
+    request = token_service_pb2.ValidateRequest(
+        token=token,
+        audience=audience or _only_audience(api),
+        required_scopes=scope or [],
+        min_revision=min_revision,
+        required_acr=required_acr or "",
+    )
+    if max_auth_age is not None:
+        request.max_auth_age.CopyFrom(inputs.duration(max_auth_age))
+    reply = api.call(api.tokens.Validate, request)
+    api.out.message(reply)
+    if reply.verdict != types_pb2.VERDICT_ACTIVE:
+        raise typer.Exit(REFUSED)
+
+
+@local_command(app, "inspect")
+def inspect(out: Output, source: Source = None) -> None:
+    """Show what a token says. Calls nobody, verifies nothing, and leaves its secrets out."""
+    try:
+        described = describe(inputs.read_token(source))
+    except MalformedToken as error:
+        raise CliError(f"not a token of this service: {error}", exit_code=REFUSED) from None
+    if out.as_json:
+        out.json(described)
+    else:
+        out.record(pairs_of(described, datetime.now(UTC)))
+
+
+@api_command(app, "revoke", caller=DEMO_ADMIN)
+def revoke(
+    api: Api,
+    source: Source = None,
+    session: Annotated[str, typer.Option(help="A session and its tokens.")] = "",
+    subject: Annotated[str, typer.Option(help="Every session of a user.")] = "",
+    device_id: Annotated[str, typer.Option(help="With --subject: of this device only.")] = "",
+    client: Annotated[str, typer.Option(help="Every session of a client.")] = "",
+    key: Annotated[str, typer.Option(help="Every token of a key, which ends with it.")] = "",
+    everything: Annotated[bool, typer.Option("--everything", help="All there is.")] = False,
+    reason: Annotated[ReasonWord | None, typer.Option(help="Decides how far it reaches.")] = None,
+    note: Annotated[str, typer.Option(help="For the audit record.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Revoke a token (as `exchange` reads it), or what one of the options names."""
+    request = token_service_pb2.RevokeRequest(reason=reason_number(reason), note=note)
+    targets = [bool(source), bool(session), bool(subject), bool(client), bool(key), everything]
+    if sum(targets) > 1:
+        raise CliError("name one thing to revoke")
+    if device_id and not subject:
+        raise CliError("--device-id needs --subject")
+    if session:
+        request.session_id = session
+    elif subject and device_id:
+        request.subject_device.CopyFrom(
+            token_service_pb2.SubjectDevice(subject=subject, device_id=device_id)
+        )
+    elif subject:
+        request.subject = subject
+    elif client:
+        request.client_id = client
+    elif key:
+        inputs.confirm(f"Take the key {key} out of use, for good?", yes=yes)
+        request.key_id = key
+    elif everything:
+        inputs.confirm("Revoke every token of everybody?", yes=yes)
+        request.everything.SetInParent()
+    else:
+        request.token = inputs.read_token(source)
+    api.out.message(api.call(api.tokens.Revoke, request))
+
+
+def _password(
+    api: Api, user: str, password_file: str | None
+) -> token_service_pb2.PasswordCredential:
+    demo = api.target.demo
+    unasked = password_file is None and not from_environment(inputs.PASSWORD_VARIABLE)
+    if unasked and demo is not None and demo.user.username == user:
+        api.out.note(f"taking {user}'s password from the development server's credentials")
+        password = demo.user.password
+    else:
+        password = inputs.read_password(password_file)
+    return token_service_pb2.PasswordCredential(username=user, password=password)
+
+
+def _choose_owner(api: Api, token: str) -> None:
+    """Call as the development server's client whose token it is, where nobody was named."""
+    kind, client_id = owner_of(token)
+    api.choose(DEMO_OF_KIND.get(kind, DEMO_WEB), client_id)
+
+
+def _only_audience(api: Api) -> str:
+    own = api.call(api.clients.GetClient, client_service_pb2.GetClientRequest()).client
+    audiences = own.policy.protects_audiences
+    if len(audiences) != 1:
+        listed = ", ".join(audiences) or "none"
+        raise CliError(f"say --audience: the caller protects {listed}")
+    return audiences[0]
+
+
+def _announce(out: Output, used_id: bytes) -> None:
+    """Say the id before the call: a lost reply is asked for again with it."""
+    out.note(f"exchange id {used_id.hex()} (repeat with --exchange-id if the reply gets lost)")
+
+
+def _show_exchanged(
+    out: Output, tokens: types_pb2.TokenSet, *, replayed: bool, used_id: bytes
+) -> None:
+    if out.as_json:
+        out.json({"exchange_id": used_id.hex(), "replayed": replayed, "tokens": as_dict(tokens)})
+        return
+    if replayed:
+        out.note("replayed: this is the result of an earlier exchange with the same id")
+    out.message(tokens)
