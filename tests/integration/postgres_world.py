@@ -1,14 +1,18 @@
 """A small world in a real database: clients, users, a mint key, and sessions to try things on."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from token_service.adapters.postgres.policy_json import policy_to_json
-from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.pool import Connection, Database
 from token_service.adapters.postgres.sessions import SessionStore
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.exchange import require_live
 from token_service.domain.kinds import (
     Amr,
     ClientState,
@@ -130,6 +134,18 @@ class World:
         assert inserted is not None
         return replace(session, rev=inserted.rev)
 
+    async def lives(self, session: Session) -> bool:
+        """Whether the session can still be exchanged at NOW, as the domain decides."""
+        view = await self.sessions.view(session.lookup_id)
+        assert view is not None
+        try:
+            require_live(view, NOW)
+        except TokenServiceError as error:
+            if error.reason is not Reason.TOKEN_REVOKED:
+                raise
+            return False
+        return True
+
     async def value(self, sql: str, *args: object) -> Any:
         """One value, straight from the database."""
         row = await self.database.fetchrow(sql, *args)
@@ -183,3 +199,22 @@ async def add_key(world: World, kid: str, state: KeyState = KeyState.ACTIVE) -> 
 
 
 REISSUE = TrustEffect.REISSUE
+
+
+@asynccontextmanager
+async def holding(database: Database, sql: str, *args: object) -> AsyncIterator[Connection]:
+    """Whatever locks `sql` takes are held within the block, and its changes commit at the end."""
+    async with database.transaction() as conn:
+        await conn.execute(sql, *args)
+        yield conn
+
+
+async def until_blocked(database: Database, count: int = 1) -> None:
+    """Return once `count` statements wait for a lock in this database."""
+    waiting = """SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+    async with asyncio.timeout(10):
+        while True:
+            row = await database.fetchrow(waiting)
+            if row is not None and row[0] >= count:
+                return

@@ -149,8 +149,9 @@ class Database:
                 yield conn
                 _require_commit(await conn.execute("COMMIT"))
         except BaseException as error:
+            closed = conn is not None and conn.is_closed()  # not to be asked once it is released
             await self._after_failure(conn, error, in_transaction=True)
-            self._raise_judged(error, conn, budget)
+            self._raise_judged(error, closed, budget)
             raise
         self._circuit.succeeded()
         await self._give_back(conn)
@@ -165,8 +166,9 @@ class Database:
             conn = await self._acquire(budget)
             result = await send(conn, max(0.001, ends_at - time.monotonic()))
         except BaseException as error:
+            closed = conn is not None and conn.is_closed()
             await self._after_failure(conn, error, in_transaction=False)
-            self._raise_judged(error, conn, budget)
+            self._raise_judged(error, closed, budget)
             raise
         self._circuit.succeeded()
         await self._give_back(conn)
@@ -189,11 +191,8 @@ class Database:
         except asyncpg.InterfaceError as error:  # the pool is closing
             raise store_unavailable() from error
 
-    def _raise_judged(
-        self, error: BaseException, conn: PoolConnectionProxy[Record] | None, budget: float
-    ) -> None:
-        """Count the failure, and raise STORE_UNAVAILABLE if that is what `error` means."""
-        failure = classify(error, closed=conn is not None and conn.is_closed())
+    def _raise_judged(self, error: BaseException, failure: Failure, budget: float) -> None:
+        """Count the failure, and raise STORE_UNAVAILABLE if that is what it means."""
         if failure is Failure.OURS:
             if isinstance(error, asyncpg.PostgresError):
                 self._circuit.succeeded()
