@@ -191,8 +191,9 @@ class Database:
         except asyncpg.InterfaceError as error:  # the pool is closing
             raise store_unavailable() from error
 
-    def _raise_judged(self, error: BaseException, failure: Failure, budget: float) -> None:
-        """Count the failure, and raise STORE_UNAVAILABLE if that is what it means."""
+    def _raise_judged(self, error: BaseException, closed: bool, budget: float) -> None:
+        """Count the failure, and raise STORE_UNAVAILABLE if that is what `error` means."""
+        failure = classify(error, closed=closed)
         if failure is Failure.OURS:
             if isinstance(error, asyncpg.PostgresError):
                 self._circuit.succeeded()
