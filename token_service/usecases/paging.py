@@ -30,6 +30,9 @@ def _write(name: str) -> str:
 def _read(page_token: str) -> str:
     try:
         padded = page_token + "=" * (-len(page_token) % 4)
-        return urlsafe_b64decode(padded.encode("ascii")).decode()
-    except (Error, UnicodeError) as error:
-        raise invalid_field("page_token", "is not a page token of this list") from error
+        name = urlsafe_b64decode(padded.encode("ascii")).decode()
+    except (Error, UnicodeError):
+        name = ""
+    if not name or _write(name) != page_token:
+        raise invalid_field("page_token", "is not a page token of this list")
+    return name
