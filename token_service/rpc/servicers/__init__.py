@@ -1,0 +1,1 @@
+"""One servicer per service: map, call the use case, map."""
