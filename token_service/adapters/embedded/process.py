@@ -32,7 +32,10 @@ def launch_command(
 
 def child_environment() -> dict[str, str]:
     """Return all that a server learns of our environment, which may hold secrets."""
-    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+    fixed = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+    # The launcher is Python, which may need it to find its own library.
+    kept = ("LD_LIBRARY_PATH",)
+    return fixed | {name: os.environ[name] for name in kept if name in os.environ}
 
 
 def run_to_end(command: Sequence[str], *, account: Account | None, timeout: float) -> None:
