@@ -1,0 +1,1 @@
+"""Key material, tokens, secrets, passwords, and the life of keys."""
