@@ -128,15 +128,15 @@ class RevokeSession:
         reason: RevocationReason,
         note: str = "",
         session_token: str = "",
-    ) -> Revoked:
-        """Raises SESSION_NOT_FOUND for what the caller may not touch."""
+    ) -> tuple[Session, Revoked]:
+        """The session as it is now. Raises SESSION_NOT_FOUND for what is not the caller's."""
         caller.require(Permission.TOKENS_REVOKE)
         session = await self._sessions.get(session_id)
         if session is None or not await self._allowed(caller, session, session_token):
             raise TokenServiceError(Reason.SESSION_NOT_FOUND, "no such session")
         revoked = await self._shield.run(self._revoke(caller, session, reason, note))
         await self._trust.reach(revoked.revision)
-        return revoked
+        return await self._sessions.get(session_id) or session, revoked
 
     async def others(
         self, caller: Caller, session_token: str, reason: RevocationReason, note: str = ""

@@ -44,23 +44,39 @@ class Validate:
         self._cache = cache
         self.known = cache.get
 
-    async def identify(self, token: str) -> Identified | Verdict:
-        """The token's identity facts; a verdict where it has none. An unusable token is never an
-        error. Raises STORE_UNAVAILABLE for an opaque token when no store answers."""
+    def identify_at_once(self, token: str) -> Identified | Verdict | None:
+        """Like `identify`, as far as no store is needed; None where one is."""
         found = self._cache.get(token)
         if found is not None:
             return found
         form = shape_of(token).form
+        if form is Form.OPAQUE_ACCESS:
+            return None
+        if form is not Form.JWT:
+            return Verdict.MALFORMED if form is Form.MALFORMED else Verdict.WRONG_KIND
         try:
-            if form is Form.JWT:
-                return self._cache.put(token, self._tokens.authenticate_jwt(token))
-            if form is Form.OPAQUE_ACCESS:
-                return await self._identify_opaque(token)
+            return self._cache.put(token, self._tokens.authenticate_jwt(token))
         except MalformedToken:
             return Verdict.MALFORMED
         except UnknownToken:
             return Verdict.UNKNOWN
-        return Verdict.MALFORMED if form is Form.MALFORMED else Verdict.WRONG_KIND
+
+    async def identify(self, token: str) -> Identified | Verdict:
+        """The token's identity facts; a verdict where it has none. An unusable token is never an
+        error. Raises STORE_UNAVAILABLE for an opaque token when no store answers.
+        """
+        found = self.identify_at_once(token)
+        if found is not None:
+            return found
+        try:
+            access = self._tokens.authenticate_opaque(token)
+        except MalformedToken:
+            return Verdict.MALFORMED
+        except UnknownToken:
+            return Verdict.UNKNOWN
+        session = await self._sessions.load(access.session_id, access.generation)
+        facts = opaque_facts(access, session) if session else None
+        return self._cache.put(token, facts) if facts else Verdict.UNKNOWN
 
     def decide(self, facts: Facts, requirement: Requirement) -> Verdict:
         """The verdict of this moment; a usable token counts as activity of its session."""
@@ -69,12 +85,6 @@ class Validate:
         if decided is Verdict.ACTIVE:
             self._activity.touch(facts.session_id, now)
         return decided
-
-    async def _identify_opaque(self, token: str) -> Identified | Verdict:
-        access = self._tokens.authenticate_opaque(token)
-        session = await self._sessions.load(access.session_id, access.generation)
-        facts = opaque_facts(access, session) if session else None
-        return self._cache.put(token, facts) if facts else Verdict.UNKNOWN
 
 
 def opaque_facts(access: OpaqueAccess, session: Session) -> Facts | None:

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
@@ -112,6 +112,11 @@ def member(value: int, field: str, kind: type[Member], *, optional: bool = False
     if not found and not optional:
         raise invalid_field(field, "must be given")
     return found
+
+
+def wire(value: IntEnum) -> Any:  # noqa: ANN401 - each enum field has a type of its own
+    """The number of an enum member, for a message: both sides have the same numbers."""
+    return value.value
 
 
 def duration(value: Duration, field: str, *, at_most: timedelta = MAX_DURATION) -> timedelta:

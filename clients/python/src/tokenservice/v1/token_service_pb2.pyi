@@ -274,6 +274,7 @@ class ReauthenticateRequest(_message.Message):
     AUDIENCES_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
     CONFIRMATION_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The session's current token, as in ExchangeRequest."""
     exchange_id: _builtins.bytes
@@ -292,6 +293,10 @@ class ReauthenticateRequest(_message.Message):
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Scopes, as in ExchangeRequest."""
 
+    @_builtins.property
+    def device(self) -> _types_pb2.Device:
+        """The device; its address counts for the limits of failed attempts."""
+
     def __init__(
         self,
         *,
@@ -301,10 +306,11 @@ class ReauthenticateRequest(_message.Message):
         audiences: _abc.Iterable[_builtins.str] | None = ...,
         scopes: _abc.Iterable[_builtins.str] | None = ...,
         confirmation: _builtins.bytes = ...,
+        device: _types_pb2.Device | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "password", b"password"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "device", b"device", "password", b"password"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audiences", b"audiences", "confirmation", b"confirmation", "credential", b"credential", "exchange_id", b"exchange_id", "password", b"password", "scopes", b"scopes", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audiences", b"audiences", "confirmation", b"confirmation", "credential", b"credential", "device", b"device", "exchange_id", b"exchange_id", "password", b"password", "scopes", b"scopes", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_credential: _TypeAlias = _typing.Literal["password"]  # noqa: Y015
     _WhichOneofArgType_credential: _TypeAlias = _typing.Literal["credential", b"credential"]  # noqa: Y015

@@ -1,0 +1,243 @@
+"""TokenService messages to domain values and back."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from token_service.domain.errors import invalid_field
+from token_service.domain.kinds import Platform, RevocationReason, TrustEntryKind
+from token_service.domain.records import Device
+from token_service.rpc.mapping import checks
+from token_service.usecases.exchange import ExchangeOutcome, ExchangeRequest
+from token_service.usecases.issue import ClientCredential, IssueRequest
+from token_service.usecases.passwords import PasswordCredential
+from token_service.usecases.reauthenticate import ReauthenticateRequest
+from token_service.usecases.revoke import (
+    BulkTarget,
+    KeyTarget,
+    RevokeRequest,
+    SessionTarget,
+    Target,
+    TokenTarget,
+)
+from token_service.usecases.token_set import IssuedAccess, IssuedTokens
+from tokenservice.core import Requirement
+from tokenservice.v1 import token_service_pb2 as pb
+from tokenservice.v1 import types_pb2 as types
+
+MAX_AUDIENCES = 32
+MAX_SCOPES = 64
+MAX_SCOPE = 64
+MAX_USER_AGENT = 512
+MAX_ADDRESS = 64
+MAX_PASSWORD = 1024
+MAX_OTP = 16
+MAX_BATCH = 256
+MAX_ACR = 64
+
+REVOKER_REASONS = frozenset(
+    {
+        RevocationReason.LOGOUT,
+        RevocationReason.COMPROMISE,
+        RevocationReason.LOST_DEVICE,
+        RevocationReason.ADMINISTRATIVE,
+    }
+)
+"""The reasons that a caller may give; the others are the service's own."""
+
+
+def issue_request(message: pb.IssueRequest) -> IssueRequest:
+    """Check and map an Issue."""
+    credential: PasswordCredential | ClientCredential
+    match message.WhichOneof("credential"):
+        case "password":
+            credential = _password(message.password, "password")
+        case "client":
+            credential = ClientCredential()
+        case _:
+            raise invalid_field("credential", "must be given")
+    return IssueRequest(
+        credential=credential,
+        platform=checks.member(message.platform, "platform", Platform),
+        client_id=checks.text(message.client_id, "client_id", at_most=64),
+        audiences=_audiences(message.audiences),
+        scopes=_scopes(message.scopes),
+        device=device(message.device),
+        confirmation=_confirmation(message.confirmation),
+    )
+
+
+def exchange_request(
+    message: pb.ExchangeRequest | pb.ReauthenticateRequest,
+) -> ExchangeRequest:
+    """Check and map an Exchange, or the part of a Reauthenticate that is one."""
+    return ExchangeRequest(
+        token=checks.token(message.token),
+        exchange_id=checks.exact_bytes(
+            message.exchange_id, "exchange_id", checks.EXCHANGE_ID_BYTES
+        ),
+        audiences=_audiences(message.audiences),
+        scopes=_scopes(message.scopes),
+        device=device(message.device),
+        confirmation=_confirmation(message.confirmation),
+    )
+
+
+def reauthenticate_request(message: pb.ReauthenticateRequest) -> ReauthenticateRequest:
+    """Check and map a Reauthenticate."""
+    if message.WhichOneof("credential") != "password":
+        raise invalid_field("credential", "must be given")
+    return ReauthenticateRequest(exchange_request(message), _password(message.password, "password"))
+
+
+def revoke_request(message: pb.RevokeRequest) -> RevokeRequest:
+    """Check and map a Revoke. Without a reason, a token or session is logged out, and anything
+    larger is an administrative act.
+    """
+    target = _target(message)
+    default = (
+        RevocationReason.LOGOUT
+        if isinstance(target, TokenTarget | SessionTarget)
+        else RevocationReason.ADMINISTRATIVE
+    )
+    return RevokeRequest(target, revocation_reason(message.reason, default), note(message.note))
+
+
+def revocation_reason(value: int, default: RevocationReason) -> RevocationReason:
+    """One of the reasons that a caller may give, or the default."""
+    reason = checks.member(value, "reason", RevocationReason, optional=True)
+    if reason is RevocationReason.UNSPECIFIED:
+        return default
+    if reason not in REVOKER_REASONS:
+        raise invalid_field("reason", "is not a reason that callers give")
+    return reason
+
+
+def note(value: str) -> str:
+    """A note for the audit log."""
+    return checks.text(value, "note", at_most=checks.MAX_NOTE)
+
+
+def requirement(message: pb.ValidateRequest, prefix: str = "") -> Requirement:
+    """What the gateway demands. `prefix` leads the field paths (a batch's item)."""
+    checks.name(message.audience, f"{prefix}audience")
+    scopes = message.required_scopes
+    if len(scopes) > MAX_SCOPES:
+        raise invalid_field(f"{prefix}required_scopes", f"must have at most {MAX_SCOPES} entries")
+    for index, scope in enumerate(scopes):
+        checks.name(scope, f"{prefix}required_scopes[{index}]", longest=MAX_SCOPE)
+    max_auth_age = None
+    if message.HasField("max_auth_age"):
+        age = checks.duration(message.max_auth_age, f"{prefix}max_auth_age")
+        max_auth_age = age.total_seconds()
+    if message.required_acr:
+        checks.name(message.required_acr, f"{prefix}required_acr", longest=MAX_ACR)
+    return Requirement(
+        message.audience,
+        frozenset(scopes),
+        max_auth_age,
+        message.required_acr,
+        _confirmation(message.confirmation, prefix),
+    )
+
+
+def device(message: types.Device) -> Device:
+    """The device as the gateway reported it."""
+    return Device(
+        device_id=checks.text(message.device_id, "device.device_id"),
+        name=checks.text(message.name, "device.name"),
+        user_agent=checks.text(message.user_agent, "device.user_agent", at_most=MAX_USER_AGENT),
+        ip_address=checks.text(message.ip_address, "device.ip_address", at_most=MAX_ADDRESS),
+    )
+
+
+def exchange_response(outcome: ExchangeOutcome) -> pb.ExchangeResponse:
+    """Map an exchange's outcome."""
+    return pb.ExchangeResponse(tokens=token_set(outcome.tokens), replayed=outcome.replayed)
+
+
+def token_set(issued: IssuedTokens) -> types.TokenSet:
+    """Map a generation's tokens."""
+    session = issued.session
+    return types.TokenSet(
+        session_token=issued.session_token,
+        session_kind=checks.wire(session.kind),
+        session_id=str(session.session_id),
+        session_idle_expires_at=timestamp(session.idle_expires_at),
+        session_absolute_expires_at=timestamp(session.absolute_expires_at),
+        access_tokens=[_access_token(access) for access in issued.access_tokens],
+    )
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """A point in time, to the microsecond."""
+    since = moment - _EPOCH
+    seconds = since // timedelta(seconds=1)
+    return Timestamp(seconds=seconds, nanos=since.microseconds * 1000)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _access_token(access: IssuedAccess) -> types.AccessToken:
+    return types.AccessToken(
+        token=access.token,
+        audience=access.audience,
+        scopes=access.scopes,
+        format=checks.wire(access.format),
+        expires_at=timestamp(access.expires_at),
+        exchange_until=timestamp(access.exchange_until) if access.exchange_until else None,
+    )
+
+
+def _password(message: pb.PasswordCredential, field: str) -> PasswordCredential:
+    if not message.username.strip():
+        raise invalid_field(f"{field}.username", "must not be blank")
+    if not message.password:
+        raise invalid_field(f"{field}.password", "must be given")
+    checks.text(message.username, f"{field}.username")
+    if len(message.password.encode()) > MAX_PASSWORD:
+        raise invalid_field(f"{field}.password", f"must have at most {MAX_PASSWORD} bytes")
+    checks.text(message.otp_code, f"{field}.otp_code", at_most=MAX_OTP)
+    return PasswordCredential(message.username, message.password, message.otp_code)
+
+
+def _target(message: pb.RevokeRequest) -> Target:
+    match message.WhichOneof("target"):
+        case "token":
+            if len(message.token) > checks.MAX_TOKEN:
+                raise invalid_field("token", f"must have at most {checks.MAX_TOKEN} characters")
+            return TokenTarget(message.token)
+        case "session_id":
+            return SessionTarget(checks.uuid(message.session_id, "session_id"))
+        case "subject":
+            subject = checks.required(message.subject, "subject")
+            return BulkTarget(TrustEntryKind.SUBJECT, subject)
+        case "subject_device":
+            return BulkTarget(
+                TrustEntryKind.SUBJECT_DEVICE,
+                checks.required(message.subject_device.subject, "subject_device.subject"),
+                checks.required(message.subject_device.device_id, "subject_device.device_id"),
+            )
+        case "client_id":
+            client_id = checks.required(message.client_id, "client_id", at_most=64)
+            return BulkTarget(TrustEntryKind.CLIENT, client_id)
+        case "key_id":
+            return KeyTarget(checks.required(message.key_id, "key_id", at_most=64))
+        case "everything":
+            return BulkTarget(TrustEntryKind.EVERYTHING)
+        case _:
+            raise invalid_field("target", "must be given")
+
+
+def _audiences(values: Iterable[str]) -> tuple[str, ...]:
+    return checks.names(values, "audiences", at_most=MAX_AUDIENCES)
+
+
+def _scopes(values: Iterable[str]) -> tuple[str, ...]:
+    return checks.names(values, "scopes", at_most=MAX_SCOPES, longest=MAX_SCOPE)
+
+
+def _confirmation(value: bytes, prefix: str = "") -> bytes:
+    return checks.exact_bytes(value, f"{prefix}confirmation", checks.THUMBPRINT_BYTES)

@@ -1,0 +1,78 @@
+"""Answers of Validate, encoded: what repeats from call to call is encoded once."""
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from token_service.rpc.mapping import checks
+from token_service.usecases.identity_cache import Identified
+from tokenservice.core import Facts, Requirement, Verdict, challenge
+from tokenservice.v1 import token_service_pb2 as pb
+from tokenservice.v1 import types_pb2 as types
+
+MAX_HINTS = 4096
+_WITH_PRINCIPAL = frozenset({Verdict.ACTIVE, Verdict.INSUFFICIENT_SCOPE, Verdict.STEP_UP_REQUIRED})
+_ACTIVE = pb.ValidateResponse(verdict=types.VERDICT_ACTIVE, http_status=200).SerializeToString()
+
+
+class VerdictEncoder:
+    """Makes ValidateResponse messages as bytes.
+
+    Fields of a message may be concatenated in any order (Protocol Buffers encoding), so the
+    principal is encoded once per token and the cache hint once per second and revision.
+    """
+
+    def __init__(self) -> None:
+        self._hints: dict[tuple[int, int], bytes] = {}
+
+    def encode(
+        self,
+        verdict: Verdict,
+        requirement: Requirement,
+        identified: Identified | None,
+        revision: int,
+        now: float,
+    ) -> bytes:
+        """The response for a verdict; `identified` is needed where a principal is shown."""
+        if verdict is Verdict.ACTIVE:
+            head = _ACTIVE
+        else:
+            status, header = challenge(verdict, requirement)
+            head = pb.ValidateResponse(
+                verdict=checks.wire(verdict), http_status=status, www_authenticate=header
+            ).SerializeToString()
+        if identified is None or verdict not in _WITH_PRINCIPAL:
+            return head + self._hint(0, revision)
+        rendered = identified.rendered
+        if rendered is None:
+            rendered = identified.rendered = _principal(identified.facts)
+        return head + rendered + self._hint(int(identified.facts.expires_at - now), revision)
+
+    def _hint(self, seconds: int, revision: int) -> bytes:
+        found = self._hints.get((seconds, revision))
+        if found is None:
+            if len(self._hints) >= MAX_HINTS:
+                self._hints.clear()
+            hint = types.CacheHint(max_age=Duration(seconds=seconds), revision=revision)
+            found = pb.ValidateResponse(cache=hint).SerializeToString()
+            self._hints[seconds, revision] = found
+        return found
+
+
+def _principal(facts: Facts) -> bytes:
+    principal = types.Principal(
+        subject=facts.subject,
+        client_id=facts.client_id,
+        session_id=facts.session_id,
+        device_id=facts.device_id,
+        kind=checks.wire(facts.kind),
+        scopes=sorted(facts.scopes),
+        roles=facts.roles,
+        audience=facts.audience,
+        issued_at=Timestamp(seconds=facts.issued_at),
+        expires_at=Timestamp(seconds=facts.expires_at),
+        auth_time=Timestamp(seconds=facts.auth_time),
+        acr=facts.acr,
+        amr=facts.amr,
+        token_id=facts.token_id,
+    )
+    return pb.ValidateResponse(principal=principal).SerializeToString()
