@@ -32,6 +32,13 @@ class PurposeWord(StrEnum):
     OPAQUE = "opaque"
 
 
+class TokenWord(StrEnum):
+    """One token of a set."""
+
+    SESSION = "session"
+    ACCESS = "access"
+
+
 class AssuranceWord(StrEnum):
     """How strong a login is."""
 

@@ -1,6 +1,6 @@
 """The `token-service` program."""
 
-from token_service.cli import clients, keys, sessions, tokens, trust, users
+from token_service.cli import clients, credentials, keys, sessions, tokens, trust, users
 from token_service.cli.command import group
 
 app = group("Issue, exchange, validate and revoke tokens.")
@@ -10,3 +10,4 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(sessions.app, name="session")
 app.add_typer(tokens.app, name="token")
 app.add_typer(trust.app, name="trust")
+app.add_typer(credentials.app, name="credentials")

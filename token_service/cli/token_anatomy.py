@@ -85,6 +85,16 @@ def owner_of(token: str) -> tuple[str, str]:
     return str(described["kind"]), client_id if isinstance(client_id, str) else ""
 
 
+def audience_of(token: str) -> str:
+    """Return the audience of a JWT, as far as the token tells; else empty text."""
+    try:
+        claims = describe(token).get("claims")
+    except MalformedToken:
+        return ""
+    audience = claims.get("aud") if isinstance(claims, Mapping) else ""
+    return audience if isinstance(audience, str) else ""
+
+
 def pairs_of(described: Mapping[str, object], now: datetime) -> list[tuple[str, str]]:
     """Return (label, text) for people; times as dates, with the time that is left."""
     pairs: list[tuple[str, str]] = []

@@ -1,5 +1,6 @@
 """`token-service token`: obtain, exchange, check, read and revoke tokens."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,13 +13,14 @@ from token_service.cli.choices import (
     AssuranceWord,
     PlatformWord,
     ReasonWord,
+    TokenWord,
     reason_number,
 )
 from token_service.cli.command import api_command, group, local_command
 from token_service.cli.output import Output, as_dict
 from token_service.cli.problems import REFUSED, CliError
 from token_service.cli.target import from_environment
-from token_service.cli.token_anatomy import describe, owner_of, pairs_of
+from token_service.cli.token_anatomy import audience_of, describe, owner_of, pairs_of
 from tokenservice.core import MalformedToken
 from tokenservice.v1 import client_service_pb2, token_service_pb2, types_pb2
 
@@ -51,6 +53,10 @@ PasswordSource = Annotated[
         help=f"- for stdin, or a file. Left out: {inputs.PASSWORD_VARIABLE} or a prompt.",
     ),
 ]
+Only = Annotated[
+    TokenWord | None,
+    typer.Option(help="Print this token and nothing else, to pipe it on (access: the first)."),
+]
 ExchangeId = Annotated[
     str | None,
     typer.Option(help="Repeat an exchange whose reply was lost: the id that it was made with."),
@@ -73,6 +79,7 @@ def issue(
     for_client: Annotated[
         str, typer.Option(help="Client that the session is for; left out, the caller.")
     ] = "",
+    only: Only = None,
 ) -> None:
     """Log a user, or the calling client itself, in and print the first tokens."""
     request = token_service_pb2.IssueRequest(
@@ -91,7 +98,7 @@ def issue(
         request.platform = PLATFORMS[platform]
         request.password.CopyFrom(_password(api, user, password_file))
     reply = api.call(api.tokens.Issue, request)
-    api.out.message(reply.tokens)
+    _show(api.out, reply.tokens, only, {})
 
 
 @api_command(app, "exchange", caller=DEMO_WEB)
@@ -101,6 +108,7 @@ def exchange(
     exchange_id: ExchangeId = None,
     audience: Audiences = None,
     scope: Scopes = None,
+    only: Only = None,
 ) -> None:
     """Exchange a session or rolling token, for good, and print its successor."""
     token = inputs.read_token(source)
@@ -113,7 +121,10 @@ def exchange(
     )
     _announce(api.out, request.exchange_id)
     reply = api.call(api.tokens.Exchange, request)
-    _show_exchanged(api.out, reply.tokens, replayed=reply.replayed, used_id=request.exchange_id)
+    if reply.replayed:
+        api.out.note("replayed: this is the result of an earlier exchange with the same id")
+    used = {"exchange_id": request.exchange_id.hex(), "replayed": reply.replayed}
+    _show(api.out, reply.tokens, only, used)
 
 
 @api_command(app, "reauthenticate", caller=DEMO_WEB)
@@ -125,6 +136,7 @@ def reauthenticate(
     exchange_id: ExchangeId = None,
     audience: Audiences = None,
     scope: Scopes = None,
+    only: Only = None,
 ) -> None:
     """Exchange a token together with a fresh password: the answer to a step-up challenge."""
     token = inputs.read_token(source)
@@ -138,7 +150,10 @@ def reauthenticate(
     )
     _announce(api.out, request.exchange_id)
     reply = api.call(api.tokens.Reauthenticate, request)
-    _show_exchanged(api.out, reply.tokens, replayed=reply.replayed, used_id=request.exchange_id)
+    if reply.replayed:
+        api.out.note("replayed: this is the result of an earlier exchange with the same id")
+    used = {"exchange_id": request.exchange_id.hex(), "replayed": reply.replayed}
+    _show(api.out, reply.tokens, only, used)
 
 
 @api_command(app, "validate", caller=DEMO_GATEWAY)
@@ -148,7 +163,7 @@ def validate(
     audience: Annotated[
         str,
         typer.Option(
-            help="On whose behalf to ask; left out, the one audience that the caller protects."
+            help="On whose behalf to ask; left out, the token's, if the caller protects it."
         ),
     ] = "",
     scope: Scopes = None,
@@ -162,7 +177,7 @@ def validate(
     token = inputs.read_token(source)
     request = token_service_pb2.ValidateRequest(
         token=token,
-        audience=audience or _only_audience(api),
+        audience=audience or _audience(api, token),
         required_scopes=scope or [],
         min_revision=min_revision,
         required_acr=required_acr or "",
@@ -249,13 +264,15 @@ def _choose_owner(api: Api, token: str) -> None:
     api.choose(DEMO_OF_KIND.get(kind, DEMO_WEB), client_id)
 
 
-def _only_audience(api: Api) -> str:
+def _audience(api: Api, token: str) -> str:
+    """Choose the audience to ask for: the token's own, if the caller protects it."""
     own = api.call(api.clients.GetClient, client_service_pb2.GetClientRequest()).client
-    audiences = own.policy.protects_audiences
-    if len(audiences) != 1:
-        listed = ", ".join(audiences) or "none"
-        raise CliError(f"say --audience: the caller protects {listed}")
-    return audiences[0]
+    protected = list(own.policy.protects_audiences)
+    named = [audience for audience in protected if audience == audience_of(token)] or protected
+    if len(named) != 1:
+        raise CliError(f"say --audience: the caller protects {', '.join(protected) or 'none'}")
+    api.out.note(f"asking for the audience {named[0]}")
+    return named[0]
 
 
 def _announce(out: Output, used_id: bytes) -> None:
@@ -263,12 +280,22 @@ def _announce(out: Output, used_id: bytes) -> None:
     out.note(f"exchange id {used_id.hex()} (repeat with --exchange-id if the reply gets lost)")
 
 
-def _show_exchanged(
-    out: Output, tokens: types_pb2.TokenSet, *, replayed: bool, used_id: bytes
+def _show(
+    out: Output,
+    tokens: types_pb2.TokenSet,
+    only: TokenWord | None,
+    beside: Mapping[str, object],
 ) -> None:
-    if out.as_json:
-        out.json({"exchange_id": used_id.hex(), "replayed": replayed, "tokens": as_dict(tokens)})
-        return
-    if replayed:
-        out.note("replayed: this is the result of an earlier exchange with the same id")
-    out.message(tokens)
+    """Print a token set; `beside` is what scripts learn of the call itself."""
+    if only is not None:
+        out.line(_picked(tokens, only))
+    elif out.as_json:
+        out.json({**beside, "tokens": as_dict(tokens)})
+    else:
+        out.message(tokens)
+
+
+def _picked(tokens: types_pb2.TokenSet, only: TokenWord) -> str:
+    if only is TokenWord.SESSION and tokens.session_token:
+        return tokens.session_token
+    return tokens.access_tokens[0].token  # in the rolling scheme it is both

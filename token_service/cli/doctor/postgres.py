@@ -1,0 +1,180 @@
+"""Whether PostgreSQL can be the truth: primary, durable, migrated, and the log in order."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import asyncpg
+
+from token_service.adapters.postgres.migrate import MigrationError, pending
+from token_service.adapters.postgres.pool import Connection
+from token_service.cli.doctor.checks import Check, Status, fail, ok, warn
+
+MIN_VERSION = 13  # the schema uses gen_random_uuid()
+MAX_CLOCK_OFFSET = 2.0  # seconds; the service goes by PostgreSQL's clock, people by this one's
+MANY_ENTRIES = 100_000
+_SECONDS = 5.0
+
+_READ = """
+SELECT current_setting('server_version_num')::int AS version,
+       pg_is_in_recovery() AS standby,
+       current_setting('fsync') AS fsync,
+       current_setting('synchronous_commit') AS synchronous_commit,
+       current_setting('full_page_writes') AS full_page_writes,
+       extract(epoch FROM clock_timestamp())::float8 AS clock
+"""
+
+_READ_TRUST = """
+SELECT epoch::text, revision, valid_rev,
+       (SELECT max(revision) FROM trust_log) AS newest_entry,
+       (SELECT count(*) FROM trust_log) AS entries
+FROM trust_head
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresFacts:
+    """What the server says of itself. `clock_offset` is in seconds, its clock minus ours."""
+
+    version: int
+    standby: bool
+    fsync: str
+    synchronous_commit: str
+    full_page_writes: str
+    clock_offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrustFacts:
+    """The head of the trust log, and its entries."""
+
+    epoch: str
+    revision: int
+    valid_rev: int
+    newest_entry: int | None
+    entries: int
+
+
+async def check(dsn: str) -> list[Check]:
+    """Check the server, the schema and the trust log."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=_SECONDS, command_timeout=_SECONDS)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # Only the kind of error: its text may quote the address.
+        return [
+            fail(
+                "postgres",
+                f"cannot connect ({type(error).__name__})",
+                "see that it runs and that TOKEN_SERVICE_POSTGRES_DSN is right",
+            )
+        ]
+    try:
+        checks = judge(await read_facts(connection))
+        migrations = await asyncio.to_thread(check_migrations, dsn)
+        checks.append(migrations)
+        if migrations.status is Status.OK:
+            checks.append(judge_trust(await read_trust(connection)))
+        return checks
+    finally:
+        await connection.close(timeout=_SECONDS)
+
+
+async def read_facts(connection: Connection) -> PostgresFacts:
+    """Read the server's settings and clock in one round trip."""
+    before = time.time()
+    row = await connection.fetchrow(_READ, timeout=_SECONDS)
+    after = time.time()
+    if row is None:
+        raise LookupError("the server gave no answer")
+    return PostgresFacts(
+        version=row["version"] // 10_000,
+        standby=row["standby"],
+        fsync=row["fsync"],
+        synchronous_commit=row["synchronous_commit"],
+        full_page_writes=row["full_page_writes"],
+        clock_offset=row["clock"] - (before + after) / 2,
+    )
+
+
+async def read_trust(connection: Connection) -> TrustFacts | None:
+    """Read the head of the trust log; None when it has no row."""
+    row = await connection.fetchrow(_READ_TRUST, timeout=_SECONDS)
+    return None if row is None else TrustFacts(**row)
+
+
+def judge(facts: PostgresFacts) -> list[Check]:
+    """Judge what the server says of itself."""
+    return [
+        _version(facts.version),
+        _role(standby=facts.standby),
+        _durability(facts),
+        _clock(facts.clock_offset),
+    ]
+
+
+def judge_trust(facts: TrustFacts | None) -> Check:
+    """Judge the trust log."""
+    name = "trust log"
+    if facts is None:
+        return fail(name, "has no head", "restore the database: the row of trust_head is missing")
+    detail = f"revision {facts.revision}, {facts.entries} entries, log {facts.epoch}"
+    if max(facts.newest_entry or 0, facts.valid_rev) > facts.revision:
+        return fail(
+            name,
+            f"{detail}; its newest entry is {facts.newest_entry}",
+            "the head lies behind its log: was a backup restored? "
+            "Run `token-service restore-fence`",
+        )
+    if facts.entries > MANY_ENTRIES:
+        return warn(name, detail, "entries are dropped by a running server: is one running?")
+    return ok(name, detail)
+
+
+def check_migrations(dsn: str) -> Check:
+    """Ask dbmate which migrations are missing. Blocks."""
+    name = "migrations"
+    try:
+        missing = pending(dsn)
+    except MigrationError as error:
+        return fail(name, str(error), "see that the user may read the schema")
+    if missing:
+        return fail(name, f"missing: {', '.join(missing)}", "run `token-service migrate`")
+    return ok(name, "all applied")
+
+
+def _version(version: int) -> Check:
+    if version < MIN_VERSION:
+        return fail(
+            "postgres version", str(version), f"PostgreSQL {MIN_VERSION} or newer is needed"
+        )
+    return ok("postgres version", str(version))
+
+
+def _role(*, standby: bool) -> Check:
+    if standby:
+        return fail("postgres role", "a standby", "point TOKEN_SERVICE_POSTGRES_DSN at the primary")
+    return ok("postgres role", "primary")
+
+
+def _durability(facts: PostgresFacts) -> Check:
+    settings = {
+        "fsync": facts.fsync,
+        "synchronous_commit": facts.synchronous_commit,
+        "full_page_writes": facts.full_page_writes,
+    }
+    detail = ", ".join(f"{name} {value}" for name, value in settings.items())
+    off = [name for name, value in settings.items() if value == "off"]
+    if off:
+        return fail(
+            "durability",
+            detail,
+            f"switch {' and '.join(off)} on: a crash could undo an acknowledged revocation",
+        )
+    return ok("durability", detail)
+
+
+def _clock(offset: float) -> Check:
+    detail = f"PostgreSQL's is {abs(offset):.3f} s {'ahead of' if offset > 0 else 'behind'} ours"
+    if abs(offset) > MAX_CLOCK_OFFSET:
+        return warn("clock", detail, "synchronise both machines' clocks (NTP)")
+    return ok("clock", detail)
