@@ -52,10 +52,12 @@ _DISABLE = f"""
 UPDATE clients SET state = {ClientState.DISABLED}, valid_rev = $2, updated_at = $3
 WHERE client_id = $1
 """  # noqa: S608
+# To where it was: credentials that were never collected still can be.
 _ENABLE = f"""
 UPDATE clients c
-SET state = CASE WHEN EXISTS (SELECT FROM client_secrets s WHERE s.client_id = c.client_id)
-                 THEN {ClientState.ACTIVE} ELSE {ClientState.APPROVED} END,
+SET state = CASE WHEN c.registration_hash IS NOT NULL
+                  AND NOT EXISTS (SELECT FROM client_secrets s WHERE s.client_id = c.client_id)
+                 THEN {ClientState.APPROVED} ELSE {ClientState.ACTIVE} END,
     updated_at = $2
 WHERE client_id = $1
 """  # noqa: S608
