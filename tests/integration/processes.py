@@ -60,6 +60,8 @@ class Victim:
 
 def run_victim(folder: Path, *, thread: str = "main") -> Victim:
     """Start a parent that starts its servers from the given thread."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o711)  # PostgreSQL's user must get to its data
     return Victim(
         subprocess.Popen(
             [sys.executable, "-c", _PARENT, str(folder), thread], stdout=subprocess.PIPE, text=True
