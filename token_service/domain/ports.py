@@ -317,8 +317,27 @@ class KeyStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How some buckets stand: locked for `wait`, or open; `failed_before` when there is something
+    to clear after a success.
+    """
+
+    wait: timedelta | None
+    failed_before: bool
+
+
 class Attempts(Protocol):
-    """Guessable attempts, counted in Postgres before they are tried."""
+    """Guessable attempts, counted in Postgres.
+
+    A login asks how its buckets stand before the password is looked at, counts a failure, and
+    asks again before a success is redeemed: whoever races a lock with right and wrong guesses
+    alike finds it closed. (Counting before the check would turn away honest logins in parallel.)
+    """
+
+    async def standing(self, buckets: Sequence["AttemptBucket"], now: datetime) -> Standing:
+        """How the buckets stand; counts nothing."""
+        ...
 
     async def reserve(self, buckets: Sequence["AttemptBucket"], now: datetime) -> timedelta | None:
         """Count one attempt in each bucket, committed; when one is (or becomes) locked, the time

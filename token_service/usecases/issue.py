@@ -24,7 +24,6 @@ from token_service.usecases.passwords import (
     PasswordCredential,
     VerifiedUser,
     VerifyPassword,
-    attempt_address,
 )
 from token_service.usecases.shielding import Shield
 from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
@@ -87,7 +86,8 @@ class Issue:
             if isinstance(request.credential, PasswordCredential):
                 verified = await self._verify_password(
                     request.credential,
-                    attempt_address(request.device.ip_address, caller.address),
+                    request.device.ip_address,
+                    caller.address,
                 )
                 if verified.config_version != version:
                     continue

@@ -72,18 +72,23 @@ class VerifyPassword:
         self._clock = clock
         self._limits = limits
 
-    async def __call__(self, credential: PasswordCredential, address: str) -> VerifiedUser:
-        """The user behind `credential`, attempted from `address`."""
+    async def __call__(
+        self, credential: PasswordCredential, reported_address: str, peer_address: str
+    ) -> VerifiedUser:
+        """The user behind `credential`, attempted from the browser's address as its gateway
+        reported it, else from the peer's.
+        """
         username = canonical_username(credential.username)
         password = canonical_password(credential.password)
-        buckets = self._buckets(username, address)
+        buckets = self._buckets(username, reported_address, peer_address)
         await self._admit(buckets)
         found = await self._users.by_username(username)
         user = found[0] if found else None
         right = await self._hasher.verify(password, user.password_hash if user else None)
         if found is None or user is None or not right or user.disabled_at is not None:
+            await self._attempts.reserve(buckets, self._clock.now())
             raise TokenServiceError(Reason.CREDENTIALS_INVALID, "wrong username or password")
-        await self._attempts.clear(buckets)
+        await self._require_open(buckets, clear=True)
         await self._rehash(user, password)
         return VerifiedUser(user, found[1], buckets[0].key)
 
@@ -93,33 +98,35 @@ class VerifyPassword:
         wait = await self._coarse.allow(buckets[0].key, per_minute, per_minute)
         if wait is not None:
             raise TokenServiceError(Reason.RATE_LIMITED, "too many attempts", retry_after=wait)
-        wait = await self._attempts.reserve(buckets, self._clock.now())
-        if wait is not None:
-            raise TokenServiceError(
-                Reason.ACCOUNT_LOCKED, "too many failed attempts", retry_after=wait
-            )
+        await self._require_open(buckets)
 
-    def _buckets(self, username: str, address: str) -> tuple[AttemptBucket, ...]:
+    async def _require_open(
+        self, buckets: tuple[AttemptBucket, ...], *, clear: bool = False
+    ) -> None:
+        standing = await self._attempts.standing(buckets, self._clock.now())
+        if standing.wait is not None:
+            raise TokenServiceError(
+                Reason.ACCOUNT_LOCKED, "too many failed attempts", retry_after=standing.wait
+            )
+        if clear and standing.failed_before:
+            await self._attempts.clear(buckets[:1])
+
+    def _buckets(self, username: str, reported: str, peer: str) -> tuple[AttemptBucket, ...]:
+        """What a failure counts against. A whole address is limited only where it is the
+        browser's own: behind a gateway that reports none, one guesser would lock out everybody.
+        """
         limits, bucket = self._limits, self._secrets.bucket
         account = account_bucket(self._secrets, username)
-        pair = account + bucket("login", username, address)[:_PREFIX_BYTES]
-        return (
-            AttemptBucket(pair, limits.pair, limits.window, limits.lock),
-            AttemptBucket(
-                account,
-                limits.account,
-                limits.window,
-                limits.lock,
-                reset=False,
-            ),
-            AttemptBucket(
-                bucket("login-address", address),
-                limits.address,
-                limits.window,
-                limits.lock,
-                reset=False,
-            ),
+        pair = account + bucket("login", username, reported or peer)[:_PREFIX_BYTES]
+        window, lock = limits.window, limits.lock
+        buckets = (
+            AttemptBucket(pair, limits.pair, window, lock),
+            AttemptBucket(account, limits.account, window, lock, reset=False),
         )
+        if not reported:
+            return buckets
+        address = bucket("login-address", reported)
+        return (*buckets, AttemptBucket(address, limits.address, window, lock, reset=False))
 
     async def _rehash(self, user: User, password: str) -> None:
         if self._hasher.outdated(user.password_hash):
@@ -131,11 +138,6 @@ def account_bucket(secrets: Secrets, username: str) -> bytes:
     """The bucket of a (canonical) username's attempts from anywhere. It is the prefix of those
     from each address, so that an administrator can unlock them all."""
     return secrets.bucket("login-account", username)[:_PREFIX_BYTES]
-
-
-def attempt_address(device_address: str, peer_address: str) -> str:
-    """The address that counts: the browser's as its gateway reported it, else the peer's."""
-    return device_address or peer_address
 
 
 def fresh_at(auth_time: datetime, max_age: timedelta, now: datetime) -> bool:

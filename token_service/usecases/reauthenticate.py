@@ -17,7 +17,6 @@ from token_service.usecases.exchange import (
 from token_service.usecases.passwords import (
     PasswordCredential,
     VerifyPassword,
-    attempt_address,
 )
 from token_service.usecases.shielding import Shield
 
@@ -69,7 +68,8 @@ class Reauthenticate:
                 )
             verified = await self._verify_password(
                 request.password,
-                attempt_address(request.exchange.device.ip_address, caller.address),
+                request.exchange.device.ip_address,
+                caller.address,
             )
             if verified.user.user_id != user_id:
                 raise TokenServiceError(Reason.CREDENTIALS_INVALID, "wrong username or password")

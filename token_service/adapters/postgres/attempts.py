@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.pool import Database, retry_deadlock
 from token_service.adapters.postgres.rows import count_of
-from token_service.domain.ports import AttemptBucket
+from token_service.domain.ports import AttemptBucket, Standing
 from token_service.domain.records import AuditEvent
 
 # A bucket that is full stays so until its window ends; the attempt that filled it moved that end
@@ -75,6 +75,14 @@ FROM held h, given g
 WHERE a.bucket = h.bucket AND g.bucket = h.bucket AND NOT g.emptied AND a.failures > 1
 """
 
+_STANDING = """
+SELECT max(a.window_ends_at) FILTER (WHERE a.failures >= w.allowed) AS opens_at,
+       count(*) FILTER (WHERE w.emptied) AS to_clear
+FROM unnest($1::bytea[], $2::integer[], $3::boolean[]) AS w (bucket, allowed, emptied)
+JOIN attempts a ON a.bucket = w.bucket
+WHERE a.window_ends_at > $4::timestamptz
+"""
+
 _UNLOCK = f"""
 WITH held AS MATERIALIZED (
     SELECT bucket FROM attempts
@@ -112,6 +120,21 @@ class Attempts:
         await self._give_back([one for one in wanted if one.key in counted], reset=False)
         wait: timedelta = max(closed) - now
         return wait
+
+    async def standing(self, buckets: Sequence[AttemptBucket], now: datetime) -> Standing:
+        """How the buckets stand, counting nothing. One indexed read."""
+        row = await self._database.fetchrow(
+            _STANDING,
+            [bucket.key for bucket in buckets],
+            [bucket.limit for bucket in buckets],
+            [bucket.reset for bucket in buckets],
+            now,
+        )
+        opens_at = row["opens_at"] if row else None
+        return Standing(
+            wait=opens_at - now if opens_at is not None else None,
+            failed_before=bool(row and row["to_clear"]),
+        )
 
     async def clear(self, buckets: Sequence[AttemptBucket]) -> None:
         """The attempt was good: buckets with `reset` are emptied, the others give it back."""
