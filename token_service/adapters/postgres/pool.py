@@ -149,9 +149,9 @@ class Database:
                 yield conn
                 _require_commit(await conn.execute("COMMIT"))
         except BaseException as error:
-            closed = conn is not None and conn.is_closed()  # not to be asked once it is released
+            gone = _is_gone(conn)
             await self._after_failure(conn, error, in_transaction=True)
-            self._raise_judged(error, closed, budget)
+            self._raise_judged(error, gone, budget)
             raise
         self._circuit.succeeded()
         await self._give_back(conn)
@@ -166,9 +166,9 @@ class Database:
             conn = await self._acquire(budget)
             result = await send(conn, max(0.001, ends_at - time.monotonic()))
         except BaseException as error:
-            closed = conn is not None and conn.is_closed()
+            gone = _is_gone(conn)
             await self._after_failure(conn, error, in_transaction=False)
-            self._raise_judged(error, closed, budget)
+            self._raise_judged(error, gone, budget)
             raise
         self._circuit.succeeded()
         await self._give_back(conn)
@@ -191,9 +191,9 @@ class Database:
         except asyncpg.InterfaceError as error:  # the pool is closing
             raise store_unavailable() from error
 
-    def _raise_judged(self, error: BaseException, closed: bool, budget: float) -> None:
+    def _raise_judged(self, error: BaseException, gone: bool, budget: float) -> None:
         """Count the failure, and raise STORE_UNAVAILABLE if that is what `error` means."""
-        failure = classify(error, closed=closed)
+        failure = classify(error, closed=gone)
         if failure is Failure.OURS:
             if isinstance(error, asyncpg.PostgresError):
                 self._circuit.succeeded()
@@ -231,11 +231,14 @@ class Database:
             await asyncio.shield(task)
 
     async def _clean(self, conn: PoolConnectionProxy[Record], *, roll_back: bool) -> None:
+        if _is_gone(conn):
+            return
         try:
-            if roll_back and not conn.is_closed():
+            if roll_back:
                 await conn.execute("ROLLBACK", timeout=CLEANUP_SECONDS)
         except Exception:  # noqa: BLE001 - whatever it was, the connection is not to be used again
-            conn.terminate()
+            if not _is_gone(conn):
+                conn.terminate()
         await self._give_back(conn)
 
     async def _give_back(self, conn: PoolConnectionProxy[Record]) -> None:
@@ -249,6 +252,16 @@ class Database:
         self._cleaning.add(task)
         task.add_done_callback(self._cleaning.discard)
         return task
+
+
+def _is_gone(conn: PoolConnectionProxy[Record] | None) -> bool:
+    """Whether the connection was made and is lost; its pool may have let go of it already."""
+    if conn is None:
+        return False
+    try:
+        return conn.is_closed()
+    except asyncpg.InterfaceError:
+        return True
 
 
 def _require_commit(tag: str) -> None:
