@@ -20,13 +20,13 @@ from token_service.domain.errors import Reason, TokenServiceError
 from token_service.rpc.admission import REQUEST_ID, CallContext, Envelope, Metadata
 from token_service.rpc.errors import (
     DETAILS_KEY,
-    as_refusal,
     reply_for,
     shutting_down,
     too_large,
     unparsable,
 )
 from token_service.rpc.methods import Reply, Shape
+from token_service.rpc.policy import Work
 
 if TYPE_CHECKING:
     from token_service.rpc.pipeline import Pipeline, Route
@@ -128,10 +128,8 @@ class _Call:
             error, (Exception, asyncio.CancelledError)
         ):
             raise error
-        refusal = as_refusal(error)
-        reply = reply_for(refusal)
-        fault = error if refusal.reason is Reason.INTERNAL else None
-        self._ended(reply.code.name, reply.reason.value, fault)
+        reply = reply_for(error)
+        self._ended(reply.code.name, reply.reason, error if reply.fault else None)
         await context.abort(
             reply.code,
             reply.message,
@@ -241,6 +239,11 @@ class StreamCall(_Call):
                 await context.send_initial_metadata(((REQUEST_ID, caller.request_id),))
                 async for message in messages:
                     await context.write(_serialised(message))
+
+    @property
+    def work(self) -> Work:
+        """The class of work that the stream counts as."""
+        return self._route.work
 
     def stop(self) -> None:
         """End the stream, wherever it waits."""

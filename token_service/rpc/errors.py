@@ -69,30 +69,43 @@ RETRY_AFTER: Mapping[Reason, timedelta] = {
 """When to come back, where the error itself does not say."""
 
 
+class PrescribedStatus(Exception):  # noqa: N818 - a status that a standard protocol asks for
+    """A status that the protocol of a standard service prescribes, none of our own reasons."""
+
+    def __init__(self, code: StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """A status as it goes out: `details` is a serialised `google.rpc.Status`."""
+    """A status as it goes out: `details` is a serialised `google.rpc.Status`. `reason` is empty
+    for a prescribed one; `fault` says that it is the server's own."""
 
-    reason: Reason
+    reason: str
     code: StatusCode
     message: str
     details: bytes
+    fault: bool = False
 
 
-def as_refusal(error: BaseException) -> TokenServiceError:
-    """`error` itself if it is a refusal; else a fixed one that gives nothing of it away."""
+def reply_for(error: BaseException) -> ErrorReply:
+    """The status, text and details that the caller gets. What is neither a refusal nor a deadline
+    is our fault, and gets a fixed text that gives nothing of it away."""
     if isinstance(error, TokenServiceError):
-        return error
+        return _refusal(error)
+    if isinstance(error, PrescribedStatus):
+        status = Status(code=error.code.value[0], message=error.message)
+        return ErrorReply("", error.code, error.message, status.SerializeToString())
     if isinstance(error, TimeoutError):
-        return TokenServiceError(Reason.DEADLINE_EXCEEDED, "the deadline ran out")
-    return TokenServiceError(Reason.INTERNAL, "internal error")
+        return _refusal(TokenServiceError(Reason.DEADLINE_EXCEEDED, "the deadline ran out"))
+    return _refusal(TokenServiceError(Reason.INTERNAL, "internal error"))
 
 
-def reply_for(error: TokenServiceError) -> ErrorReply:
-    """The status, text and details that the caller gets for a refusal."""
+def _refusal(error: TokenServiceError) -> ErrorReply:
     code = STATUS[error.reason]
-    number: int = code.value[0]
-    status = Status(code=number, message=error.message)
+    status = Status(code=code.value[0], message=error.message)
     _attach(status, ErrorInfo(domain=DOMAIN, reason=error.reason.value))
     if error.field:
         violation = BadRequest.FieldViolation(field=error.field, description=error.message)
@@ -102,7 +115,8 @@ def reply_for(error: TokenServiceError) -> ErrorReply:
         delay = Duration()
         delay.FromTimedelta(retry_after)
         _attach(status, RetryInfo(retry_delay=delay))
-    return ErrorReply(error.reason, code, error.message, status.SerializeToString())
+    fault = error.reason is Reason.INTERNAL
+    return ErrorReply(error.reason.value, code, error.message, status.SerializeToString(), fault)
 
 
 def unparsable() -> TokenServiceError:

@@ -39,6 +39,7 @@ class Route:
         "max_bytes",
         "name",
         "parse",
+        "work",
     )
 
     def __init__(
@@ -46,6 +47,7 @@ class Route:
     ) -> None:
         self.name = method.name
         self.max_bytes = policy.max_bytes
+        self.work = policy.work
         self.longest = policy.default_deadline
         self.admission = admission
         self.bound = bound
@@ -108,12 +110,13 @@ class Pipeline(grpc.GenericRpcHandler):
         counters = {name: route.counters for name, (_, route) in self._routes.items()}
         return RpcCollector({**counters, "unknown": self.unknown_counters}, self.bounds)
 
-    def stop(self) -> None:
-        """From now on refuse new calls, and end streams with UNAVAILABLE."""
-        for bound in self.bounds.values():
-            bound.close()
+    def stop(self, *classes: Work) -> None:
+        """From now on refuse new calls of these classes, and end their streams."""
+        for work in classes:
+            self.bounds[work].close()
         for stream in tuple(self.streams):
-            stream.stop()
+            if stream.work in classes:
+                stream.stop()
 
     def _limiter(self, rate: Rate) -> RateLimiter:
         scaled = Rate(

@@ -1,0 +1,130 @@
+"""The gRPC server: its options, its standard services, its start and its graceful stop."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_reflection.v1alpha import reflection_pb2  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha.reflection import (  # type: ignore[import-untyped]
+    aio as reflection,
+)
+
+from token_service.rpc import health
+from token_service.rpc.methods import Method, Shape, methods_of
+from token_service.rpc.pipeline import Pipeline
+from token_service.rpc.policy import Work
+from token_service.rpc.tls import TlsFiles, server_credentials
+
+MAX_RECEIVE_BYTES = 4 * 1024 * 1024
+"""What the library lets through at all; the policy table has the limits that are explained."""
+MAX_METADATA_BYTES = 16 * 1024
+CONNECTION_GRACE_MS = 60_000
+REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
+
+_log = structlog.stdlib.get_logger("token_service.rpc")
+
+
+class BindError(Exception):
+    """The address cannot be listened on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Where and how to serve. `listen` is `host:port` or `unix:/path`; times are in seconds."""
+
+    listen: str
+    tls: TlsFiles | None = None
+    reflection: bool = False
+    reuse_port: bool = False
+    max_connection_streams: int = 1_000
+    max_connection_age: float = 600.0
+    drain_delay: float = 0.5
+    grace_period: float = 20.0
+
+
+class RpcServer:
+    """Serves what is added to it, and the standard health service.
+
+    New calls are refused as soon as `stop` begins; those in flight have the grace period.
+    """
+
+    def __init__(self, pipeline: Pipeline, options: ServerOptions) -> None:
+        self._pipeline = pipeline
+        self._options = options
+        self._server = grpc.aio.server(options=_channel_options(options))
+        self._services = [health.SERVICE.full_name]
+        self.health = health.Health()
+        pipeline.add(methods_of(health.SERVICE, self.health))
+
+    def add(self, service: ServiceDescriptor, servicer: object) -> None:
+        """Offer `service`, each method handled by the servicer's attribute of its name in snake
+        case. Raises LookupError for a method without a row in the policy table."""
+        self._pipeline.add(methods_of(service, servicer))
+        self._services.append(service.full_name)
+
+    async def start(self) -> str:
+        """Listen; the address with the port that was bound. Raises BindError."""
+        options = self._options
+        if options.reflection:
+            self._add_reflection()
+        self.health.know(self._services)
+        self._server.add_generic_rpc_handlers((self._pipeline,))
+        try:
+            if options.tls is None:
+                port = self._server.add_insecure_port(options.listen)
+            else:
+                port = self._server.add_secure_port(options.listen, server_credentials(options.tls))
+        except RuntimeError as error:
+            raise BindError(f"cannot listen on {options.listen}") from error
+        await self._server.start()
+        self.health.tell(serving=True)
+        if options.listen.startswith("unix:"):
+            return options.listen
+        return f"{options.listen.rpartition(':')[0]}:{port}"
+
+    async def stop(self) -> None:
+        """Tell that nothing is served, refuse new calls, end streams, let calls in flight finish
+        within the grace period, close the connections."""
+        options = self._options
+        self.health.tell(serving=False)
+        self._pipeline.stop(*(work for work in Work if work is not Work.PROBE))
+        await asyncio.sleep(options.drain_delay)
+        self._pipeline.stop(Work.PROBE)
+        await self._server.stop(options.grace_period)
+
+    def _add_reflection(self) -> None:
+        names = [*self._services, REFLECTION.full_name]
+        servicer = reflection.ReflectionServicer(names)
+        self._pipeline.add(
+            [
+                Method(
+                    name=f"/{REFLECTION.full_name}/ServerReflectionInfo",
+                    shape=Shape.DIALOGUE,
+                    request=reflection_pb2.ServerReflectionRequest,
+                    handler=lambda _, requests: servicer.ServerReflectionInfo(requests, None),
+                )
+            ]
+        )
+
+
+def _channel_options(options: ServerOptions) -> Sequence[tuple[str, int]]:
+    return (
+        ("grpc.so_reuseport", int(options.reuse_port)),
+        ("grpc.max_concurrent_streams", options.max_connection_streams),
+        ("grpc.max_receive_message_length", MAX_RECEIVE_BYTES),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.max_connection_age_ms", int(options.max_connection_age * 1000)),
+        ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        # A peer that is gone is noticed within a minute and a half.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # A client may ask for signs of life every ten seconds; who floods is disconnected.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.max_ping_strikes", 2),
+    )
