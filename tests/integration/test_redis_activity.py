@@ -59,3 +59,13 @@ async def test_a_key_of_another_kind_counts_as_unmarked(gate: RedisGate) -> None
     await gate.client.rpush(gate.key("active", str(session)), "planted")
     assert await ActivityMarks(gate, MINUTE, b"a").unmarked([session]) == [session]
     assert not gate.away
+
+
+async def test_after_a_flush_everyone_writes_once_more(gate: RedisGate) -> None:
+    sessions = [uuid4() for _ in range(5)]
+    first, second = ActivityMarks(gate, MINUTE, b"a"), ActivityMarks(gate, MINUTE, b"b")
+    assert await first.unmarked(sessions) == sessions
+    assert isinstance(gate.client, Redis)
+    await gate.client.flushall()
+    assert await second.unmarked(sessions) == sessions
+    assert await first.unmarked(sessions) == []
