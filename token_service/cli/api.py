@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
 import grpc
@@ -54,13 +55,13 @@ class Api:
         target = self.target
         if not target.tls:
             return grpc.insecure_channel(target.address)
-        roots: bytes | None = None
-        if target.ca_file is not None:
-            try:
-                roots = target.ca_file.read_bytes()
-            except OSError as error:
-                raise CliError(f"cannot read {target.ca_file}: {error.strerror}") from None
-        return grpc.secure_channel(target.address, grpc.ssl_channel_credentials(roots))
+        wishes = self._wishes
+        if (wishes.certificate_file is None) != (wishes.key_file is None):
+            raise CliError("--cert and --cert-key go together")
+        files = (wishes.ca_file, wishes.key_file, wishes.certificate_file)
+        roots, key, chain = (None if file is None else _bytes(file) for file in files)
+        credentials = grpc.ssl_channel_credentials(roots, key, chain)
+        return grpc.secure_channel(target.address, credentials)
 
     @cached_property
     def tokens(self) -> TokenServiceStub:
@@ -118,6 +119,13 @@ class Api:
     def _metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         identity = self.target.identity
         return () if identity is None else (("authorization", authorization(identity)),)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CliError(f"cannot read {path}: {error.strerror}") from None
 
 
 def authorization(identity: Identity) -> str:

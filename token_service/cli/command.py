@@ -15,8 +15,10 @@ from token_service.cli.output import Output, printable
 from token_service.cli.problems import REFUSED, CliError, refusal_of, show_refusal
 from token_service.cli.target import (
     CA_VARIABLE,
+    CERTIFICATE_VARIABLE,
     CLIENT_ID_VARIABLE,
     CLIENT_SECRET_VARIABLE,
+    KEY_VARIABLE,
     SERVER_VARIABLE,
     Wishes,
     from_environment,
@@ -116,6 +118,22 @@ def api_command(
                     rich_help_panel=_PANEL,
                 ),
             ] = None,
+            cert: Annotated[
+                Path | None,
+                typer.Option(
+                    envvar=CERTIFICATE_VARIABLE,
+                    help="PEM file of the certificate to present.",
+                    rich_help_panel=_PANEL,
+                ),
+            ] = None,
+            cert_key: Annotated[
+                Path | None,
+                typer.Option(
+                    envvar=KEY_VARIABLE,
+                    help="PEM file of the certificate's key.",
+                    rich_help_panel=_PANEL,
+                ),
+            ] = None,
             plaintext: Annotated[
                 bool,
                 typer.Option(
@@ -139,6 +157,8 @@ def api_command(
                 demo_client=demo_client,
                 data_dir=demo_file.data_dir(),
                 ca_file=ca,
+                certificate_file=cert,
+                key_file=cert_key,
                 plaintext=plaintext,
             )
             out = Output(as_json=as_json)

@@ -14,6 +14,8 @@ SERVER_VARIABLE = "TOKEN_SERVICE_SERVER"
 CLIENT_ID_VARIABLE = "TOKEN_SERVICE_CLIENT_ID"
 CLIENT_SECRET_VARIABLE = "TOKEN_SERVICE_CLIENT_SECRET"  # noqa: S105 - a variable's name
 CA_VARIABLE = "TOKEN_SERVICE_CA_FILE"
+CERTIFICATE_VARIABLE = "TOKEN_SERVICE_CERTIFICATE_FILE"
+KEY_VARIABLE = "TOKEN_SERVICE_KEY_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Wishes:
     demo_client: str = ""
     data_dir: Path = demo_file.DEFAULT_DATA_DIR
     ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
     plaintext: bool = False
 
 
@@ -47,7 +51,6 @@ class Target:
 
     address: str
     tls: bool
-    ca_file: Path | None
     identity: Identity | None
     demo: DemoFile | None = None
 
@@ -74,7 +77,7 @@ def resolve(wishes: Wishes, default_demo_client: str, *, anonymous: bool = False
     elif named or not anonymous:
         identity = _demo_identity(wishes, demo, default_demo_client)
     address, tls = _transport(address, wishes)
-    return Target(address, tls, wishes.ca_file, identity, None if given else demo)
+    return Target(address, tls, identity, None if given else demo)
 
 
 def _demo_identity(wishes: Wishes, demo: DemoFile | None, default: str) -> Identity:
@@ -118,7 +121,8 @@ def _transport(address: str, wishes: Wishes) -> tuple[str, bool]:
         if scheme not in ("https", "http") or not rest:
             raise CliError(f"not a server address: {address!r}; write host:port")
         address = rest.rstrip("/")
-    if wishes.ca_file is not None or (separator and scheme == "https"):
+    files = (wishes.ca_file, wishes.certificate_file, wishes.key_file)
+    if any(file is not None for file in files) or (separator and scheme == "https"):
         return address, True
     if wishes.plaintext or is_local(address):
         return address, False

@@ -1,0 +1,100 @@
+"""`token-service doctor`: what a server needs, and whether it is in order."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import typer
+from rich.text import Text
+
+from token_service.adapters.crypto.keyring import Keyring
+from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.postgres.keys import KeyStore
+from token_service.adapters.postgres.pool import Database
+from token_service.cli.deployment import store_environment
+from token_service.cli.doctor import configuration, keys, postgres, redis, tls
+from token_service.cli.doctor.checks import Check, Status, fail, failed, ok
+from token_service.cli.output import Output
+from token_service.cli.problems import REFUSED
+from token_service.config import Settings
+from token_service.domain.errors import TokenServiceError
+from token_service.domain.key_schedule import KeyScheduleSettings
+from token_service.domain.kinds import KeyPurpose
+
+_STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
+
+
+def doctor(out: Output) -> None:
+    """Check configuration, stores, keys and TLS files. Exit code 1 when something is broken."""
+    checks = asyncio.run(examine(store_environment(out)))
+    if out.as_json:
+        out.json({"healthy": not failed(checks), "checks": [asdict(check) for check in checks]})
+    else:
+        rows: list[list[str | Text]] = [
+            [Text(c.status, style=_STYLES[c.status]), c.name, c.detail, c.advice] for c in checks
+        ]
+        out.rows(["", "check", "found", "what to do"], rows)
+    if failed(checks):
+        raise typer.Exit(REFUSED)
+
+
+async def examine(environment: Mapping[str, str]) -> list[Check]:
+    """Make every check that can be made."""
+    checks, settings = configuration.check(environment)
+    if settings is None:
+        return checks
+    now = datetime.now(UTC)
+    checks += _tls(settings, now)
+    found = await postgres.check(settings.postgres_dsn.get_secret_value())
+    checks += found
+    if not failed(found):
+        checks += await _keys(settings, now)
+    url = settings.redis_url
+    checks += await redis.check(None if url is None else url.get_secret_value())
+    return checks
+
+
+def _tls(settings: Settings, now: datetime) -> list[Check]:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return []
+    checks = [
+        tls.check_certificates("certificate", settings.tls_cert, now),
+        tls.check_key("certificate's key", settings.tls_cert, settings.tls_key),
+    ]
+    if settings.tls_client_ca is not None:
+        checks.append(tls.check_certificates("client authorities", settings.tls_client_ca, now))
+    return checks
+
+
+async def _keys(settings: Settings, now: datetime) -> list[Check]:
+    try:
+        database = await Database.open(
+            settings.postgres_dsn.get_secret_value(),
+            size=1,
+            application_name="token-service doctor",
+        )
+        try:
+            stored = await KeyStore(database).all()
+        finally:
+            await database.close()
+    except TokenServiceError as error:
+        return [fail("keys", error.message, "see what was found of PostgreSQL")]
+    secrets = SecretKeys.parse(settings.secret_keys.get_secret_value())
+    try:
+        Keyring(secrets).load(stored)
+    except ValueError as error:
+        return [fail("secret keys", str(error), "put the secret back, behind the newer ones")]
+    opened = ok("secret keys", f"{len(secrets.ids)}, the newest is {secrets.newest_id}")
+    return [opened, *keys.judge(stored, now, _schedule(settings))]
+
+
+def _schedule(settings: Settings) -> KeyScheduleSettings:
+    rotation: dict[KeyPurpose, timedelta] = dict.fromkeys(KeyPurpose, settings.key_rotation_period)
+    rotation[KeyPurpose.PEPPER] = settings.pepper_rotation_period
+    return KeyScheduleSettings(
+        staleness_limit=settings.staleness_limit,
+        publish_lead=settings.key_publish_lead,
+        algorithms=settings.signing_algorithms,
+        rotation=rotation,
+    )

@@ -1,0 +1,76 @@
+"""Whether the settings are usable, and none is misspelt or open to strangers."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from token_service.cli.doctor.checks import Check, fail, ok, warn
+from token_service.cli.inputs import PASSWORD_VARIABLE, TOKEN_VARIABLE
+from token_service.cli.target import (
+    CA_VARIABLE,
+    CERTIFICATE_VARIABLE,
+    CLIENT_ID_VARIABLE,
+    CLIENT_SECRET_VARIABLE,
+    KEY_VARIABLE,
+    SERVER_VARIABLE,
+)
+from token_service.config import ConfigError, Settings, load, unknown_variables
+
+_OF_THE_COMMAND_LINE = frozenset(
+    {
+        CA_VARIABLE,
+        CERTIFICATE_VARIABLE,
+        CLIENT_ID_VARIABLE,
+        CLIENT_SECRET_VARIABLE,
+        f"{CLIENT_SECRET_VARIABLE}_FILE",
+        KEY_VARIABLE,
+        PASSWORD_VARIABLE,
+        SERVER_VARIABLE,
+        TOKEN_VARIABLE,
+    }
+)
+_SECRET_FILES = ("POSTGRES_DSN", "REDIS_URL", "SECRET_KEYS")
+
+
+def check(environment: Mapping[str, str]) -> tuple[list[Check], Settings | None]:
+    """Check the settings of `environment`, and return them where they are usable."""
+    try:
+        settings = load(environment)
+    except ConfigError as error:
+        lines = str(error).splitlines()
+        return [
+            fail("configuration", line, "set it right; nothing else was checked") for line in lines
+        ], None
+    found = [ok("configuration", f"for {settings.environment}, serving on {settings.grpc_listen}")]
+    found += _misspelt(unknown_variables(environment))
+    found += _open_files(environment)
+    if settings.plaintext_beyond_this_machine:
+        found.append(
+            warn("transport", "other machines are served without TLS", "set tls_cert and tls_key")
+        )
+    if settings.allow_unsafe_durability:
+        found.append(
+            warn("durability setting", "unsafe durability is allowed", "for tests alone: unset it")
+        )
+    return found, settings
+
+
+def _misspelt(names: Sequence[str]) -> list[Check]:
+    return [
+        warn("configuration", f"{name} means nothing", "is it misspelt?")
+        for name in names
+        if name not in _OF_THE_COMMAND_LINE
+    ]
+
+
+def _open_files(environment: Mapping[str, str]) -> list[Check]:
+    """Look for files of secrets that every user may read."""
+    found = []
+    for setting in _SECRET_FILES:
+        name = f"TOKEN_SERVICE_{setting}_FILE"
+        path = environment.get(name, "")
+        if path and os.path.exists(path) and Path(path).stat().st_mode & 0o007:  # noqa: PTH110
+            found.append(
+                warn("secrets", f"{path} ({name}) may be read by everybody", f"chmod o-rwx {path}")
+            )
+    return found
