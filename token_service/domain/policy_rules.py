@@ -22,7 +22,7 @@ MAX_REPLAY_WINDOW = timedelta(hours=24)
 
 _CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,64}")
-_AUDIENCE = re.compile(r"[\x21-\x7e]{1,128}")
+_AUDIENCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
 _THUMBPRINT = re.compile(r"[0-9a-f]{64}")
 
 
@@ -37,7 +37,8 @@ def is_scope(text: str) -> bool:
 
 
 def is_audience(text: str) -> bool:
-    """Whether `text` is 1 to 128 printable ASCII characters without spaces."""
+    """Whether `text` is 1 to 128 printable ASCII characters without blanks, and, as it stands in
+    quotes in a challenge (RFC 6750), without quotes and backslashes."""
     return _AUDIENCE.fullmatch(text) is not None
 
 

@@ -63,6 +63,7 @@ def test_the_bounds_themselves_are_accepted(changes: dict[str, Any]) -> None:
         ("audiences", {"audiences": ("orders", "orders")}),
         ("audiences", {"audiences": ("with blank",)}),
         ("audiences", {"audiences": ("",)}),
+        ("audiences", {"audiences": ('quo"te',)}),
         ("audiences", {"audiences": ("a" * 129,)}),
         ("audiences", {"audiences": ("orders\n",)}),
         ("scopes", {"scopes": frozenset(many(65))}),

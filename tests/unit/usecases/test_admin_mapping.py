@@ -1,0 +1,363 @@
+"""What the administration services accept, and how they say what they do not."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.kinds import (
+    AccessFormat,
+    ClientState,
+    KeyPurpose,
+    KeyState,
+    Permission,
+    Platform,
+    TokenScheme,
+)
+from token_service.domain.policy import ClientPolicy, Lifetimes
+from token_service.domain.records import Client, ClientSecret, Key, User
+from token_service.rpc.mapping import clients, keys, users
+from token_service.rpc.mapping.policy import policy_from, policy_message
+from token_service.rpc.methods import methods_of
+from token_service.rpc.policy import METHODS
+from token_service.rpc.servicers.client import ClientServicer
+from token_service.rpc.servicers.key import KeyServicer
+from token_service.rpc.servicers.user import UserServicer
+from tokenservice.v1 import client_policy_pb2 as policy_pb
+from tokenservice.v1 import client_service_pb2 as client_pb
+from tokenservice.v1 import key_service_pb2 as key_pb
+from tokenservice.v1 import types_pb2 as types
+from tokenservice.v1 import user_service_pb2 as user_pb
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+FULL = ClientPolicy(
+    scheme=TokenScheme.SESSION_ACCESS,
+    platforms=frozenset({Platform.WEB, Platform.API}),
+    audiences=("orders", "billing"),
+    scopes=frozenset({"orders.read"}),
+    protects_audiences=frozenset({"billing"}),
+    permissions=frozenset({Permission.TOKENS_ISSUE, Permission.PAIRING}),
+    access_format=AccessFormat.OPAQUE,
+    access_lifetime=timedelta(minutes=2),
+    rolling_lifetime=timedelta(hours=2),
+    lifetimes={
+        Platform.WEB: Lifetimes(timedelta(hours=1), timedelta(hours=2), timedelta(0)),
+    },
+    password_login=True,
+    may_issue_for=frozenset({"shop"}),
+    may_pair_for=frozenset({"phone"}),
+    signing_algorithm="ES256",
+    certificate_thumbprints=frozenset({"ab" * 32}),
+)
+
+
+def refused(call: Callable[[], object]) -> str:
+    with pytest.raises(TokenServiceError) as error:
+        call()
+    assert error.value.reason is Reason.FIELD_INVALID
+    return error.value.field
+
+
+def test_a_policy_survives_the_way_there_and_back() -> None:
+    assert policy_from(policy_message(FULL)) == FULL
+    assert policy_from(policy_message(ClientPolicy())) == ClientPolicy()
+
+
+def test_what_a_policy_leaves_out_has_its_default() -> None:
+    assert policy_from(policy_pb.ClientPolicy()) == ClientPolicy()
+    message = policy_pb.ClientPolicy(scheme=types.TOKEN_SCHEME_ROLLING)
+    lifetime = message.session_lifetimes.add(platform=types.PLATFORM_WEB)
+    lifetime.idle.seconds = 3600
+    own = policy_from(message).lifetimes[Platform.WEB]
+    assert own == Lifetimes(timedelta(hours=1), timedelta(days=180), timedelta(minutes=10))
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [
+        ("policy.scheme", {"scheme": 9}),
+        ("policy.access_format", {"access_format": 9}),
+        ("policy.platforms[1]", {"platforms": [1, 9]}),
+        ("policy.platforms[0]", {"platforms": [0]}),
+        ("policy.audiences[1]", {"audiences": ["a", "b c"]}),
+        ("policy.audiences", {"audiences": [str(n) for n in range(33)]}),
+        ("policy.scopes[0]", {"scopes": ["nul\0"]}),
+        ("policy.scopes[0]", {"scopes": ["s" * 65]}),
+        ("policy.protects_audiences[0]", {"protects_audiences": [""]}),
+        ("policy.permissions[1]", {"permissions": ["tokens.issue", "tokens.everything"]}),
+        ("policy.signing_algorithm", {"signing_algorithm": "none"}),
+        ("policy.access_lifetime", {"access_lifetime": Duration(seconds=3601)}),
+        ("policy.access_lifetime", {"access_lifetime": Duration(seconds=0)}),
+        ("policy.access_lifetime", {"access_lifetime": Duration(seconds=-1)}),
+        ("policy.access_lifetime", {"access_lifetime": Duration(seconds=60, nanos=5_000)}),
+        ("policy.rolling_lifetime", {"rolling_lifetime": Duration(seconds=1 << 60)}),
+        ("policy.may_issue_for[0]", {"may_issue_for": ["Shop"]}),
+        ("policy.may_pair_for", {"may_pair_for": [f"c{n}" for n in range(65)]}),
+        ("policy.certificate_thumbprints[1]", {"certificate_thumbprints": [b"a" * 32, b"a" * 31]}),
+        (
+            "policy.certificate_thumbprints",
+            {"certificate_thumbprints": [bytes([n]) * 32 for n in range(9)]},
+        ),
+        (
+            "policy.session_lifetimes[1].platform",
+            {
+                "session_lifetimes": [
+                    policy_pb.SessionLifetime(platform=types.PLATFORM_WEB) for _ in range(2)
+                ]
+            },
+        ),
+        (
+            "policy.session_lifetimes[0].platform",
+            {"session_lifetimes": [policy_pb.SessionLifetime()]},
+        ),
+        (
+            "policy.session_lifetimes.idle",
+            {
+                "session_lifetimes": [
+                    policy_pb.SessionLifetime(
+                        platform=types.PLATFORM_WEB, idle=Duration(seconds=86_400)
+                    )
+                ]
+            },
+        ),
+        ("policy.access_format", {"scheme": 2, "access_format": 2}),
+    ],
+)
+def test_a_policy_names_what_is_wrong_with_it(path: str, changes: dict[str, Any]) -> None:
+    assert refused(lambda: policy_from(policy_pb.ClientPolicy(**changes))) == path
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [
+        ("name", {"name": ""}),
+        ("name", {"name": " \t"}),
+        ("name", {"name": "n" * 129}),
+        ("name", {"name": "nul\0"}),
+        ("contact", {"contact": ""}),
+        ("contact", {"contact": "c" * 257}),
+        ("policy.permissions[0]", {"policy": policy_pb.ClientPolicy(permissions=["all"])}),
+    ],
+)
+def test_a_registration_is_checked(path: str, changes: dict[str, Any]) -> None:
+    message = client_pb.RegisterClientRequest(name="Shop", contact="shop@example.test")
+    message.MergeFrom(client_pb.RegisterClientRequest(**changes))
+    for field, value in changes.items():
+        if field != "policy":
+            setattr(message, field, value)
+    assert refused(lambda: clients.registration(message)) == path
+
+
+def test_a_review_is_one_decision_with_what_goes_with_it() -> None:
+    approve = client_pb.ReviewClientRequest(client_id="shop", approve=client_pb.ApproveClient())
+    assert clients.review(approve).approve
+    assert clients.review(approve).policy is None
+    approve.policy.SetInParent()
+    assert clients.review(approve).policy == ClientPolicy()
+    reject = client_pb.ReviewClientRequest(client_id="shop", reject=client_pb.RejectClient())
+    assert not clients.review(reject).approve
+    reject.policy.SetInParent()
+    assert refused(lambda: clients.review(reject)) == "policy"
+    assert refused(lambda: clients.review(client_pb.ReviewClientRequest(client_id="shop"))) == (
+        "decision"
+    )
+    approve.note = "n" * 513
+    assert refused(lambda: clients.review(approve)) == "note"
+    approve.client_id = "No Such Shape"
+    assert refused(lambda: clients.review(approve)) == "client_id"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("client_id", ""),
+        ("client_id", "Ünlikely"),
+        ("registration_secret", ""),
+        ("registration_secret", "s" * 257),
+        ("request_id", ""),
+        ("request_id", "r" * 65),
+        ("request_id", "naïve"),
+        ("request_id", "line\nbreak"),
+    ],
+)
+def test_a_collect_is_checked(field: str, value: str) -> None:
+    message = client_pb.CollectClientCredentialsRequest(
+        client_id="shop", registration_secret="tsk_rs_x", request_id="4b1c"
+    )
+    assert clients.collect_request(message).request_id == "4b1c"
+    setattr(message, field, value)
+    assert refused(lambda: clients.collect_request(message)) == field
+
+
+def test_a_rotation_overlaps_for_a_day_unless_told_otherwise() -> None:
+    message = client_pb.RotateClientSecretRequest(request_id="4b1c")
+    assert clients.rotate_request(message).overlap == timedelta(hours=24)
+    assert clients.rotate_request(message).client_id == ""
+    message.overlap.SetInParent()
+    assert clients.rotate_request(message).overlap == timedelta(0)
+    message.overlap.seconds = 7 * 86_400
+    assert clients.rotate_request(message).overlap == timedelta(days=7)
+    message.overlap.nanos = 1_000
+    assert refused(lambda: clients.rotate_request(message)) == "overlap"
+    message.overlap.seconds = -1
+    assert refused(lambda: clients.rotate_request(message)) == "overlap"
+
+
+def test_a_policy_update_needs_a_policy() -> None:
+    message = client_pb.UpdateClientPolicyRequest(client_id="shop")
+    assert refused(lambda: clients.new_policy(message)) == "policy"
+    message.policy.SetInParent()
+    assert clients.new_policy(message) == ClientPolicy()
+
+
+def test_filters_are_optional_and_known() -> None:
+    assert clients.state_filter(client_pb.ListClientsRequest()) is None
+    active = client_pb.ListClientsRequest(state=client_pb.CLIENT_STATE_ACTIVE)
+    assert clients.state_filter(active) is ClientState.ACTIVE
+    unknown = client_pb.ListClientsRequest(state=99)  # type: ignore[arg-type]
+    assert refused(lambda: clients.state_filter(unknown)) == "state"
+    assert keys.purpose_filter(key_pb.ListKeysRequest()) is None
+    assert refused(lambda: keys.purpose(key_pb.RotateKeyRequest())) == "purpose"
+
+
+def test_a_client_shows_when_its_secrets_end_and_nothing_of_them() -> None:
+    def secret(name: bytes, made: timedelta, ends: timedelta | None) -> ClientSecret:
+        return ClientSecret(name * 32, "0a", NOW + made, NOW + ends if ends else None, None)
+
+    hour = timedelta(hours=1)
+    client = Client(
+        client_id="shop",
+        name="Shop",
+        contact="shop@example.test",
+        state=ClientState.ACTIVE,
+        policy=FULL,
+        valid_rev=3,
+        registered_by="",
+        reviewed_by="root",
+        review_note="fine",
+        created_at=NOW,
+        updated_at=NOW,
+        secrets=(
+            secret(b"a", -hour, 2 * hour),
+            secret(b"b", timedelta(0), None),
+            secret(b"c", -3 * hour, -hour),
+        ),
+        registration_hash=b"r" * 32,
+        registration_pepper="0a",
+    )
+    message = clients.client_message(client, NOW)
+    assert message.secret_created_at.ToDatetime(UTC) == NOW
+    assert message.old_secret_expires_at.ToDatetime(UTC) == NOW + 2 * hour
+    assert policy_from(message.policy) == FULL
+    later = clients.client_message(client, NOW + 2 * hour)
+    assert not later.HasField("old_secret_expires_at")
+    bare = clients.client_message(replace(client, secrets=()), NOW)
+    assert not bare.HasField("secret_created_at")
+    for kept in (b"a" * 32, b"b" * 32, b"r" * 32):
+        assert kept not in message.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [
+        ("username", {"username": ""}),
+        ("username", {"username": "two words"}),
+        ("username", {"username": "a\0b"}),
+        ("username", {"username": "u" * 129}),
+        ("password", {"password": "short"}),
+        ("password", {"password": "p" * 1025}),
+        ("roles", {"roles": [f"r{n}" for n in range(17)]}),
+        ("roles[1]", {"roles": ["sales", "Sales"]}),
+    ],
+)
+def test_a_new_user_is_checked(path: str, changes: dict[str, Any]) -> None:
+    fields: dict[str, Any] = {"username": "alice", "password": "long enough", **changes}
+    assert refused(lambda: users.new_user(user_pb.CreateUserRequest(**fields))) == path
+
+
+def test_a_user_name_is_canonical_before_anything_else_sees_it() -> None:
+    message = user_pb.CreateUserRequest(username="\uff21LICE", password="long enough")
+    assert users.new_user(message).username == "alice"
+    assert "long enough" not in repr(users.new_user(message))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "me", "0A0A0A0A-0000-4000-8000-000000000000", "0a0a0a0a000040008000000000000000"],
+)
+def test_a_user_id_is_a_uuid_in_one_spelling(value: str) -> None:
+    assert refused(lambda: users.user_id(value)) == "user_id"
+
+
+@pytest.mark.parametrize("value", ["", "Sales", "a b", "-a", "r" * 49, "nul\0"])
+def test_a_role_name_has_its_shape(value: str) -> None:
+    assert refused(lambda: users.role_name(value)) == "role"
+
+
+def test_a_user_is_shown_without_anything_of_the_password() -> None:
+    user = User(
+        user_id=UUID(int=7),
+        username="alice",
+        password_hash="$argon2id$secret",
+        credential_version=4,
+        roles=("sales", "accounting"),
+        scopes=frozenset({"orders.read"}),
+        version=5,
+        disabled_at=None,
+        valid_rev=6,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    message = users.user_message(user)
+    assert message.state == user_pb.USER_STATE_ACTIVE
+    assert list(message.roles) == ["accounting", "sales"]
+    assert b"argon2id" not in message.SerializeToString()
+    disabled = users.user_message(replace(user, disabled_at=NOW))
+    assert disabled.state == user_pb.USER_STATE_DISABLED
+    assert disabled.disabled_at.ToDatetime(UTC) == NOW
+
+
+@pytest.mark.parametrize("value", ["", "0A0A0A0A", "0a0a0a0", "0a0a0a0a0a", "g" * 16])
+def test_a_key_id_has_its_shape(value: str) -> None:
+    assert refused(lambda: keys.kid(value)) == "kid"
+
+
+def test_a_key_is_shown_without_its_private_half() -> None:
+    key = Key(
+        kid="00112233aabbccdd",
+        purpose=KeyPurpose.SIGNING,
+        algorithm="EdDSA",
+        state=KeyState.RETIRING,
+        secret_key_id="k1-of-the-vault",
+        public_key=b"public half",
+        sealed_private=b"sealed half",
+        created_at=NOW,
+        activates_at=NOW,
+        retires_at=NOW + timedelta(days=1),
+    )
+    message = keys.key_message(key)
+    assert message.state == types.KEY_STATE_RETIRING
+    assert message.public_key == b"public half"
+    assert not message.HasField("compromised_at")
+    for kept in (b"sealed half", b"k1-of-the-vault"):
+        assert kept not in message.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("servicer", "module", "service"),
+    [
+        (ClientServicer, client_pb, "ClientService"),
+        (UserServicer, user_pb, "UserService"),
+        (KeyServicer, key_pb, "KeyService"),
+    ],
+)
+def test_every_method_is_handled_and_has_its_row(servicer: type, module: Any, service: str) -> None:
+    descriptor = module.DESCRIPTOR.services_by_name[service]
+    methods = methods_of(descriptor, servicer)
+    assert len(methods) == len(descriptor.methods)
+    assert all(method.name in METHODS for method in methods)
