@@ -22,7 +22,7 @@ class Sink:
         self.refuse: Callable[[TrustReading], bool] = lambda _: False
         self._changed = asyncio.Event()
 
-    def apply(self, reading: TrustReading) -> None:
+    async def apply(self, reading: TrustReading) -> None:
         if self.refuse(reading):
             raise RuntimeError("not now")
         self.readings.append(reading)

@@ -36,6 +36,6 @@ class TrustSink(Protocol):
         """How far the readings were taken over: the next one starts there."""
         ...
 
-    def apply(self, reading: TrustReading) -> None:
+    async def apply(self, reading: TrustReading) -> None:
         """Take `reading` over, or leave it: then its entries come again."""
         ...

@@ -74,9 +74,14 @@ class TrustFeed:
         state = self.state
         before = (state.epoch, state.revision)
         if reading.epoch != state.epoch:
-            entries = [*state.live_entries(), *reading.entries]
+            known = [] if reading.since_revision == 0 else state.live_entries()
             state.apply_snapshot(
-                reading.epoch, self.issuer, reading.revision, read_time, self._keys, entries
+                reading.epoch,
+                self.issuer,
+                reading.revision,
+                read_time,
+                self._keys,
+                [*known, *reading.entries],
             )
         else:
             state.apply_delta(

@@ -150,7 +150,7 @@ class TrustFollower:
         waiting, self._waiting = self._waiting, []
         try:
             reading = await self._reading(conn)
-            self._sink.apply(reading)
+            await self._sink.apply(reading)
         except BaseException:
             self._waiting += waiting
             raise

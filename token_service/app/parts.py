@@ -1,0 +1,279 @@
+"""The parts of a server, opened and closed: stores, keys, clock, trust."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+import asyncpg
+
+from token_service.adapters.crypto.access import AccessTokenFactory
+from token_service.adapters.crypto.keyring import Keyring
+from token_service.adapters.crypto.mint import Mint
+from token_service.adapters.crypto.passwords import Argon2Cost, Argon2Passwords
+from token_service.adapters.crypto.secrets import PepperedSecrets
+from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.postgres import trust as trust_log
+from token_service.adapters.postgres.attempts import Attempts
+from token_service.adapters.postgres.clients import ClientStore
+from token_service.adapters.postgres.follower import TrustFollower
+from token_service.adapters.postgres.health import UnsafeStoreError, check_durability
+from token_service.adapters.postgres.keys import KeyStore
+from token_service.adapters.postgres.migrate import MigrationError, pending
+from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.revocations import RevocationStore
+from token_service.adapters.postgres.sessions import SessionStore
+from token_service.adapters.postgres.users import UserStore
+from token_service.adapters.redis import connection
+from token_service.adapters.redis.activity import ActivityMarks
+from token_service.adapters.redis.facts import CachedSessionFacts
+from token_service.adapters.redis.gate import RedisGate
+from token_service.adapters.redis.limiter import GcraLimiter
+from token_service.adapters.system import AnchoredSystemClock, SystemRandomness
+from token_service.adapters.without_redis import NoCoarseLimit, OwnActivity, StoredSessionFacts
+from token_service.config import Settings
+from token_service.domain import ports
+from token_service.domain.errors import TokenServiceError
+from token_service.domain.key_schedule import KeyScheduleSettings
+from token_service.domain.kinds import KeyPurpose
+from token_service.domain.trust_reading import TrustReading
+from token_service.usecases.activity import ActivityRecorder
+from token_service.usecases.client_directory import ClientDirectory
+from token_service.usecases.key_maintenance import KeyMaintenance
+from token_service.usecases.shielding import Shield
+from token_service.usecases.trust_feed import TrustFeed
+
+
+class StartupError(Exception):
+    """The server cannot start; the text names the setting to look at, and never its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisParts:
+    """What Redis accelerates, or its stand-ins where there is none."""
+
+    facts: ports.SessionFacts
+    coarse: ports.CoarseLimiter
+    marker: ports.ActivityMarker
+    gate: RedisGate | None = None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if isinstance(self.facts, CachedSessionFacts):
+            await self.facts.close()
+        if self.gate is not None:
+            await self.gate.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a use case can be given, for one process."""
+
+    settings: Settings
+    clock: AnchoredSystemClock
+    random: SystemRandomness
+    shield: Shield
+    database: Database
+    validate_database: Database
+    redis: RedisParts
+    keyring: Keyring
+    mint: Mint
+    tokens: AccessTokenFactory
+    secrets: PepperedSecrets
+    hasher: Argon2Passwords
+    sessions: SessionStore
+    revocations: RevocationStore
+    clients: ClientStore
+    users: UserStore
+    keys: KeyStore
+    attempts: Attempts
+    trust: TrustFeed
+    follower: TrustFollower
+    directory: ClientDirectory
+    key_schedule: KeyScheduleSettings
+    key_maintenance: KeyMaintenance
+    activity: ActivityRecorder
+
+    @classmethod
+    async def open(cls, settings: Settings, clock: AnchoredSystemClock | None = None) -> Self:
+        """Connect, check that the database can be trusted, load keys and trust.
+
+        Raises StartupError naming what the operator has to change.
+        """
+        dsn = settings.postgres_dsn.get_secret_value()
+        database = await _open_database(settings, dsn, settings.postgres_pool_size, "main")
+        try:
+            await _require_usable(settings, database, dsn)
+            validate_database = await _open_database(
+                settings, dsn, settings.postgres_validate_pool_size, "validate"
+            )
+            parts = cls._assemble(
+                settings, clock or AnchoredSystemClock(), database, validate_database
+            )
+        except BaseException:
+            await database.close()
+            raise
+        try:
+            await parts.load()
+        except BaseException:
+            await parts.close()
+            raise
+        return parts
+
+    @classmethod
+    def _assemble(
+        cls,
+        settings: Settings,
+        clock: AnchoredSystemClock,
+        database: Database,
+        validate_database: Database,
+    ) -> Self:
+        random, shield = SystemRandomness(), Shield()
+        secret_keys = SecretKeys.parse(settings.secret_keys.get_secret_value())
+        keyring = Keyring(secret_keys, random.bytes)
+        sessions, clients = SessionStore(database), ClientStore(database)
+        keys = KeyStore(database)
+        redis = _redis_parts(settings, secret_keys, SessionStore(validate_database), clock)
+        schedule = key_schedule(settings)
+        trust = TrustFeed(clock, settings.issuer, settings.staleness_limit.total_seconds())
+        return cls(
+            settings=settings,
+            clock=clock,
+            random=random,
+            shield=shield,
+            database=database,
+            validate_database=validate_database,
+            redis=redis,
+            keyring=keyring,
+            mint=Mint(keyring, settings.issuer),
+            tokens=AccessTokenFactory(keyring, settings.issuer, settings.signing_algorithms[0]),
+            secrets=PepperedSecrets(keyring, secret_keys.limiter_key()),
+            hasher=_hasher(settings),
+            sessions=sessions,
+            revocations=RevocationStore(database),
+            clients=clients,
+            users=UserStore(database),
+            keys=keys,
+            attempts=Attempts(database),
+            trust=trust,
+            follower=TrustFollower(database, trust, boot=clock.anchor.boot),
+            directory=ClientDirectory(clients),
+            key_schedule=schedule,
+            key_maintenance=KeyMaintenance(keys, keyring, trust, clock, schedule),
+            activity=ActivityRecorder(
+                sessions, redis.marker, clock, settings.activity_interval.total_seconds()
+            ),
+        )
+
+    async def load(self) -> None:
+        """The first reading anchors the clock; keys are made where none exist, then loaded."""
+        try:
+            self.keyring.load(await self.keys.all())
+        except ValueError as error:
+            raise StartupError(f"TOKEN_SERVICE_SECRET_KEYS: {error}") from error
+        self.trust.follow(
+            self.follower.refresh, self.key_maintenance.load, self._anchor, self._follow_config
+        )
+        self.follower.start()
+        await self._first_reading()
+        await self.key_maintenance.ensure(self.clock.now())
+        await self.follower.refresh()
+
+    async def _first_reading(self) -> None:
+        try:
+            await self.follower.refresh()
+        except TokenServiceError as error:
+            raise StartupError(
+                "TOKEN_SERVICE_POSTGRES_DSN: the trust log cannot be read"
+            ) from error
+
+    def _anchor(self, reading: TrustReading) -> None:
+        self.clock.anchor.anchor(reading.db_time, reading.sent_boot, reading.received_boot)
+
+    def _follow_config(self, reading: TrustReading) -> None:
+        self.directory.advance(reading.config_version)
+
+    async def prune_trust(self, now: datetime, limit: int) -> None:
+        """Delete trust entries that can kill nothing any more."""
+        await trust_log.prune(self.database, now, limit)
+
+    async def close(self) -> None:
+        """Close every connection and thread."""
+        await self.follower.stop()
+        await self.revocations.close()
+        await self.redis.close()
+        self.hasher.close()
+        await self.validate_database.close()
+        await self.database.close()
+
+
+def key_schedule(settings: Settings) -> KeyScheduleSettings:
+    """How keys live, by the settings."""
+    defaults = KeyScheduleSettings()
+    rotation = dict.fromkeys(defaults.rotation, settings.key_rotation_period)
+    rotation[KeyPurpose.PEPPER] = settings.pepper_rotation_period
+    return KeyScheduleSettings(
+        staleness_limit=settings.staleness_limit,
+        publish_lead=settings.key_publish_lead,
+        algorithms=tuple(settings.signing_algorithms),
+        rotation=rotation,
+    )
+
+
+async def _open_database(settings: Settings, dsn: str, size: int, name: str) -> Database:
+    try:
+        return await Database.open(
+            dsn,
+            size=size,
+            call_timeout=settings.postgres_timeout.total_seconds(),
+            application_name=f"token-service {name}",
+        )
+    except TokenServiceError as error:
+        raise StartupError("TOKEN_SERVICE_POSTGRES_DSN: PostgreSQL does not answer") from error
+    except asyncpg.PostgresError as error:
+        raise StartupError(
+            f"TOKEN_SERVICE_POSTGRES_DSN: PostgreSQL refuses the connection: {type(error).__name__}"
+        ) from error
+
+
+async def _require_usable(settings: Settings, database: Database, dsn: str) -> None:
+    try:
+        await check_durability(database, allow_lossy=settings.allow_unsafe_durability)
+        missing = await asyncio.to_thread(pending, dsn)
+    except (UnsafeStoreError, MigrationError) as error:
+        raise StartupError(f"TOKEN_SERVICE_POSTGRES_DSN: {error}") from error
+    if missing:
+        raise StartupError(
+            "TOKEN_SERVICE_POSTGRES_DSN: the database is not migrated: run `token-service migrate`"
+        )
+
+
+def _hasher(settings: Settings) -> Argon2Passwords:
+    cost = Argon2Cost(
+        memory_kib=settings.argon2_memory_kib,
+        passes=settings.argon2_passes,
+        lanes=settings.argon2_lanes,
+    )
+    return Argon2Passwords(cost, threads=settings.argon2_threads, queue=settings.argon2_queue)
+
+
+def _redis_parts(
+    settings: Settings, secret_keys: SecretKeys, store: SessionStore, clock: AnchoredSystemClock
+) -> RedisParts:
+    if settings.redis_url is None:
+        return RedisParts(StoredSessionFacts(store), NoCoarseLimit(), OwnActivity())
+    timeout = settings.redis_timeout.total_seconds()
+    client = connection.connect(
+        settings.redis_url.get_secret_value(),
+        max_connections=settings.redis_connections,
+        timeout=timeout,
+    )
+    gate = RedisGate(client, budget=timeout)
+    interval: timedelta = settings.activity_interval
+    return RedisParts(
+        CachedSessionFacts(gate, store, clock, secret_keys.cache_key()),
+        GcraLimiter(gate),
+        ActivityMarks(gate, interval, os.urandom(8)),
+        gate,
+    )

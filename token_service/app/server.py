@@ -1,0 +1,125 @@
+"""One server process: composed, started, tended and stopped."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+import structlog
+
+from token_service.app.parts import Parts, StartupError
+from token_service.app.services import build_server
+from token_service.config import Settings
+from token_service.domain.errors import TokenServiceError
+from token_service.rpc.server import BindError, RpcServer
+
+SWEEP_BATCH = 1_000
+SWEEP_SECONDS = 60.0
+SWEEP_PAUSE_SECONDS = 0.1
+KEY_TICK_SECONDS = 5.0
+ACTIVITY_FLUSH_SECONDS = 1.0
+START_SECONDS = 30.0
+
+_log = structlog.get_logger("token_service")
+
+
+class Application:
+    """One server process: its parts, its gRPC server and its background work."""
+
+    def __init__(self, settings: Settings, parts: Parts) -> None:
+        self.settings = settings
+        self.parts = parts
+        self.clients = parts.clients
+        self.users = parts.users
+        self.secrets = parts.secrets
+        self.hasher = parts.hasher
+        self.clock = parts.clock
+        self.random = parts.random
+        self._server: RpcServer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def create(cls, settings: Settings, parts: Parts | None = None) -> Self:
+        """Open the stores and load keys and trust; nothing is served yet.
+
+        Raises StartupError for what the operator has to change.
+        """
+        return cls(settings, parts or await Parts.open(settings))
+
+    async def start(self) -> str:
+        """Serve; the address on which. Raises StartupError when it cannot be listened on."""
+        self._server = build_server(self.settings, self.parts)
+        try:
+            address = await self._server.start()
+        except BindError as error:
+            raise StartupError(f"TOKEN_SERVICE_GRPC_LISTEN: {error}") from error
+        self._every(KEY_TICK_SECONDS, self._tend_keys)
+        self._every(ACTIVITY_FLUSH_SECONDS, self._flush_activity)
+        self._every(SWEEP_SECONDS, self._sweep)
+        return address
+
+    async def stop(self) -> None:
+        """Finish what is in flight within the grace period, then close everything."""
+        if self._server is not None:
+            await self._server.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.parts.shield.drain()
+        with contextlib.suppress(TokenServiceError):
+            await self.parts.activity.flush()
+        await self.parts.close()
+
+    def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        async def run() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                try:
+                    await work()
+                except TokenServiceError as error:
+                    _log.warning("background_work_failed", work=work.__name__, reason=error.reason)
+                except Exception:  # noqa: BLE001 - the next round may succeed
+                    _log.exception("background_work_failed", work=work.__name__)
+
+        self._tasks.append(asyncio.create_task(run(), name=work.__name__.strip("_")))
+
+    async def _tend_keys(self) -> None:
+        await self.parts.key_maintenance.tick()
+
+    async def _flush_activity(self) -> None:
+        await self.parts.activity.flush()
+
+    async def _sweep(self) -> None:
+        """Remove what is over: sessions, trust entries, counted failures."""
+        now = self.parts.clock.now()
+        over = SWEEP_BATCH
+        while over == SWEEP_BATCH:
+            over = await self.parts.sessions.sweep(now, SWEEP_BATCH)
+            await asyncio.sleep(SWEEP_PAUSE_SECONDS)  # leave room for calls
+        await self.parts.prune_trust(now, SWEEP_BATCH)
+        await self.parts.attempts.sweep(now, SWEEP_BATCH)
+
+
+async def serve(
+    settings: Settings, on_ready: Callable[[str], Awaitable[None]] | None = None
+) -> int:
+    """Run one server until SIGTERM or SIGINT; 0 after a graceful stop."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    if settings.plaintext_beyond_this_machine:
+        _log.warning("plaintext_beyond_this_machine", listen=settings.grpc_listen)
+    application = await Application.create(settings)
+    try:
+        address = await application.start()
+        _log.info("serving", address=address)
+        if on_ready is not None:
+            await on_ready(address)
+        await stopping.wait()
+        _log.info("stopping")
+    finally:
+        await application.stop()
+    _log.info("stopped")
+    return 0

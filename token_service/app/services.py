@@ -1,0 +1,250 @@
+"""The services of a server: use cases given their parts, servicers given their use cases."""
+
+from dataclasses import dataclass
+
+from token_service.app.parts import Parts
+from token_service.config import Settings
+from token_service.rpc.admission import Gate
+from token_service.rpc.pipeline import Pipeline
+from token_service.rpc.policy import Work
+from token_service.rpc.server import RpcServer, ServerOptions
+from token_service.rpc.servicers.client import ClientServicer
+from token_service.rpc.servicers.key import KeyServicer
+from token_service.rpc.servicers.session import SessionServicer
+from token_service.rpc.servicers.token import TokenServicer
+from token_service.rpc.servicers.trust import TrustServicer
+from token_service.rpc.servicers.user import UserServicer
+from token_service.rpc.tls import TlsFiles
+from token_service.usecases.activity import ReportActivity
+from token_service.usecases.authenticate_caller import AuthenticateCaller
+from token_service.usecases.client_credentials import (
+    CollectClientCredentials,
+    RotateClientSecret,
+)
+from token_service.usecases.client_records import ClientRecords
+from token_service.usecases.clients import ClientAdministration, RegisterClient, ReviewClient
+from token_service.usecases.exchange import Exchange, SessionRotation
+from token_service.usecases.identity_cache import IdentityCache
+from token_service.usecases.issue import Issue
+from token_service.usecases.keys import CompromiseKey, KeyAdministration
+from token_service.usecases.passwords import PasswordLimits, VerifyPassword
+from token_service.usecases.reauthenticate import Reauthenticate
+from token_service.usecases.revoke import Revoke
+from token_service.usecases.roles import RoleAdministration
+from token_service.usecases.sessions import (
+    GetSession,
+    ListSessions,
+    RevokeSession,
+    SessionAccess,
+)
+from token_service.usecases.set_password import SetPassword
+from token_service.usecases.token_set import TokenSetMaker
+from token_service.usecases.users import CreateUser, UserAdministration
+from token_service.usecases.validate import Validate
+from tokenservice.v1 import (
+    client_service_pb2,
+    key_service_pb2,
+    session_service_pb2,
+    token_service_pb2,
+    trust_service_pb2,
+    user_service_pb2,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """Use cases that several services need."""
+
+    validate: Validate
+    verify_password: VerifyPassword
+    access: SessionAccess
+    compromise_key: CompromiseKey
+
+
+def build_server(settings: Settings, parts: Parts) -> RpcServer:
+    """A server with all services, not started yet."""
+    shared = _shared(settings, parts)
+    authenticator = AuthenticateCaller(
+        parts.directory, parts.clients, parts.secrets, shared.validate, parts.clock
+    )
+    gate = Gate(
+        authenticator,
+        parts.trust.require_fresh,
+        parts.trust.is_fresh,
+        open_registration=settings.open_registration,
+        client_certificates=settings.tls_client_ca is not None,
+    )
+    bounds = {
+        Work.UNARY: settings.max_unary_calls,
+        Work.STREAM: settings.max_streams,
+        Work.PASSWORD: settings.max_password_calls,
+        Work.PROBE: 200,
+    }
+    pipeline = Pipeline(gate, bounds=bounds, rate_scale=settings.rate_scale)
+    server = RpcServer(pipeline, _options(settings))
+    for module, name, servicer in (
+        (token_service_pb2, "TokenService", _token(parts, shared)),
+        (trust_service_pb2, "TrustService", _trust(settings, parts)),
+        (session_service_pb2, "SessionService", _session(parts, shared)),
+        (client_service_pb2, "ClientService", _client(settings, parts)),
+        (user_service_pb2, "UserService", _user(parts, shared)),
+        (key_service_pb2, "KeyService", _key(settings, parts, shared)),
+    ):
+        server.add(module.DESCRIPTOR.services_by_name[name], servicer)
+    return server
+
+
+def _options(settings: Settings) -> ServerOptions:
+    tls = None
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        tls = TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    return ServerOptions(
+        listen=settings.grpc_listen,
+        tls=tls,
+        reflection=settings.reflection,
+        max_connection_streams=settings.max_connection_streams,
+        max_connection_age=settings.max_connection_age.total_seconds(),
+        drain_delay=settings.drain_delay.total_seconds(),
+        grace_period=settings.grace_period.total_seconds(),
+    )
+
+
+def _shared(settings: Settings, parts: Parts) -> _Shared:
+    limits = PasswordLimits(
+        pair=settings.login_attempts_per_account_and_address,
+        account=settings.login_attempts_per_account,
+        address=settings.login_attempts_per_address,
+        window=settings.login_window,
+        lock=settings.login_lock,
+    )
+    return _Shared(
+        validate=Validate(
+            parts.tokens,
+            parts.redis.facts,
+            parts.trust,
+            parts.clock,
+            parts.activity,
+            IdentityCache(),
+        ),
+        verify_password=VerifyPassword(
+            parts.users,
+            parts.hasher,
+            parts.attempts,
+            parts.redis.coarse,
+            parts.secrets,
+            parts.clock,
+            limits,
+        ),
+        access=SessionAccess(parts.mint, parts.sessions, parts.clock),
+        compromise_key=CompromiseKey(
+            parts.keys,
+            parts.keyring,
+            parts.revocations,
+            parts.trust,
+            parts.clock,
+            parts.shield,
+            parts.key_maintenance,
+        ),
+    )
+
+
+def _token(parts: Parts, shared: _Shared) -> TokenServicer:
+    maker = TokenSetMaker(parts.mint, parts.tokens, parts.random)
+    rotation = SessionRotation(
+        parts.mint, parts.sessions, parts.revocations, parts.trust, maker, parts.clock
+    )
+    issue = Issue(
+        parts.directory,
+        shared.verify_password,
+        parts.sessions,
+        maker,
+        parts.mint,
+        parts.clock,
+        parts.random,
+        parts.shield,
+    )
+    revoke = Revoke(
+        parts.mint,
+        parts.tokens,
+        parts.sessions,
+        parts.redis.facts,
+        parts.revocations,
+        parts.trust,
+        parts.clock,
+        parts.shield,
+        shared.compromise_key,
+    )
+    return TokenServicer(
+        issue,
+        Exchange(rotation, parts.shield),
+        Reauthenticate(rotation, shared.verify_password, parts.clock, parts.shield),
+        shared.validate,
+        revoke,
+        parts.trust,
+        parts.clock,
+    )
+
+
+def _trust(settings: Settings, parts: Parts) -> TrustServicer:
+    return TrustServicer(
+        parts.trust,
+        ReportActivity(parts.sessions, parts.clock),
+        parts.clock,
+        parts.directory,
+        settings.heartbeat.total_seconds(),
+    )
+
+
+def _session(parts: Parts, shared: _Shared) -> SessionServicer:
+    return SessionServicer(
+        ListSessions(shared.access, parts.sessions, parts.clock),
+        GetSession(parts.sessions),
+        RevokeSession(
+            shared.access,
+            parts.sessions,
+            parts.revocations,
+            parts.trust,
+            parts.clock,
+            parts.shield,
+        ),
+    )
+
+
+def _client(settings: Settings, parts: Parts) -> ClientServicer:
+    store, clock, shield = parts.clients, parts.clock, parts.shield
+    records = ClientRecords(store, parts.directory)
+    anybody = settings.open_registration
+    return ClientServicer(
+        RegisterClient(
+            store, parts.secrets, clock, parts.random, shield, open_registration=anybody
+        ),
+        ReviewClient(store, records, parts.trust, clock, shield),
+        CollectClientCredentials(
+            store, records, parts.secrets, clock, shield, open_registration=anybody
+        ),
+        RotateClientSecret(store, records, parts.secrets, clock, shield),
+        ClientAdministration(store, records, parts.trust, clock, shield),
+        clock,
+    )
+
+
+def _user(parts: Parts, shared: _Shared) -> UserServicer:
+    users, trust, clock, shield = parts.users, parts.trust, parts.clock, parts.shield
+    return UserServicer(
+        CreateUser(users, parts.hasher, clock, parts.random, shield),
+        SetPassword(users, shared.access, parts.hasher, trust, clock, shield),
+        UserAdministration(users, parts.attempts, parts.secrets, trust, clock, shield),
+        RoleAdministration(users, trust, clock, shield),
+    )
+
+
+def _key(settings: Settings, parts: Parts, shared: _Shared) -> KeyServicer:
+    administration = KeyAdministration(
+        parts.keys,
+        parts.keyring,
+        parts.clock,
+        parts.shield,
+        parts.key_schedule,
+        settings.signing_algorithms[0],
+    )
+    return KeyServicer(administration, shared.compromise_key)
