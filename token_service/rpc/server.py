@@ -27,7 +27,7 @@ REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 _log = structlog.stdlib.get_logger("token_service.rpc")
 
 
-class BindError(Exception):
+class BindError(OSError):
     """The address cannot be listened on."""
 
 
