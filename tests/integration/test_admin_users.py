@@ -1,0 +1,437 @@
+"""Users, passwords and roles, on a real database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.integration.admin_world import ADMIN, APP, PASSWORD, Node, started
+from token_service.domain.caller import Caller
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.kinds import Permission
+from token_service.domain.records import User
+from token_service.usecases.exchange import ExchangeRequest
+from token_service.usecases.passwords import PasswordCredential, PasswordLimits
+from token_service.usecases.roles import RoleAdministration
+from token_service.usecases.set_password import SetPassword
+from token_service.usecases.token_set import IssuedTokens
+from token_service.usecases.users import CreateUser, NewUser, UserAdministration
+from tokenservice.core import Verdict
+
+NEW_PASSWORD = "another horse entirely"
+ADDRESS = "198.51.100.7"
+
+
+@pytest.fixture
+async def node(dsn: str) -> AsyncIterator[Node]:
+    async with started(dsn) as running:
+        await roles_of(running).define(ADMIN, "sales", ("orders.read", "orders.write"), "")
+        yield running
+
+
+@pytest.fixture
+async def shop(node: Node) -> Caller:
+    return await node.app("shop")
+
+
+@pytest.fixture
+def create(node: Node) -> CreateUser:
+    return CreateUser(node.users, node.hasher, node.clock, node.random, node.shield)
+
+
+@pytest.fixture
+async def alice(create: CreateUser) -> User:
+    return await create(ADMIN, NewUser("Alice", PASSWORD, ("sales",)))
+
+
+@pytest.fixture
+def users(node: Node) -> UserAdministration:
+    return UserAdministration(
+        node.users, node.attempts, node.secrets, node.feed, node.clock, node.shield
+    )
+
+
+@pytest.fixture
+def set_password(node: Node) -> SetPassword:
+    return SetPassword(node.users, node.access, node.hasher, node.feed, node.clock, node.shield)
+
+
+@pytest.fixture
+def roles(node: Node) -> RoleAdministration:
+    return roles_of(node)
+
+
+def roles_of(node: Node) -> RoleAdministration:
+    return RoleAdministration(node.users, node.feed, node.clock, node.shield)
+
+
+async def logs_in(node: Node, caller: Caller, password: str) -> bool:
+    try:
+        await node.login(caller, "alice", password)
+    except TokenServiceError as error:
+        if error.reason is not Reason.CREDENTIALS_INVALID:
+            raise
+        return False
+    return True
+
+
+async def attempt(node: Node, password: str, address: str = ADDRESS) -> Reason | None:
+    """What a login attempt comes to."""
+    try:
+        await node.verify_password(PasswordCredential("alice", password), address, "")
+    except TokenServiceError as error:
+        return error.reason
+    return None
+
+
+async def test_a_new_user_logs_in_at_once(node: Node, shop: Caller, alice: User) -> None:
+    assert alice.username == "alice"
+    tokens = await node.login(shop, "ALICE")
+    assert tokens.session.user_id == alice.user_id
+    assert tokens.session.scopes == ("orders.read", "orders.write")
+    stored = await node.users.get(alice.user_id)
+    assert stored is not None
+    assert stored.password_hash.startswith("$argon2id$")
+
+
+async def test_a_name_is_taken_in_every_spelling(create: CreateUser, alice: User) -> None:
+    outcomes = await asyncio.gather(
+        create(ADMIN, NewUser("aLiCe", PASSWORD)),
+        create(ADMIN, NewUser("\uff21lice", PASSWORD)),
+        return_exceptions=True,
+    )
+    assert all(isinstance(one, TokenServiceError) for one in outcomes)
+    assert {one.reason for one in outcomes if isinstance(one, TokenServiceError)} == {
+        Reason.USER_EXISTS
+    }
+
+
+async def test_of_racers_for_a_name_one_gets_it(node: Node, create: CreateUser) -> None:
+    outcomes = await asyncio.gather(
+        *(create(ADMIN, NewUser("bob", PASSWORD)) for _ in range(6)), return_exceptions=True
+    )
+    made = [one for one in outcomes if isinstance(one, User)]
+    assert len(made) == 1
+    assert await node.audited("user.create") == 1
+
+
+async def test_what_cannot_be_a_user_is_refused_before_the_store(
+    node: Node, create: CreateUser
+) -> None:
+    for request, field in (
+        (NewUser("two words", PASSWORD), "username"),
+        (NewUser("bob", "short"), "password"),
+    ):
+        with pytest.raises(TokenServiceError) as refused:
+            await create(ADMIN, request)
+        assert refused.value.field == field
+    with pytest.raises(TokenServiceError) as refused:
+        await create(ADMIN, NewUser("bob", PASSWORD, ("no-such-role",)))
+    assert refused.value.reason is Reason.ROLE_NOT_FOUND
+    assert await node.users.by_username("bob") is None
+
+
+async def test_no_password_is_kept_anywhere(node: Node, shop: Caller, alice: User) -> None:
+    await node.login(shop, "alice")
+    rows = await node.database.fetch(
+        """SELECT u::text FROM users u UNION ALL SELECT a::text FROM audit_log a
+           UNION ALL SELECT s::text FROM sessions s UNION ALL SELECT t::text FROM attempts t"""
+    )
+    assert rows
+    assert not any(PASSWORD in row[0] for row in rows)
+
+
+async def test_a_user_who_changes_the_password_keeps_this_session_only(
+    node: Node, shop: Caller, alice: User, set_password: SetPassword
+) -> None:
+    other = await node.app("phone")
+    kept, *lost = [await node.login(shop, "alice"), await node.login(shop, "alice")]
+    lost.append(await node.login(other, "alice"))
+
+    changed = await set_password.by_user(shop, kept.session_token, NEW_PASSWORD)
+    assert changed.user.credential_version == 2
+    assert node.feed.state.revision >= changed.revision
+    assert await node.exchanges(shop, kept)
+    assert not await node.exchanges(shop, lost[0])
+    assert not await node.exchanges(other, lost[1])
+    for tokens in (kept, *lost):
+        assert await node.verdict(tokens) is not Verdict.ACTIVE
+    assert not await logs_in(node, shop, PASSWORD)
+    assert await logs_in(node, shop, NEW_PASSWORD)
+    assert await node.audited("user.set_password") == 1
+
+
+async def test_the_presented_token_is_checked_and_not_consumed(
+    node: Node, shop: Caller, alice: User, set_password: SetPassword
+) -> None:
+    tokens = await node.login(shop, "alice")
+    successor = await node.exchange(shop, ExchangeRequest(tokens.session_token))
+    with pytest.raises(TokenServiceError) as refused:
+        await set_password.by_user(shop, tokens.session_token, NEW_PASSWORD)
+    assert refused.value.reason is Reason.TOKEN_REVOKED
+    thief = await node.app("thief")
+    with pytest.raises(TokenServiceError) as refused:
+        await set_password.by_user(thief, successor.tokens.session_token, NEW_PASSWORD)
+    assert refused.value.reason is Reason.CLIENT_MISMATCH
+    with pytest.raises(TokenServiceError) as refused:
+        await set_password.by_user(shop, "tsk_web_forged", NEW_PASSWORD)
+    assert refused.value.reason is Reason.TOKEN_MALFORMED
+    access = successor.tokens.access_tokens[0].token
+    with pytest.raises(TokenServiceError) as refused:
+        await set_password.by_user(shop, access, NEW_PASSWORD)
+    assert refused.value.reason is Reason.TOKEN_MALFORMED
+    assert await logs_in(node, shop, PASSWORD)
+    await set_password.by_user(shop, successor.tokens.session_token, NEW_PASSWORD)
+    assert await node.exchanges(shop, successor.tokens)
+
+
+async def test_an_old_login_must_step_up_first(
+    node: Node, shop: Caller, alice: User, set_password: SetPassword
+) -> None:
+    tokens = await node.login(shop, "alice")
+    node.clock.move(timedelta(minutes=10, seconds=1))
+    with pytest.raises(TokenServiceError) as refused:
+        await set_password.by_user(shop, tokens.session_token, NEW_PASSWORD)
+    assert refused.value.reason is Reason.STEP_UP_REQUIRED
+    exchanged = await node.exchange(shop, ExchangeRequest(tokens.session_token))
+    with pytest.raises(TokenServiceError) as refused:
+        await set_password.by_user(shop, exchanged.tokens.session_token, NEW_PASSWORD)
+    assert refused.value.reason is Reason.STEP_UP_REQUIRED
+
+
+async def test_a_session_without_a_user_has_no_password(
+    node: Node, shop: Caller, set_password: SetPassword
+) -> None:
+    tokens = await node.own_session(shop)
+    with pytest.raises(TokenServiceError) as refused:
+        await set_password.by_user(shop, tokens.session_token, NEW_PASSWORD)
+    assert refused.value.reason is Reason.CREDENTIAL_NOT_ALLOWED
+
+
+async def test_an_administrator_ends_all_sessions(
+    node: Node, shop: Caller, alice: User, set_password: SetPassword
+) -> None:
+    tokens = await node.login(shop, "alice")
+    await set_password.by_administrator(ADMIN, alice.user_id, NEW_PASSWORD)
+    assert await node.verdict(tokens) is Verdict.REVOKED
+    assert not await node.exchanges(shop, tokens)
+    assert not await logs_in(node, shop, PASSWORD)
+    assert await logs_in(node, shop, NEW_PASSWORD)
+    with pytest.raises(TokenServiceError) as refused:
+        await set_password.by_administrator(ADMIN, uuid4(), NEW_PASSWORD)
+    assert refused.value.reason is Reason.USER_NOT_FOUND
+
+
+class Meanwhile:
+    """Hashes passwords, and lets something happen while it does."""
+
+    def __init__(self, node: Node, user_id: UUID) -> None:
+        self._node = node
+        self._user_id = user_id
+        self.happens = asyncio.Event()
+
+    async def hash(self, password: str) -> str:
+        if not self.happens.is_set():
+            self.happens.set()
+            reset = SetPassword(
+                self._node.users,
+                self._node.access,
+                self._node.hasher,
+                self._node.feed,
+                self._node.clock,
+                self._node.shield,
+            )
+            await reset.by_administrator(ADMIN, self._user_id, NEW_PASSWORD)
+        return await self._node.hasher.hash(password)
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        return await self._node.hasher.verify(password, password_hash)
+
+    def outdated(self, password_hash: str) -> bool:
+        return self._node.hasher.outdated(password_hash)
+
+
+async def test_a_thief_s_change_loses_to_a_reset_that_came_first(
+    node: Node, shop: Caller, alice: User
+) -> None:
+    stolen = await node.login(shop, "alice")
+    hasher = Meanwhile(node, alice.user_id)
+    slow = SetPassword(node.users, node.access, hasher, node.feed, node.clock, node.shield)
+    with pytest.raises(TokenServiceError) as refused:
+        await slow.by_user(shop, stolen.session_token, "the thief's own choice")
+    assert hasher.happens.is_set()
+    assert refused.value.reason is Reason.TOKEN_REVOKED
+    assert await logs_in(node, shop, NEW_PASSWORD)
+    assert not await logs_in(node, shop, "the thief's own choice")
+    assert not await node.exchanges(shop, stolen)
+
+
+async def test_the_store_itself_refuses_a_change_from_a_dead_session(
+    node: Node, shop: Caller, alice: User, set_password: SetPassword
+) -> None:
+    tokens = await node.login(shop, "alice")
+    await set_password.by_administrator(ADMIN, alice.user_id, NEW_PASSWORD)
+    changed = await node.users.set_password(
+        alice.user_id,
+        "the thief's hash",
+        keep_session=tokens.session.session_id,
+        audit=shop.audit(node.clock.now(), "user.set_password"),
+    )
+    assert changed is None
+    assert await logs_in(node, shop, NEW_PASSWORD)
+    assert not await node.exchanges(shop, tokens)
+
+
+async def test_a_disabled_user_is_out_until_enabled(
+    node: Node, shop: Caller, alice: User, users: UserAdministration
+) -> None:
+    tokens = await node.login(shop, "alice")
+    disabled = await users.disable(ADMIN, alice.user_id, "left")
+    assert disabled.user.disabled_at is not None
+    assert await node.verdict(tokens) is Verdict.REVOKED
+    assert not await node.exchanges(shop, tokens)
+    assert not await logs_in(node, shop, PASSWORD)
+    again = await users.disable(ADMIN, alice.user_id, "")
+    assert again.revision == disabled.revision
+    assert again.user.disabled_at == disabled.user.disabled_at
+
+    enabled = await users.enable(ADMIN, alice.user_id, "back")
+    assert enabled.user.disabled_at is None
+    assert not await node.exchanges(shop, tokens)
+    assert await logs_in(node, shop, PASSWORD)
+
+
+async def test_a_deleted_user_is_gone_and_the_name_is_free(
+    node: Node, shop: Caller, alice: User, users: UserAdministration, create: CreateUser
+) -> None:
+    tokens = await node.login(shop, "alice")
+    deleted = await users.delete(ADMIN, alice.user_id, "asked for it")
+    assert deleted.user.username == "alice"
+    assert await node.verdict(tokens) is Verdict.REVOKED
+    assert not await node.exchanges(shop, tokens)
+    assert not await logs_in(node, shop, PASSWORD)
+    for step in (
+        users.get(ADMIN, alice.user_id),
+        users.delete(ADMIN, alice.user_id, ""),
+        users.disable(ADMIN, alice.user_id, ""),
+        users.set_roles(ADMIN, alice.user_id, (), ""),
+        users.unlock(ADMIN, alice.user_id, ""),
+        users.get_by_name(ADMIN, "alice"),
+    ):
+        with pytest.raises(TokenServiceError) as refused:
+            await step
+        assert refused.value.reason is Reason.USER_NOT_FOUND
+    successor = await create(ADMIN, NewUser("alice", PASSWORD, ("sales",)))
+    assert successor.user_id != alice.user_id
+    assert await node.verdict(tokens) is Verdict.REVOKED
+
+
+async def scopes_after_exchange(node: Node, caller: Caller, tokens: IssuedTokens) -> set[str]:
+    outcome = await node.exchange(caller, ExchangeRequest(tokens.session_token))
+    return set(outcome.tokens.access_tokens[0].scopes)
+
+
+async def test_lost_roles_take_their_scopes_at_once(
+    node: Node,
+    shop: Caller,
+    alice: User,
+    users: UserAdministration,
+    roles: RoleAdministration,
+) -> None:
+    await roles.define(ADMIN, "reader", ("orders.read",), "")
+    tokens = await node.login(shop, "alice")
+    changed = await users.set_roles(ADMIN, alice.user_id, ("reader", "reader"), "moved")
+    assert changed.user.roles == ("reader",)
+    assert await node.verdict(tokens) is Verdict.EXPIRED
+    assert await scopes_after_exchange(node, shop, tokens) == {"orders.read"}
+    with pytest.raises(TokenServiceError) as refused:
+        await users.set_roles(ADMIN, alice.user_id, ("unheard-of",), "")
+    assert refused.value.reason is Reason.ROLE_NOT_FOUND
+
+
+async def test_a_narrowed_role_reissues_and_a_widened_one_does_not(
+    node: Node, shop: Caller, alice: User, roles: RoleAdministration
+) -> None:
+    tokens = await node.login(shop, "alice")
+    await roles.define(ADMIN, "sales", ("orders.read", "orders.write", "orders.refund"), "")
+    await node.refresh()
+    assert await node.verdict(tokens) is Verdict.ACTIVE
+    narrowed = await roles.define(ADMIN, "sales", ("orders.read",), "")
+    assert narrowed.role.scopes == ("orders.read",)
+    assert await node.verdict(tokens) is Verdict.EXPIRED
+    assert await scopes_after_exchange(node, shop, tokens) == {"orders.read"}
+
+
+async def test_users_and_roles_are_listed_page_by_page(
+    create: CreateUser, users: UserAdministration, roles: RoleAdministration, alice: User
+) -> None:
+    for name in ("bob", "carol"):
+        await create(ADMIN, NewUser(name, PASSWORD))
+        await roles.define(ADMIN, f"role-{name}", (), "")
+    first, token = await users.page(ADMIN, 2, "")
+    rest, end = await users.page(ADMIN, 2, token)
+    assert [user.username for user in (*first, *rest)] == ["alice", "bob", "carol"]
+    assert end == ""
+    some, token = await roles.page(ADMIN, 2, "")
+    more, end = await roles.page(ADMIN, 2, token)
+    assert [role.name for role in (*some, *more)] == ["role-bob", "role-carol", "sales"]
+    assert end == ""
+
+
+async def test_an_unlocked_user_gets_in_from_the_address_that_was_locked(
+    node: Node, alice: User, users: UserAdministration
+) -> None:
+    for _ in range(PasswordLimits().pair):
+        assert await attempt(node, "a wrong password") is Reason.CREDENTIALS_INVALID
+    assert await attempt(node, PASSWORD) is Reason.ACCOUNT_LOCKED
+    unlocked = await users.unlock(ADMIN, alice.user_id, "called the desk")
+    assert unlocked.user_id == alice.user_id
+    assert await attempt(node, PASSWORD) is None
+    assert await node.audited("user.unlock") == 1
+
+
+async def test_unlocking_one_user_unlocks_nobody_else(
+    node: Node, alice: User, users: UserAdministration, create: CreateUser
+) -> None:
+    bob = await create(ADMIN, NewUser("bob", PASSWORD))
+    for _ in range(PasswordLimits().pair):
+        assert await attempt(node, "a wrong password") is Reason.CREDENTIALS_INVALID
+    await users.unlock(ADMIN, bob.user_id, "")
+    assert await attempt(node, PASSWORD) is Reason.ACCOUNT_LOCKED
+
+
+async def test_every_change_needs_its_permission(
+    node: Node,
+    create: CreateUser,
+    users: UserAdministration,
+    roles: RoleAdministration,
+    set_password: SetPassword,
+    alice: User,
+) -> None:
+    everything_else = frozenset(Permission) - {Permission.ADMIN_USERS}
+    caller = Caller("shop", replace(APP, permissions=everything_else))
+    user_id = alice.user_id
+    calls = (
+        create(caller, NewUser("bob", PASSWORD)),
+        users.get(caller, user_id),
+        users.get_by_name(caller, "alice"),
+        users.page(caller, 50, ""),
+        users.disable(caller, user_id, ""),
+        users.enable(caller, user_id, ""),
+        users.delete(caller, user_id, ""),
+        users.set_roles(caller, user_id, (), ""),
+        users.unlock(caller, user_id, ""),
+        roles.define(caller, "sales", (), ""),
+        roles.page(caller, 50, ""),
+        set_password.by_administrator(caller, user_id, NEW_PASSWORD),
+        set_password.by_user(Caller("shop"), "tsk_web_x", NEW_PASSWORD),
+    )
+    for call in calls:
+        with pytest.raises(TokenServiceError) as refused:
+            await call
+        assert refused.value.reason is Reason.PERMISSION_MISSING
+    assert (await node.users.roles())["sales"] == ("orders.read", "orders.write")
+    assert await node.users.get(user_id) is not None
