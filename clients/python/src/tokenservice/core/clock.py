@@ -18,13 +18,14 @@ DRIFT: Final = 0.0005
 """How fast the two clocks may drift apart, in seconds per second (the kernel's slewing limit)."""
 
 
-def _choose() -> Callable[[], float]:
+def choose_boottime() -> Callable[[], float]:
+    """Find the clock that does not stop; monotonic time where there is none."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic if clock is None else partial(time.clock_gettime, clock)
 
 
-boottime: Final = _choose()
-"""Seconds since boot, suspension included; monotonic time where there is no such clock."""
+boottime: Final = choose_boottime()
+"""Seconds since boot, suspension included where the machine can tell."""
 
 
 class AnchoredClock:
