@@ -18,6 +18,7 @@ from token_service.cli.deployment import SECRET_KEYS_FILE, development_environme
 from token_service.cli.problems import CliError
 from token_service.cli.runner import run_async
 from token_service.config import Settings
+from token_service.logging import configure
 
 _ANY_PORT = ":0"
 
@@ -42,9 +43,9 @@ def run(environment: dict[str, str]) -> int:
         with _ended_by_sigterm(), _stores(folder) as (dsn, redis_url):
             migrate(dsn)
             variables = development_environment(folder, dsn, redis_url, environment)
-            return run_async(
-                _serve(Development(folder, dsn, redis_url, server_settings(variables)))
-            )
+            settings = server_settings(variables)
+            configure(settings.log_level, settings.log_format)
+            return run_async(_serve(Development(folder, dsn, redis_url, settings)))
     except (EmbeddedError, MigrationError) as error:
         raise CliError(str(error)) from None
 
@@ -97,7 +98,7 @@ async def _serve(server: Development) -> int:
 
 async def _seeded(server: Development) -> DemoFile:
     """Make what is missing of the demo, and return what can be used."""
-    from token_service.app import Application
+    from token_service.app.parts import Parts
     from token_service.usecases.demo import USERNAME, DemoCredentials, SeedDemo
 
     former = demo_file.read(server.folder)
@@ -107,19 +108,14 @@ async def _seeded(server: Development) -> DemoFile:
             {name: client.client_secret for name, client in former.clients.items()},
             {former.user.username: former.user.password},
         )
-    application = await Application.create(server.settings)
+    parts = await Parts.open(server.settings)
     try:
         seed = SeedDemo(
-            application.clients,
-            application.users,
-            application.secrets,
-            application.hasher,
-            application.clock,
-            application.random,
+            parts.clients, parts.users, parts.secrets, parts.hasher, parts.clock, parts.random
         )
         seeded = await seed(known)
     finally:
-        await application.stop()
+        await parts.close()
     return DemoFile(
         grpc=_callable(server.settings.grpc_listen),
         postgres=server.dsn,

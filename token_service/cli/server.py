@@ -2,36 +2,30 @@
 
 import os
 
+import structlog
 import typer
 
 from token_service.adapters.postgres.migrate import MigrationError, migrate, pending
 from token_service.cli.deployment import database_address, server_settings
 from token_service.cli.output import Output
-from token_service.cli.problems import REFUSED, UNUSABLE, CliError
+from token_service.cli.problems import REFUSED, CliError
 from token_service.cli.runner import run_async
+from token_service.config import unknown_variables
+from token_service.logging import configure
 
 
-def serve_command(out: Output) -> None:
+def serve_command(_: Output) -> None:
     """Serve in production: settings from the environment, until SIGTERM."""
+    from token_service.app import serve
+
     settings = server_settings()
-    try:
-        missing = pending(settings.postgres_dsn.get_secret_value())
-    except MigrationError as error:
-        raise CliError(f"cannot use the database: {error}") from None
-    if missing:
-        raise CliError(
-            f"the database lacks {len(missing)} migrations: run `token-service migrate` first"
-        )
-    from token_service.app import ConfigError, StartupError, serve
-
-    try:
-        code = run_async(serve(settings))
-    except (ConfigError, StartupError) as error:
-        raise CliError(str(error), exit_code=UNUSABLE) from None
-    raise typer.Exit(code)
+    configure(settings.log_level, settings.log_format)
+    for name in unknown_variables():
+        structlog.get_logger(__name__).warning("unknown_setting", name=name)
+    raise typer.Exit(run_async(serve(settings)))
 
 
-def dev_command(out: Output) -> None:
+def dev_command(_: Output) -> None:
     """Start PostgreSQL, Valkey and the service, with demo clients and a demo user."""
     from token_service.cli import dev
 

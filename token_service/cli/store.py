@@ -50,18 +50,16 @@ def restore_fence_command(
 
 
 async def _bootstrap(settings: Settings, client_id: str, name: str) -> tuple[str, str]:
-    from token_service.app import Application
+    from token_service.app.parts import Parts
     from token_service.usecases.bootstrap import BootstrapClient, bootstrap_administrator
 
-    application = await Application.create(settings)
+    parts = await Parts.open(settings)
     try:
-        create = BootstrapClient(
-            application.clients, application.secrets, application.clock, application.random
-        )
+        create = BootstrapClient(parts.clients, parts.secrets, parts.clock, parts.random)
         created = await bootstrap_administrator(create, client_id, name)
-        return created.client_id, created.client_secret
     finally:
-        await application.stop()
+        await parts.close()
+    return created.client_id, created.client_secret
 
 
 async def _fence(dsn: str, above: int) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import typer
 from rich.text import Text
@@ -12,6 +12,7 @@ from token_service.adapters.crypto.keyring import Keyring
 from token_service.adapters.crypto.secrets_config import SecretKeys
 from token_service.adapters.postgres.keys import KeyStore
 from token_service.adapters.postgres.pool import Database
+from token_service.app.parts import key_schedule
 from token_service.cli.deployment import store_environment
 from token_service.cli.doctor import configuration, keys, postgres, redis, tls
 from token_service.cli.doctor.checks import Check, Status, fail, failed, ok
@@ -19,8 +20,6 @@ from token_service.cli.output import Output
 from token_service.cli.problems import REFUSED
 from token_service.config import Settings
 from token_service.domain.errors import TokenServiceError
-from token_service.domain.key_schedule import KeyScheduleSettings
-from token_service.domain.kinds import KeyPurpose
 
 _STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 
@@ -86,15 +85,4 @@ async def _keys(settings: Settings, now: datetime) -> list[Check]:
     except ValueError as error:
         return [fail("secret keys", str(error), "put the secret back, behind the newer ones")]
     opened = ok("secret keys", f"{len(secrets.ids)}, the newest is {secrets.newest_id}")
-    return [opened, *keys.judge(stored, now, _schedule(settings))]
-
-
-def _schedule(settings: Settings) -> KeyScheduleSettings:
-    rotation: dict[KeyPurpose, timedelta] = dict.fromkeys(KeyPurpose, settings.key_rotation_period)
-    rotation[KeyPurpose.PEPPER] = settings.pepper_rotation_period
-    return KeyScheduleSettings(
-        staleness_limit=settings.staleness_limit,
-        publish_lead=settings.key_publish_lead,
-        algorithms=settings.signing_algorithms,
-        rotation=rotation,
-    )
+    return [opened, *keys.judge(stored, now, key_schedule(settings))]
