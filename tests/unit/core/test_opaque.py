@@ -244,6 +244,12 @@ def test_session_tokens_are_not_made_of_nonsense(
         seal_session(code, key_id, KEY, lookup, generation)
 
 
+@pytest.mark.parametrize("code", ["acc", "cs", "rs", "", "WEB", "xyz"])
+def test_session_payloads_are_for_sessions(code: str) -> None:
+    with pytest.raises(ValueError, match="session code"):
+        session_payload(code, KEY_ID, KEY, LOOKUP, 0)
+
+
 @pytest.mark.parametrize(
     "change",
     [
