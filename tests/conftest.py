@@ -19,6 +19,8 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
+pytest_plugins = ["tests.support.fixtures"]
+
 _TEMPLATE = "migrated"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in it is made by mkdtemp
 _MEMORY_NEEDED = 2 * 1024**3  # bytes

@@ -22,7 +22,11 @@ class AnchoredSystemClock:
         """Aware UTC datetime."""
         if not self.anchor.anchored:
             raise RuntimeError("the clock was not anchored yet")
-        return datetime.fromtimestamp(self.anchor.now(), UTC)
+        return datetime.fromtimestamp(self.unix(), UTC)
+
+    def unix_at(self, boot: float) -> float:
+        """Unix seconds at a reading of the local clock."""
+        return self.unix() - (self.anchor.boot() - boot)
 
 
 class SystemRandomness:

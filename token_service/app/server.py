@@ -8,6 +8,7 @@ from typing import Self
 
 import structlog
 
+from token_service.adapters.system import AnchoredSystemClock
 from token_service.app.parts import Parts, StartupError
 from token_service.app.services import build_server
 from token_service.config import Settings
@@ -102,7 +103,9 @@ class Application:
 
 
 async def serve(
-    settings: Settings, on_ready: Callable[[str], Awaitable[None]] | None = None
+    settings: Settings,
+    on_ready: Callable[[str], Awaitable[None]] | None = None,
+    clock: AnchoredSystemClock | None = None,
 ) -> int:
     """Run one server until SIGTERM or SIGINT; 0 after a graceful stop."""
     stopping = asyncio.Event()
@@ -111,7 +114,7 @@ async def serve(
         loop.add_signal_handler(number, stopping.set)
     if settings.plaintext_beyond_this_machine:
         _log.warning("plaintext_beyond_this_machine", listen=settings.grpc_listen)
-    application = await Application.create(settings)
+    application = await Application.create(settings, await Parts.open(settings, clock))
     try:
         address = await application.start()
         _log.info("serving", address=address)

@@ -32,6 +32,10 @@ class Clock(Protocol):
 
     def unix(self) -> float: ...
 
+    def unix_at(self, boot: float) -> float:
+        """What `unix` was at a reading of the local clock that also runs during suspend."""
+        ...
+
 
 class Randomness(Protocol):
     """The only source of randomness."""

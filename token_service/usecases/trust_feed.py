@@ -52,15 +52,17 @@ class TrustFeed:
         """Take over one reading of the log; entries at once, freshness when the keys are too."""
         for listener in self._listeners:
             listener(reading)
+        # Freshness counts from before the question was sent, on the clock of the verdicts.
+        read_time = self._clock.unix_at(reading.sent_boot)
         if reading.keys_version <= self._keys_version:
-            self._take(reading, reading.db_time)
+            self._take(reading, read_time)
             return
         if reading.epoch == self.state.epoch:
             self._take(reading, self.state.read_time)
         if self._load_keys is not None:
             await self._load_keys(reading.keys_version)
         if reading.keys_version <= self._keys_version:
-            self._take(reading, reading.db_time)
+            self._take(reading, read_time)
 
     def apply_keys(self, keys: Sequence[TrustKey], keys_version: int) -> None:
         """Publish `keys`, which are those of `keys_version` or later, from now on."""

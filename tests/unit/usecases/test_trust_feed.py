@@ -31,6 +31,9 @@ class HandClock:
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.seconds, UTC)
 
+    def unix_at(self, boot: float) -> float:
+        return boot
+
 
 class Log:
     """A log that tests write by hand, and its keys."""
@@ -47,7 +50,7 @@ class Log:
     async def refresh(self) -> None:
         if self.down:
             raise store_unavailable()
-        await self.feed.apply(replace(self.reading, db_time=self.clock.seconds))
+        await self.feed.apply(replace(self.reading, sent_boot=self.clock.seconds))
 
     async def load_keys(self, keys_version: int) -> None:
         if self.keys_fail:

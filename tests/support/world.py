@@ -1,0 +1,85 @@
+"""A seeded database with its credentials, and settings to serve it."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tests.support.api import Api, basic
+from token_service.app import Application
+from token_service.config import Settings
+from token_service.usecases.demo import USERNAME, DemoCredentials, SeedDemo
+
+ISSUER = "https://tokens.test"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Where the data are, and how to get in. `clients` maps client ids to secrets."""
+
+    dsn: str
+    redis_url: str | None
+    secret_keys: str
+    clients: dict[str, str]
+    username: str
+    password: str
+
+    def settings(self, **changes: Any) -> Settings:
+        """Settings of a server in this process."""
+        values: dict[str, Any] = {
+            "postgres_dsn": self.dsn,
+            "redis_url": self.redis_url,
+            "secret_keys": self.secret_keys,
+            "issuer": ISSUER,
+            "grpc_listen": "127.0.0.1:0",
+            "allow_unsafe_durability": True,
+            "open_registration": True,
+            "reflection": True,
+            "environment": "test",
+            "drain_delay": 0,
+            **changes,
+        }
+        return Settings(**values)
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """The environment of a server process; `changes` by setting name in lower case."""
+        values = {
+            "postgres_dsn": self.dsn,
+            "secret_keys": self.secret_keys,
+            "issuer": ISSUER,
+            "grpc_listen": "127.0.0.1:0",
+            "allow_unsafe_durability": "true",
+            "open_registration": "true",
+            "reflection": "true",
+            "environment": "test",
+            **changes,
+        }
+        if self.redis_url is not None:
+            values.setdefault("redis_url", self.redis_url)
+        return {f"TOKEN_SERVICE_{name.upper()}": value for name, value in values.items()}
+
+    def api(self, address: str, client_id: str) -> Api:
+        """A caller with the credentials of one of the demo clients."""
+        return Api(address, basic(client_id, self.clients[client_id]))
+
+    def moved_to(self, dsn: str, redis_url: str | None) -> "World":
+        """The same data at another place."""
+        return replace(self, dsn=dsn, redis_url=redis_url)
+
+
+async def seed(world: World) -> World:
+    """Put the demo clients and the demo user into an empty, migrated database."""
+    application = await Application.create(world.settings())
+    try:
+        create = SeedDemo(
+            application.clients,
+            application.users,
+            application.secrets,
+            application.hasher,
+            application.clock,
+            application.random,
+        )
+        made = await create(DemoCredentials())
+    finally:
+        await application.stop()
+    return replace(
+        world, clients=dict(made.clients), username=USERNAME, password=made.users[USERNAME]
+    )
