@@ -5,7 +5,8 @@ started them, however it ends. Linux only.
 """
 
 from token_service.adapters.embedded.errors import EmbeddedError
+from token_service.adapters.embedded.place import DataDir
 from token_service.adapters.embedded.postgres import EmbeddedPostgres
 from token_service.adapters.embedded.valkey import EmbeddedValkey
 
-__all__ = ["EmbeddedError", "EmbeddedPostgres", "EmbeddedValkey"]
+__all__ = ["DataDir", "EmbeddedError", "EmbeddedPostgres", "EmbeddedValkey"]

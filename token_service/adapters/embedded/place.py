@@ -26,11 +26,14 @@ class DataDir:
         self._lock: int | None = None
 
     def acquire(self) -> None:
-        """Create the folder and lock it; raises EmbeddedError where another process has it."""
-        # Others may pass through (the server's user must reach its data), not list.
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.path.chmod(0o711)
-        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        """Create the folder and lock it; raises EmbeddedError where that cannot be."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # Others may pass through (the server's user must reach its data), not list.
+            self.path.chmod(0o711)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise EmbeddedError(f"cannot use {self.path}: {error}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
