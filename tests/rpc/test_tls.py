@@ -1,0 +1,170 @@
+"""TLS and client certificates, made on the spot."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from grpc import StatusCode
+
+from tests.rpc.echo import (
+    ALICE,
+    ECHO,
+    World,
+    basic,
+    connected,
+    failure,
+    raw,
+    serving,
+    text,
+    unary_unary,
+)
+from token_service.rpc.tls import TlsFiles
+
+METADATA = (("x-client-id", "alice"),)
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A certificate with its key."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def cert_pem(self) -> bytes:
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def key_pem(self) -> bytes:
+        return self.key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+    @property
+    def thumbprint(self) -> str:
+        der = self.certificate.public_bytes(serialization.Encoding.DER)
+        return sha256(der).hexdigest()
+
+
+def issue(name: str, authority: Issued | None = None) -> Issued:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(authority.certificate.subject if authority else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+    )
+    return Issued(builder.sign(authority.key if authority else key, hashes.SHA256()), key)
+
+
+@dataclass(frozen=True)
+class Pki:
+    """An authority, a server, and the files of that server."""
+
+    authority: Issued
+    server: Issued
+    files: TlsFiles
+
+    def credentials(self, own: Issued | None = None) -> grpc.ChannelCredentials:
+        if own is None:
+            return grpc.ssl_channel_credentials(self.authority.cert_pem)
+        return grpc.ssl_channel_credentials(self.authority.cert_pem, own.key_pem, own.cert_pem)
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    authority = issue("authority")
+    server = issue("server", authority)
+    files = TlsFiles(tmp_path / "cert", tmp_path / "key", tmp_path / "ca")
+    files.cert.write_bytes(server.cert_pem)
+    files.key.write_bytes(server.key_pem)
+    (tmp_path / "ca").write_bytes(authority.cert_pem)
+    return Pki(authority, server, files)
+
+
+@asynccontextmanager
+async def served(pki: Pki, *, mutual: bool, world: World | None = None) -> AsyncIterator[World]:
+    files = pki.files if mutual else TlsFiles(pki.files.cert, pki.files.key)
+    async with serving(world, tls=files, client_certificates=mutual) as world:
+        yield world
+
+
+async def call(world: World, credentials: grpc.ChannelCredentials | None, metadata: Any) -> str:
+    async with connected(world, credentials) as channel:
+        reply = await unary_unary(channel, ECHO)(raw("x"), metadata=metadata, timeout=5)
+        return text(reply)
+
+
+async def test_tls_is_spoken(pki: Pki) -> None:
+    async with served(pki, mutual=False) as world:
+        assert await call(world, pki.credentials(), ALICE) == "x"
+
+
+async def test_plaintext_is_not_spoken_where_tls_is(pki: Pki) -> None:
+    async with served(pki, mutual=False) as world:
+        assert (await failure(call(world, None, ALICE))).code is StatusCode.UNAVAILABLE
+        assert world.callers == []
+
+
+async def test_every_caller_needs_a_certificate_once_it_is_asked_for(pki: Pki) -> None:
+    stranger = issue("alice", issue("another authority"))
+    async with served(pki, mutual=True) as world:
+        for credentials in (pki.credentials(), pki.credentials(stranger)):
+            refused = await failure(call(world, credentials, ALICE))
+            assert refused.code is StatusCode.UNAVAILABLE
+        own = pki.credentials(issue("alice", pki.authority))
+        assert await call(world, own, ALICE) == "x"
+        assert len(world.callers) == 1
+
+
+async def test_a_listed_certificate_stands_for_a_secret(pki: Pki) -> None:
+    own = issue("alice", pki.authority)
+    other = issue("bob", pki.authority)
+    world = World()
+    alice = world.clients.by_authorization[basic("alice")]
+    world.clients.by_certificate["alice", own.thumbprint] = alice
+    async with served(pki, mutual=True, world=world) as world:
+        assert await call(world, pki.credentials(own), METADATA) == "x"
+        assert world.callers[0].client_id == "alice"
+        for credentials, metadata in (
+            (pki.credentials(other), METADATA),
+            (pki.credentials(own), (("x-client-id", "nobody"),)),
+            (pki.credentials(own), ()),
+            (pki.credentials(own), (*METADATA, ("authorization", basic("alice", "wrong")))),
+        ):
+            refused = await failure(call(world, credentials, metadata))
+            assert refused.reason == "CALLER_UNAUTHENTICATED"
+
+
+async def test_a_renewed_certificate_is_taken_over(pki: Pki) -> None:
+    successor = issue("successor")
+    async with served(pki, mutual=False) as world:
+        assert await call(world, pki.credentials(), ALICE) == "x"
+        pki.files.cert.write_bytes(successor.cert_pem)  # half of a renewal: the old pair goes on
+        assert await call(world, pki.credentials(), ALICE) == "x"
+        pki.files.key.write_bytes(successor.key_pem)
+        trusting = grpc.ssl_channel_credentials(successor.cert_pem)
+        assert await call(world, trusting, ALICE) == "x"
+        assert (await failure(call(world, pki.credentials(), ALICE))).code is StatusCode.UNAVAILABLE
