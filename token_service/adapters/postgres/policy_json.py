@@ -54,7 +54,7 @@ def policy_from_json(value: Mapping[str, Any]) -> ClientPolicy:
         raise ValueError(f"client policy: unknown field {min(unknown)!r}")
     try:
         return ClientPolicy(**{name: _READERS[name](part) for name, part in value.items()})
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError("client policy: a value cannot be read") from error
 
 

@@ -231,15 +231,13 @@ class Database:
             await asyncio.shield(task)
 
     async def _clean(self, conn: PoolConnectionProxy[Record], *, roll_back: bool) -> None:
-        if _is_gone(conn):
-            return
         try:
-            if roll_back:
+            if roll_back and not _is_gone(conn):
                 await conn.execute("ROLLBACK", timeout=CLEANUP_SECONDS)
         except Exception:  # noqa: BLE001 - whatever it was, the connection is not to be used again
             if not _is_gone(conn):
                 conn.terminate()
-        await self._give_back(conn)
+        await self._give_back(conn)  # a lost one too: only then may the pool replace it
 
     async def _give_back(self, conn: PoolConnectionProxy[Record]) -> None:
         try:

@@ -1,0 +1,1 @@
+"""Parts of the PostgreSQL adapter that need no server."""
