@@ -29,7 +29,7 @@ RequestId = Annotated[
     str | None, typer.Option(help="Repeat a call whose reply was lost: the id it was made with.")
 ]
 
-_COLUMNS = ("client_id", "name", "state", "policy.audiences", "policy.permissions", "created_at")
+_COLUMNS = ("client_id", "name", "contact", "state", "policy.audiences", "created_at")
 
 
 @api_command(app, "register", anonymous=True)
@@ -88,16 +88,16 @@ def review(
 def collect(
     api: Api,
     client_id: ClientId,
-    secret_file: Annotated[
+    source: Annotated[
         str | None,
-        typer.Option(help="- for stdin, or a file with the registration secret; else a prompt."),
+        typer.Argument(help="Where the registration secret is: - for stdin, or a file."),
     ] = None,
     request_id: RequestId = None,
 ) -> None:
     """Collect the credentials of an approved client."""
     request = pb.CollectClientCredentialsRequest(
         client_id=client_id,
-        registration_secret=inputs.read_token(secret_file, "Registration secret"),
+        registration_secret=inputs.read_token(source, "Registration secret"),
         request_id=inputs.request_id(request_id),
     )
     api.out.note(f"request id {request.request_id} (repeat with --request-id)")

@@ -49,7 +49,11 @@ class Refusal:
     def text(self) -> str:
         """Return what people read: the reason, the message, the fields, when to come back."""
         lines = [f"{self.reason or self.code}: {self.message or 'no details'}"]
-        lines += [f"  {path}: {what}" for path, what in self.fields if path]
+        lines += [
+            f"  field {path}" + (f": {what}" if what != self.message else "")
+            for path, what in self.fields
+            if path
+        ]
         if self.retry_after is not None:
             lines.append(f"  try again in {duration_text(self.retry_after)}")
         return "\n".join(lines)

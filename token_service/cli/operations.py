@@ -1,0 +1,89 @@
+"""Commands that run the service or work on its stores. Their parts are loaded when they run."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from token_service.cli import inputs
+from token_service.cli.command import local_command
+from token_service.cli.output import Output
+
+
+def add_to(app: typer.Typer, clients: typer.Typer) -> None:
+    """Declare the commands; `clients` is the group of `token-service client`."""
+    local_command(app, "serve")(_serve)
+    local_command(app, "dev")(_dev)
+    local_command(app, "migrate")(_migrate)
+    local_command(app, "doctor")(_doctor)
+    local_command(app, "restore-fence")(_restore_fence)
+    local_command(clients, "bootstrap")(_bootstrap)
+
+
+def _serve(_: Output) -> None:
+    """Serve in production: settings from the environment, until SIGTERM."""
+    from token_service.cli.serving import serve
+
+    raise typer.Exit(serve())
+
+
+def _dev(_: Output) -> None:
+    """Start PostgreSQL, Valkey and the service, with demo clients and a demo user."""
+    from token_service.cli.dev import run
+
+    raise typer.Exit(run(dict(os.environ)))
+
+
+def _migrate(out: Output) -> None:
+    """Bring the database schema up to date."""
+    from token_service.cli.store import migrate
+
+    applied = migrate(out)
+    if out.as_json:
+        out.json({"applied": applied})
+    else:
+        out.line(f"applied {len(applied)}: {', '.join(applied)}" if applied else "up to date")
+
+
+def _doctor(out: Output) -> None:
+    """Check configuration, stores, keys and TLS files. Exit code 1 when something is broken."""
+    from token_service.cli.doctor.command import doctor
+
+    doctor(out)
+
+
+def _restore_fence(
+    out: Output,
+    above: Annotated[
+        int, typer.Option(min=0, help="A revision that was seen before the restore, if known.")
+    ] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """After restoring a backup: begin a new log of revocations. Everyone logs in again.
+
+    The backup does not know what was revoked after it; so nothing issued so far is accepted.
+    """
+    from token_service.cli.store import fence
+
+    inputs.confirm("Revoke every token and session, because a backup was restored?", yes=yes)
+    revision = fence(out, above)
+    if out.as_json:
+        out.json({"revision": revision})
+    else:
+        out.line(f"fenced at revision {revision}")
+
+
+def _bootstrap(
+    out: Output,
+    client_id: Annotated[str, typer.Option(help="Id of the administrator.")] = "admin",
+    name: Annotated[str, typer.Option(help="Name that people recognise it by.")] = "Administrator",
+) -> None:
+    """Write the first administrator to the database, and print its credentials this once."""
+    from token_service.cli.store import bootstrap
+
+    created, secret = bootstrap(out, client_id, name)
+    if out.as_json:
+        out.json({"client_id": created, "client_secret": secret})
+    else:
+        out.record([("client_id", created), ("client_secret", secret)])
+    out.note("keep the secret: it is not shown again")
