@@ -2,10 +2,12 @@
 value. Everything here runs before any crypto or store.
 """
 
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from ipaddress import ip_address
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -13,37 +15,42 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from token_service.domain.errors import invalid_field
+from token_service.domain.kinds import ACR_LEVELS
+from token_service.domain.passwords import MAX_PASSWORD_BYTES
+from token_service.domain.policy import MAX_AUDIENCES, MAX_SCOPES
+from token_service.domain.policy_rules import is_audience, is_client_id, is_scope
 
 MAX_TOKEN = 8192
 MAX_NAME = 128
 MAX_NOTE = 512
+MAX_ADDRESS = 64
 MAX_DURATION = timedelta(days=3660)
 EXCHANGE_ID_BYTES = 16
 THUMBPRINT_BYTES = 32
 DEFAULT_PAGE = 50
 MAX_PAGE = 500
 
+_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_KEY_ID = re.compile(r"[0-9a-f]{8}|[0-9a-f]{16}")
+_DIGITS = re.compile(r"[0-9]{6,8}")
+
 Member = TypeVar("Member", bound=IntEnum)
 
 
-def text(
-    value: str,
-    field: str,
-    *,
-    at_most: int = MAX_NAME,
-    at_least: int = 0,
-    printable: bool = True,
-) -> str:
-    """A text of `at_least` to `at_most` characters without control characters."""
+def text(value: str, field: str, *, at_most: int = MAX_NAME, at_least: int = 0) -> str:
+    """A text of `at_least` to `at_most` characters that people can be shown: no control
+    characters, nothing that breaks a line or turns the direction of writing."""
     if not at_least <= len(value) <= at_most:
         wanted = f"{at_least} to {at_most}" if at_least else f"at most {at_most}"
         raise invalid_field(field, f"must have {wanted} characters")
-    if printable and not value.isascii():
-        if any(unicodedata.category(character).startswith("C") for character in value):
-            raise invalid_field(field, "must not have control characters")
-    elif printable and not value.isprintable():
+    if not value.isprintable() and any(map(_is_control, value)):
         raise invalid_field(field, "must not have control characters")
     return value
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in _CONTROLS or character in _TURNS
 
 
 def required(value: str, field: str, *, at_most: int = MAX_NAME) -> str:
@@ -83,6 +90,103 @@ def name(value: str, field: str, *, longest: int = MAX_NAME) -> str:
     if not visible or any(character in value for character in ' "\\'):
         raise invalid_field(field, "must be visible ASCII without blanks, quotes, backslashes")
     return value
+
+
+def audience(value: str, field: str) -> str:
+    """An audience: 1 to 128 printable ASCII characters without spaces."""
+    if not is_audience(value):
+        raise invalid_field(field, "must be 1 to 128 printable ASCII characters without spaces")
+    return value
+
+
+def audiences(values: Sequence[str], field: str) -> tuple[str, ...]:
+    """A list of audiences, each counted once."""
+    return _each(values, field, MAX_AUDIENCES, audience)
+
+
+def scope(value: str, field: str) -> str:
+    """A scope: 1 to 64 characters of a scope-token (RFC 6749, section 3.3)."""
+    if not is_scope(value):
+        raise invalid_field(field, "must be a scope-token of 1 to 64 characters")
+    return value
+
+
+def scopes(values: Sequence[str], field: str) -> tuple[str, ...]:
+    """A list of scopes, each counted once."""
+    return _each(values, field, MAX_SCOPES, scope)
+
+
+def client_id(value: str, field: str, *, optional: bool = False) -> str:
+    """A client id; empty only if `optional`."""
+    if not is_client_id(value) and (value or not optional):
+        raise invalid_field(field, "must match [a-z0-9][a-z0-9._-]{0,63}")
+    return value
+
+
+def subject(value: str, field: str) -> str:
+    """A user id or a client id; the shape of the latter covers both."""
+    if not is_client_id(value):
+        raise invalid_field(field, "must be a user id or a client id")
+    return value
+
+
+def device_id(value: str, field: str, *, optional: bool = False) -> str:
+    """A device's id: 1 to 128 printable ASCII characters; empty only if `optional`."""
+    if not value.isascii() or not value.isprintable():
+        raise invalid_field(field, "must be printable ASCII characters")
+    return text(value, field, at_least=0 if optional else 1)
+
+
+def address(value: str, field: str) -> str:
+    """A network address in its one spelling (RFC 5952), since attempts are counted by it; or
+    nothing."""
+    if not value:
+        return ""
+    try:
+        parsed = ip_address(value) if len(value) <= MAX_ADDRESS else None
+    except ValueError:
+        parsed = None
+    if parsed is None:
+        raise invalid_field(field, "must be an IPv4 or IPv6 address")
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
+def key_id(value: str, field: str) -> str:
+    """A key's id: 8 or 16 lower-case hexadecimal digits."""
+    if not _KEY_ID.fullmatch(value):
+        raise invalid_field(field, "must be 8 or 16 lower-case hexadecimal digits")
+    return value
+
+
+def password(value: str, field: str) -> str:
+    """A password: 1 to 1024 bytes of UTF-8."""
+    if not 1 <= len(value.encode()) <= MAX_PASSWORD_BYTES:
+        raise invalid_field(field, f"must have 1 to {MAX_PASSWORD_BYTES} bytes")
+    if "\0" in value:
+        raise invalid_field(field, "must not have control characters")
+    return value
+
+
+def one_time_code(value: str, field: str) -> str:
+    """A one-time code of 6 to 8 digits, or nothing."""
+    if value and not _DIGITS.fullmatch(value):
+        raise invalid_field(field, "must be 6 to 8 digits")
+    return value
+
+
+def acr(value: str, field: str) -> str:
+    """A level of authentication, or nothing."""
+    if value not in ACR_LEVELS:
+        raise invalid_field(field, "must be aal1, aal2 or aal3")
+    return value
+
+
+def _each(
+    values: Sequence[str], field: str, most: int, check: Callable[[str, str], str]
+) -> tuple[str, ...]:
+    if len(values) > most:
+        raise invalid_field(field, f"must have at most {most} entries")
+    return tuple(dict.fromkeys(check(one, f"{field}[{at}]") for at, one in enumerate(values)))
 
 
 def uuid(value: str, field: str) -> UUID:

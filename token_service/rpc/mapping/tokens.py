@@ -1,6 +1,5 @@
 """TokenService messages to domain values and back."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -26,15 +25,8 @@ from tokenservice.core import Requirement
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 
-MAX_AUDIENCES = 32
-MAX_SCOPES = 64
-MAX_SCOPE = 64
 MAX_USER_AGENT = 512
-MAX_ADDRESS = 64
-MAX_PASSWORD = 1024
-MAX_OTP = 16
 MAX_BATCH = 256
-MAX_ACR = 64
 
 REVOKER_REASONS = frozenset(
     {
@@ -50,19 +42,23 @@ REVOKER_REASONS = frozenset(
 def issue_request(message: pb.IssueRequest) -> IssueRequest:
     """Check and map an Issue."""
     credential: PasswordCredential | ClientCredential
+    platform = checks.member(message.platform, "platform", Platform, optional=True)
     match message.WhichOneof("credential"):
         case "password":
             credential = _password(message.password, "password")
         case "client":
             credential = ClientCredential()
+            platform = platform or Platform.API
         case _:
             raise invalid_field("credential", "must be given")
+    if platform is Platform.UNSPECIFIED:
+        raise invalid_field("platform", "must be given")
     return IssueRequest(
         credential=credential,
-        platform=checks.member(message.platform, "platform", Platform),
-        client_id=checks.text(message.client_id, "client_id", at_most=64),
-        audiences=_audiences(message.audiences),
-        scopes=_scopes(message.scopes),
+        platform=platform,
+        client_id=checks.client_id(message.client_id, "client_id", optional=True),
+        audiences=checks.audiences(message.audiences, "audiences"),
+        scopes=checks.scopes(message.scopes, "scopes"),
         device=device(message.device),
         confirmation=_confirmation(message.confirmation),
     )
@@ -77,8 +73,8 @@ def exchange_request(
         exchange_id=checks.exact_bytes(
             message.exchange_id, "exchange_id", checks.EXCHANGE_ID_BYTES
         ),
-        audiences=_audiences(message.audiences),
-        scopes=_scopes(message.scopes),
+        audiences=checks.audiences(message.audiences, "audiences"),
+        scopes=checks.scopes(message.scopes, "scopes"),
         device=device(message.device),
         confirmation=_confirmation(message.confirmation),
     )
@@ -121,18 +117,15 @@ def note(value: str) -> str:
 
 def requirement(message: pb.ValidateRequest, prefix: str = "") -> Requirement:
     """What the gateway demands. `prefix` leads the field paths (a batch's item)."""
-    checks.name(message.audience, f"{prefix}audience")
-    scopes = message.required_scopes
-    if len(scopes) > MAX_SCOPES:
-        raise invalid_field(f"{prefix}required_scopes", f"must have at most {MAX_SCOPES} entries")
-    for index, scope in enumerate(scopes):
-        checks.name(scope, f"{prefix}required_scopes[{index}]", longest=MAX_SCOPE)
+    checks.audience(message.audience, f"{prefix}audience")
+    scopes: tuple[str, ...] = ()
+    if message.required_scopes:
+        scopes = checks.scopes(message.required_scopes, f"{prefix}required_scopes")
     max_auth_age = None
     if message.HasField("max_auth_age"):
         age = checks.duration(message.max_auth_age, f"{prefix}max_auth_age")
         max_auth_age = age.total_seconds()
-    if message.required_acr:
-        checks.name(message.required_acr, f"{prefix}required_acr", longest=MAX_ACR)
+    checks.acr(message.required_acr, f"{prefix}required_acr")
     return Requirement(
         message.audience,
         frozenset(scopes),
@@ -145,10 +138,10 @@ def requirement(message: pb.ValidateRequest, prefix: str = "") -> Requirement:
 def device(message: types.Device) -> Device:
     """The device as the gateway reported it."""
     return Device(
-        device_id=checks.text(message.device_id, "device.device_id"),
+        device_id=checks.device_id(message.device_id, "device.device_id", optional=True),
         name=checks.text(message.name, "device.name"),
         user_agent=checks.text(message.user_agent, "device.user_agent", at_most=MAX_USER_AGENT),
-        ip_address=checks.text(message.ip_address, "device.ip_address", at_most=MAX_ADDRESS),
+        ip_address=checks.address(message.ip_address, "device.ip_address"),
     )
 
 
@@ -192,51 +185,36 @@ def _access_token(access: IssuedAccess) -> types.AccessToken:
 
 
 def _password(message: pb.PasswordCredential, field: str) -> PasswordCredential:
-    if not message.username.strip():
-        raise invalid_field(f"{field}.username", "must not be blank")
-    if not message.password:
-        raise invalid_field(f"{field}.password", "must be given")
-    checks.text(message.username, f"{field}.username")
-    if len(message.password.encode()) > MAX_PASSWORD:
-        raise invalid_field(f"{field}.password", f"must have at most {MAX_PASSWORD} bytes")
-    checks.text(message.otp_code, f"{field}.otp_code", at_most=MAX_OTP)
+    checks.required(message.username, f"{field}.username")
+    checks.password(message.password, f"{field}.password")
+    checks.one_time_code(message.otp_code, f"{field}.otp_code")
     return PasswordCredential(message.username, message.password, message.otp_code)
 
 
 def _target(message: pb.RevokeRequest) -> Target:
     match message.WhichOneof("target"):
         case "token":
-            if len(message.token) > checks.MAX_TOKEN:
-                raise invalid_field("token", f"must have at most {checks.MAX_TOKEN} characters")
-            return TokenTarget(message.token)
+            return TokenTarget(checks.token(message.token))
         case "session_id":
             return SessionTarget(checks.uuid(message.session_id, "session_id"))
         case "subject":
-            subject = checks.required(message.subject, "subject")
+            subject = checks.subject(message.subject, "subject")
             return BulkTarget(TrustEntryKind.SUBJECT, subject)
         case "subject_device":
             return BulkTarget(
                 TrustEntryKind.SUBJECT_DEVICE,
-                checks.required(message.subject_device.subject, "subject_device.subject"),
-                checks.required(message.subject_device.device_id, "subject_device.device_id"),
+                checks.subject(message.subject_device.subject, "subject_device.subject"),
+                checks.device_id(message.subject_device.device_id, "subject_device.device_id"),
             )
         case "client_id":
-            client_id = checks.required(message.client_id, "client_id", at_most=64)
+            client_id = checks.client_id(message.client_id, "client_id")
             return BulkTarget(TrustEntryKind.CLIENT, client_id)
         case "key_id":
-            return KeyTarget(checks.required(message.key_id, "key_id", at_most=64))
+            return KeyTarget(checks.key_id(message.key_id, "key_id"))
         case "everything":
             return BulkTarget(TrustEntryKind.EVERYTHING)
         case _:
             raise invalid_field("target", "must be given")
-
-
-def _audiences(values: Iterable[str]) -> tuple[str, ...]:
-    return checks.names(values, "audiences", at_most=MAX_AUDIENCES)
-
-
-def _scopes(values: Iterable[str]) -> tuple[str, ...]:
-    return checks.names(values, "scopes", at_most=MAX_SCOPES, longest=MAX_SCOPE)
 
 
 def _confirmation(value: bytes, prefix: str = "") -> bytes:

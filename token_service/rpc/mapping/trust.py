@@ -1,9 +1,12 @@
 """The trust feed, encoded: an event is serialised once for all who watch."""
 
 from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from token_service.domain.errors import invalid_field
 from token_service.rpc.mapping import checks
 from token_service.usecases.trust_feed import TrustFeed
 from tokenservice.core import TrustEntry, TrustKey, TrustState
@@ -13,6 +16,25 @@ CHUNK = 1_000
 """Entries per snapshot chunk."""
 
 KEPT_DELTAS = 64
+
+
+MAX_ACTIVITIES = 1_000
+
+
+def reported_activity(message: pb.ReportActivityRequest) -> list[tuple[UUID, datetime]]:
+    """Check and map what a local validator saw."""
+    activities = message.activities
+    if not 1 <= len(activities) <= MAX_ACTIVITIES:
+        raise invalid_field("activities", f"must have 1 to {MAX_ACTIVITIES} entries")
+    seen = []
+    for index, one in enumerate(activities):
+        path = f"activities[{index}]"
+        session_id = checks.uuid(one.session_id, f"{path}.session_id")
+        if not one.HasField("last_activity_at"):
+            raise invalid_field(f"{path}.last_activity_at", "must be given")
+        at = checks.timestamp(one.last_activity_at, f"{path}.last_activity_at")
+        seen.append((session_id, at))
+    return seen
 
 
 class TrustEncoder:

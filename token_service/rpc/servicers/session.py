@@ -110,7 +110,7 @@ def session_message(session: Session) -> pb.Session:
 def _owner(request: pb.ListSessionsRequest) -> dict[str, str]:
     match request.WhichOneof("owner"):
         case "subject":
-            return {"subject": checks.required(request.subject, "subject")}
+            return {"subject": checks.subject(request.subject, "subject")}
         case "session_token":
             return {"session_token": checks.token(request.session_token, "session_token")}
         case _:

@@ -4,18 +4,16 @@ import time
 from collections.abc import AsyncGenerator, Callable
 
 from token_service.domain.caller import Caller
-from token_service.domain.errors import Reason, TokenServiceError, invalid_field
+from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission
 from token_service.domain.ports import Clock
 from token_service.rpc.errors import unauthenticated
 from token_service.rpc.mapping import checks
-from token_service.rpc.mapping.trust import TrustEncoder
+from token_service.rpc.mapping.trust import TrustEncoder, reported_activity
 from token_service.usecases.activity import ReportActivity
 from token_service.usecases.client_directory import ClientDirectory
 from token_service.usecases.trust_feed import TrustFeed
 from tokenservice.v1 import trust_service_pb2 as pb
-
-MAX_ACTIVITIES = 1_000
 
 
 class TrustServicer:
@@ -46,7 +44,8 @@ class TrustServicer:
         self, caller: Caller, request: pb.WatchTrustRequest
     ) -> AsyncGenerator[bytes, None]:
         """Snapshot (unless the watcher's own state can go on), then deltas and heartbeats."""
-        checks.text(request.epoch, "epoch", at_most=64)
+        if request.epoch:
+            checks.uuid(request.epoch, "epoch")
         feed, config_version = self._feed, self._directory.version
         epoch, revision, keys_serial = request.epoch, request.from_revision, -1
         due = self._monotonic()
@@ -83,17 +82,7 @@ class TrustServicer:
         self, caller: Caller, request: pb.ReportActivityRequest
     ) -> pb.ReportActivityResponse:
         """Take over what a local validator saw."""
-        activities = request.activities
-        if len(activities) > MAX_ACTIVITIES:
-            raise invalid_field("activities", f"must have at most {MAX_ACTIVITIES} entries")
-        seen = [
-            (
-                checks.uuid(one.session_id, f"activities[{index}].session_id"),
-                checks.timestamp(one.last_activity_at, f"activities[{index}].last_activity_at"),
-            )
-            for index, one in enumerate(activities)
-        ]
-        await self._report_activity(caller, seen)
+        await self._report_activity(caller, reported_activity(request))
         return pb.ReportActivityResponse()
 
     async def _require_allowed(self, caller: Caller) -> None:
