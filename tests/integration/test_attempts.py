@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.postgres_world import NOW, event
+from tests.integration.postgres_world import NOW, event, holding, until_blocked
 from token_service.adapters.postgres.attempts import Attempts
 from token_service.adapters.postgres.pool import Database
 from token_service.domain.ports import AttemptBucket
@@ -79,6 +79,19 @@ async def test_racers_turned_away_for_one_bucket_count_in_no_other(
     assert await race(databases, ALL, 64) == PAIR.limit
     counted = await failures(databases)
     assert counted == {PAIR.key: 5, ACCOUNT.key: 5, ADDRESS.key: 5}
+
+
+async def test_a_bucket_that_others_filled_while_it_was_made_counts_in_no_other(
+    databases: list[Database], attempts: Attempts
+) -> None:
+    """The row is not in the statement's snapshot: it comes up full when the insert meets it."""
+    full = "INSERT INTO attempts (bucket, failures, window_ends_at) VALUES ($1, $2, $3)"
+    async with holding(databases[1], full, PAIR.key, PAIR.limit, NOW + LOCK):
+        task = asyncio.create_task(attempts.reserve(ALL, NOW))
+        await until_blocked(databases[1])
+    assert await task == LOCK
+    assert await failures(databases) == {PAIR.key: PAIR.limit}
+    assert await locked(databases, PAIR)
 
 
 async def test_racers_over_many_accounts_do_not_stand_in_each_others_way(
