@@ -297,6 +297,7 @@ async def test_clients_are_listed_page_by_page(
     assert end == ""
     everyone, _ = await administer.page(ADMIN, None, 50, "")
     assert len(everyone) == 4
+    assert [len(client.secrets) for client in everyone] == [1, 1, 1, 0]
 
 
 async def test_administration_needs_its_permission(administer: ClientAdministration) -> None:
