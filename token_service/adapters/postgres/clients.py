@@ -6,6 +6,9 @@ a gateway); ACTIVE ↔ DISABLED. The registration secret is good for collecting 
 use of a secret.
 """
 
+from itertools import groupby
+from operator import itemgetter
+
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres import trust
 from token_service.adapters.postgres.client_rows import (
@@ -13,7 +16,6 @@ from token_service.adapters.postgres.client_rows import (
     INSERT_CLIENT,
     JOINED_COLUMNS,
     client_args,
-    client_from_row,
     client_from_rows,
     secret_columns,
 )
@@ -33,9 +35,12 @@ WHERE c.client_id = $1
 ORDER BY s.created_at DESC, s.secret_hash
 """  # noqa: S608 - constants, here and below
 _PAGE = f"""
-SELECT {CLIENT_COLUMNS} FROM clients c
-WHERE ($1::smallint IS NULL OR c.state = $1) AND c.client_id > $2
-ORDER BY c.client_id LIMIT $3
+SELECT {CLIENT_COLUMNS}, {JOINED_COLUMNS}
+FROM (SELECT * FROM clients
+      WHERE ($1::smallint IS NULL OR state = $1) AND client_id > $2
+      ORDER BY client_id LIMIT $3) c
+LEFT JOIN client_secrets s ON s.client_id = c.client_id
+ORDER BY c.client_id, s.created_at DESC, s.secret_hash
 """  # noqa: S608
 _LOCK = """
 SELECT state, policy::text AS policy FROM clients WHERE client_id = $1 FOR NO KEY UPDATE
@@ -80,11 +85,13 @@ class ClientStore(ClientSecretStore):
     async def page(
         self, state: ClientState | None, page_size: int, page_token: str
     ) -> tuple[tuple[Client, ...], str]:
-        """Clients by id, without their secrets, and the token of the next page. Raises
+        """Clients by id, with their secrets' hashes, and the token of the next page. Raises
         FIELD_INVALID."""
         rows = await self._database.fetch(_PAGE, state, start_of(page_token), page_size + 1)
-        clients = tuple(client_from_row(row) for row in rows[:page_size])
-        more = len(rows) > page_size
+        by_client = groupby(rows, key=itemgetter("client_id"))
+        found = tuple(client_from_rows(tuple(own)) for _, own in by_client)
+        clients = found[:page_size]
+        more = len(found) > page_size
         return clients, token_after(clients[-1].client_id) if more and clients else ""
 
     async def insert(self, client: Client, audit: AuditEvent) -> bool:
