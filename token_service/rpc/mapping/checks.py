@@ -29,6 +29,7 @@ EXCHANGE_ID_BYTES = 16
 THUMBPRINT_BYTES = 32
 DEFAULT_PAGE = 50
 MAX_PAGE = 500
+MAX_PAGE_TOKEN = 1024
 
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -246,4 +247,4 @@ def page_size(value: int, field: str = "page_size") -> int:
 
 def page_token(value: str, field: str = "page_token") -> str:
     """A page token as it was given out."""
-    return text(value, field, at_most=512)
+    return text(value, field, at_most=MAX_PAGE_TOKEN)
