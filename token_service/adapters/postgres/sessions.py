@@ -144,19 +144,27 @@ DELETE FROM sessions WHERE session_id IN (
 
 _UUID = "^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$"
 # A device's row is needed while a session exists that it kills. Inserts still in flight when it
-# was written are over long before the grace period is.
+# was written are over long before the grace period is. A sample keeps the cost of one sweep
+# bounded; in time each row is in one.
 _SWEEP_DEVICES = f"""
-DELETE FROM revoked_devices d
-WHERE d.revoked_at < $1
+WITH sample AS (
+    SELECT subject, device_id, valid_rev,
+           CASE WHEN subject ~ '{_UUID}' THEN subject::uuid END AS user_id
+    FROM revoked_devices WHERE revoked_at < $1 ORDER BY random() LIMIT $2
+)
+DELETE FROM revoked_devices d USING sample
+WHERE d.subject = sample.subject AND d.device_id = sample.device_id
+  AND d.valid_rev = sample.valid_rev
   AND NOT EXISTS (
       SELECT FROM sessions s
-      WHERE s.user_id = CASE WHEN d.subject ~ '{_UUID}' THEN d.subject::uuid END
-        AND s.device_id = d.device_id AND s.rev < d.valid_rev)
+      WHERE s.user_id = sample.user_id
+        AND s.device_id = sample.device_id AND s.rev < sample.valid_rev)
   AND NOT EXISTS (
       SELECT FROM sessions s
-      WHERE s.user_id IS NULL AND s.client_id = d.subject
-        AND s.device_id = d.device_id AND s.rev < d.valid_rev)
+      WHERE s.user_id IS NULL AND s.client_id = sample.subject
+        AND s.device_id = sample.device_id AND s.rev < sample.valid_rev)
 """  # noqa: S608
+_DEVICE_SAMPLE = 200
 _DEVICE_GRACE = timedelta(days=1)
 
 _CURSOR = struct.Struct(">q16s")
@@ -249,7 +257,7 @@ class SessionStore:
         """Delete up to `limit` sessions past their absolute expiry, and revocations of devices
         that no session is left for."""
         swept = count_of(await self._database.execute(_SWEEP, now, limit))
-        await self._database.execute(_SWEEP_DEVICES, now - _DEVICE_GRACE)
+        await self._database.execute(_SWEEP_DEVICES, now - _DEVICE_GRACE, _DEVICE_SAMPLE)
         return swept
 
 
