@@ -1,0 +1,116 @@
+"""Bounds and rates, with a clock that stands still."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.rpc import limits
+from token_service.rpc.limits import RateLimiter, WorkBound
+from token_service.rpc.policy import Rate
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def taken(limiter: RateLimiter, caller: str = "a") -> timedelta | None:
+    """Take one call; the time to wait when it was refused."""
+    try:
+        limiter.take(caller)
+    except TokenServiceError as error:
+        return error.retry_after if error.reason is Reason.RATE_LIMITED else timedelta(-1)
+    return None
+
+
+def test_a_burst_then_the_rate() -> None:
+    clock = Clock()
+    limiter = RateLimiter(Rate(per_second=4, burst=3), clock)
+    assert [taken(limiter) for _ in range(3)] == [None] * 3
+    assert taken(limiter) == timedelta(seconds=0.25)
+    clock.now += 0.2
+    assert taken(limiter) == timedelta(seconds=0.05)
+    clock.now += 0.05
+    assert taken(limiter) is None
+    assert taken(limiter) == timedelta(seconds=0.25)
+
+
+def test_rest_fills_the_bucket_and_no_more() -> None:
+    clock = Clock()
+    limiter = RateLimiter(Rate(per_second=1, burst=2), clock)
+    clock.now += 1_000
+    assert [taken(limiter) is None for _ in range(3)] == [True, True, False]
+
+
+@given(st.lists(st.floats(0, 2), min_size=1, max_size=60))
+def test_never_more_than_burst_and_rate(pauses: list[float]) -> None:
+    clock = Clock()
+    limiter = RateLimiter(Rate(per_second=2, burst=3), clock)
+    allowed: list[float] = []
+    for pause in pauses:
+        clock.now += pause
+        if taken(limiter) is None:
+            allowed.append(clock.now)
+    for first in range(len(allowed)):
+        for last in range(first, len(allowed)):
+            assert last - first + 1 <= 3 + 2 * (allowed[last] - allowed[first]) + 1e-6
+
+
+def test_callers_do_not_share() -> None:
+    limiter = RateLimiter(Rate(per_second=1, burst=1), Clock())
+    assert taken(limiter, "a") is None
+    assert taken(limiter, "b") is None
+    assert taken(limiter, "a") is not None
+
+
+def test_memory_is_bounded_and_the_busy_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_CALLERS", 10)
+    clock = Clock()
+    limiter = RateLimiter(Rate(per_second=1, burst=1), clock)
+    for number in range(9):
+        limiter.take(f"idle {number}")
+    clock.now += 2
+    limiter.take("busy")
+    for number in range(5):
+        limiter.take(f"new {number}")
+        assert len(limiter._full_at) <= 10
+    assert taken(limiter, "busy") is not None
+
+
+def test_a_flood_of_callers_cannot_grow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_CALLERS", 10)
+    limiter = RateLimiter(Rate(per_second=1, burst=1), Clock())
+    for number in range(100):
+        limiter.take(str(number))
+        assert len(limiter._full_at) <= 10
+
+
+def reason_of(bound: WorkBound) -> Reason:
+    with pytest.raises(TokenServiceError) as caught:
+        bound.enter()
+    return caught.value.reason
+
+
+def test_a_bound_refuses_what_is_too_much() -> None:
+    bound = WorkBound(2)
+    bound.enter()
+    bound.enter()
+    assert reason_of(bound) is Reason.OVERLOADED
+    bound.leave()
+    bound.enter()
+    assert bound.active == 2
+
+
+def test_a_closed_bound_says_why() -> None:
+    bound = WorkBound(2)
+    bound.enter()
+    bound.close()
+    assert reason_of(bound) is Reason.SHUTTING_DOWN
+    bound.leave()
+    assert bound.active == 0
