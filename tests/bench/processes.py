@@ -1,0 +1,79 @@
+"""The processes of a benchmark, and what they use of the machine."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that the process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+class Loader:
+    """The load process; one job at a time."""
+
+    def __init__(self) -> None:
+        self._process = _spawn(["tests.bench.loader"], stdin=subprocess.PIPE)
+
+    def run(self, **job: Any) -> dict[str, Any]:
+        """Do a job; raises RuntimeError when a single call did not do what it should."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        if answer["problems"] or not answer["calls"]:
+            raise RuntimeError(f"{job['method']}: not all calls succeeded: {answer['problems']}")
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        _end(self._process)
+
+
+class Echo:
+    """The floor, as a process."""
+
+    def __init__(self, **sizes: int) -> None:
+        arguments = [f"{name}={size}" for name, size in sizes.items()]
+        self._process = _spawn(["tests.bench.echo", *arguments])
+        assert self._process.stdout is not None
+        self.address: str = json.loads(self._process.stdout.readline())["address"]
+        self.pid = self._process.pid
+
+    def close(self) -> None:
+        """End the process."""
+        _end(self._process)
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle of the rounds."""
+    return statistics.median(values)
+
+
+def _spawn(module: list[str], **streams: Any) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", *module],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        **streams,
+    )
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
