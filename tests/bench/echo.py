@@ -26,7 +26,7 @@ def handler_of(reply: bytes) -> Callable[[bytes, Any], Awaitable[bytes]]:
 async def main(sizes: dict[str, int]) -> None:
     """Serve until the process is killed."""
     server = grpc.aio.server()
-    handlers = {
+    handlers: dict[str, Any] = {
         name: grpc.unary_unary_rpc_method_handler(handler_of(b"e" * size))
         for name, size in sizes.items()
     }

@@ -35,7 +35,7 @@ class Run:
     async def __call__(self) -> Answer:
         options = [("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.insecure_channel(self.job["address"], options=options) as channel:
-            call = channel.unary_unary(self.job["method"])
+            call: Call = channel.unary_unary(self.job["method"])
             await channel.channel_ready()
             work = self._exchanges if self.job["kind"] == "exchange" else self._calls
             numbers = iter(range(self.job["count"]))
