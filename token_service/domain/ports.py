@@ -237,10 +237,17 @@ class ClientStore(Protocol):
         ...
 
     async def update_policy(
-        self, client_id: str, policy: ClientPolicy, *, narrowed: bool, audit: AuditEvent
+        self,
+        client_id: str,
+        policy: ClientPolicy,
+        *,
+        narrowed: bool,
+        audit: AuditEvent,
+        former: ClientPolicy | None = None,
     ) -> tuple[Client, int] | None:
-        """Replace the policy. `narrowed` adds a REISSUE entry for the client. Returns the client
-        and the trust revision, None when there is no such client."""
+        """Replace the policy, if it is still `former` (None: whatever it is). `narrowed` adds a
+        REISSUE entry for the client. Returns the client and the trust revision, None when there
+        is no such client or its policy is another one."""
         ...
 
     async def set_enabled(

@@ -1,8 +1,6 @@
 """Clients: registered by one party, reviewed by another, administered from then on."""
 
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
 
 from token_service.domain.caller import Caller
 from token_service.domain.client_ids import RANDOM_BYTES, new_client_id
@@ -211,34 +209,40 @@ class ClientAdministration:
         """
         caller.require(Permission.ADMIN_CLIENTS)
         check_policy(policy)
-        client = await self._require_settled(client_id)
-        if added_permissions(policy, client.policy):
-            if caller.client_id == client.client_id:
-                raise _self_review("a client may not add to its own permissions")
-            _refuse_registrant(caller, client)
-        narrowed = policy.narrows(client.policy)
-        audit = self._audit(caller, "client.update_policy", client_id, note, f"narrowed={narrowed}")
-        return await self._change(
-            client_id,
-            self._store.update_policy(client_id, policy, narrowed=narrowed, audit=audit),
-        )
+        for _ in range(_TRIES):
+            client = await self._require_settled(client_id)
+            _refuse_own_permissions(caller, client, policy)
+            narrowed = policy.narrows(client.policy)
+            audit = self._audit(
+                caller, "client.update_policy", client_id, note, f"narrowed={narrowed}"
+            )
+            changed = await self._shield.run(
+                self._store.update_policy(
+                    client_id, policy, narrowed=narrowed, audit=audit, former=client.policy
+                )
+            )
+            if changed is not None:
+                return await self._heard(changed)
+        raise TokenServiceError(Reason.OVERLOADED, "the policy keeps changing")
 
     async def _switch(self, caller: Caller, client_id: str, note: str, *, enabled: bool) -> Changed:
         caller.require(Permission.ADMIN_CLIENTS)
-        await self._require_settled(client_id)
+        client = await self._require_settled(client_id)
+        if enabled and caller.client_id == client_id:
+            # It calls, so it was active. If it is no longer, this must not undo that.
+            return Changed(client, self._trust.state.revision)
         action = "client.enable" if enabled else "client.disable"
         audit = self._audit(caller, action, client_id, note)
-        return await self._change(client_id, self._store.set_enabled(client_id, enabled, audit))
+        changed = await self._shield.run(self._store.set_enabled(client_id, enabled, audit))
+        if changed is None:
+            raise TokenServiceError(Reason.CLIENT_NOT_FOUND, "no such client")
+        return await self._heard(changed)
 
-    async def _change(
-        self, client_id: str, change: Coroutine[Any, Any, tuple[Client, int] | None]
-    ) -> Changed:
-        changed = await self._shield.run(change)
-        if changed is None:  # it was there when its state was looked at: no longer in that state
-            raise wrong_state(await self._records.require(client_id))
+    async def _heard(self, changed: tuple[Client, int]) -> Changed:
+        """Once this node knows of the change itself."""
         client, revision = changed
         await self._trust.reach(revision)
-        await self._records.find(client_id)
+        await self._records.find(client.client_id)
         return Changed(client, revision)
 
     async def _require_settled(self, client_id: str) -> Client:
@@ -253,6 +257,16 @@ class ClientAdministration:
         return caller.audit(
             self._clock.now(), action, target=client_id, details=_noted(details, note)
         )
+
+
+def _refuse_own_permissions(caller: Caller, client: Client, policy: ClientPolicy) -> None:
+    """Raise SELF_REVIEW where the caller would give permissions to itself or to what it
+    registered."""
+    if not added_permissions(policy, client.policy):
+        return
+    if caller.client_id == client.client_id:
+        raise _self_review("a client may not add to its own permissions")
+    _refuse_registrant(caller, client)
 
 
 def _refuse_registrant(caller: Caller, client: Client) -> None:

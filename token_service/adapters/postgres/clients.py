@@ -139,9 +139,16 @@ class ClientStore(ClientSecretStore):
         return await retry_deadlock(change)
 
     async def update_policy(
-        self, client_id: str, policy: ClientPolicy, *, narrowed: bool, audit: AuditEvent
+        self,
+        client_id: str,
+        policy: ClientPolicy,
+        *,
+        narrowed: bool,
+        audit: AuditEvent,
+        former: ClientPolicy | None = None,
     ) -> tuple[Client, int] | None:
-        """Replace the policy; the client and the trust revision, None when there is no such one.
+        """Replace the policy; the client and the trust revision, None when there is no such one
+        or its policy is not `former` any more.
 
         Access tokens are reissued when the caller found it `narrowed`, and when it narrows what
         another change has put there since.
@@ -152,10 +159,13 @@ class ClientStore(ClientSecretStore):
                 row = await conn.fetchrow(_LOCK, client_id)
                 if row is None:
                     return None
+                present = policy_from_text(row["policy"])
+                if former is not None and present != former:
+                    return None
                 await conn.execute(_SET_POLICY, client_id, policy_to_json(policy), audit.at)
                 await audit_log.write(conn, audit)
                 entries = []
-                if narrowed or policy.narrows(policy_from_text(row["policy"])):
+                if narrowed or policy.narrows(present):
                     effect, reason = TrustEffect.REISSUE, RevocationReason.POLICY_NARROWED
                     entries.append(_entry(client_id, effect, reason))
                 await _publish(conn, policy, audit, *entries)
