@@ -12,7 +12,9 @@ from token_service.domain.records import AuditEvent
 # A bucket that is full stays so until its window ends; the attempt that filled it moved that end
 # to its own time plus the lock. `locked_until` is the mark of an attempt that was turned away.
 #
-# Rows are locked in the order of their keys, and only then read: racers see each other's counts.
+# Rows are locked in the order of their keys, and what is decided on is what the lock returned:
+# the statement's own snapshot may be older, and a condition on it would skip rows for good.
+#
 # One full bucket, and none of the others counts: whoever is locked out for one address must not
 # be able to lock out all. A row that comes up only now is counted as it is found; what that
 # leaves in the others is taken back by the caller.
@@ -21,14 +23,14 @@ WITH wanted AS (
     SELECT * FROM unnest($1::bytea[], $2::integer[], $3::interval[], $4::interval[])
                   AS w (bucket, allowed, span, lock)
 ), held AS MATERIALIZED (
-    SELECT bucket, failures, window_ends_at FROM attempts
+    SELECT bucket, failures, window_ends_at, locked_until FROM attempts
     WHERE bucket = ANY ($1::bytea[]) ORDER BY bucket FOR NO KEY UPDATE
 ), closed AS (
-    SELECT h.bucket, h.window_ends_at FROM held h JOIN wanted w ON w.bucket = h.bucket
+    SELECT h.bucket, h.window_ends_at, h.locked_until FROM held h JOIN wanted w ON w.bucket = h.bucket
     WHERE h.failures >= w.allowed AND h.window_ends_at > $5::timestamptz
 ), marked AS (
-    UPDATE attempts a SET locked_until = a.window_ends_at
-    FROM closed WHERE a.bucket = closed.bucket AND a.locked_until IS NULL
+    UPDATE attempts a SET locked_until = closed.window_ends_at
+    FROM closed WHERE a.bucket = closed.bucket AND closed.locked_until IS NULL
 ), counted AS (
     INSERT INTO attempts AS a (bucket, failures, window_ends_at)
     SELECT bucket, 1, $5::timestamptz + CASE WHEN allowed <= 1 THEN lock ELSE span END
@@ -60,19 +62,20 @@ WITH given AS (
     SELECT * FROM unnest($1::bytea[], $2::integer[], $3::interval[], $4::interval[], $5::boolean[])
                   AS g (bucket, allowed, span, lock, emptied)
 ), held AS MATERIALIZED (
-    SELECT bucket FROM attempts
+    SELECT bucket, failures, window_ends_at FROM attempts
     WHERE bucket = ANY ($1::bytea[]) ORDER BY bucket FOR NO KEY UPDATE
+), left_over AS (
+    SELECT h.bucket,
+           CASE WHEN g.emptied THEN 0 ELSE h.failures - 1 END AS failures,
+           CASE WHEN h.failures >= g.allowed THEN h.window_ends_at - g.lock + g.span
+                ELSE h.window_ends_at END AS window_ends_at
+    FROM held h JOIN given g ON g.bucket = h.bucket
 ), dropped AS (
-    DELETE FROM attempts a USING held h, given g
-    WHERE a.bucket = h.bucket AND g.bucket = h.bucket AND (g.emptied OR a.failures <= 1)
+    DELETE FROM attempts a USING left_over l WHERE a.bucket = l.bucket AND l.failures <= 0
 )
 UPDATE attempts a
-SET failures = a.failures - 1,
-    window_ends_at = CASE WHEN a.failures >= g.allowed THEN a.window_ends_at - g.lock + g.span
-                          ELSE a.window_ends_at END,
-    locked_until = NULL
-FROM held h, given g
-WHERE a.bucket = h.bucket AND g.bucket = h.bucket AND NOT g.emptied AND a.failures > 1
+SET failures = l.failures, window_ends_at = l.window_ends_at, locked_until = NULL
+FROM left_over l WHERE a.bucket = l.bucket AND l.failures > 0
 """
 
 _STANDING = """
