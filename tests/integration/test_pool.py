@@ -117,10 +117,29 @@ async def test_a_transaction_has_one_deadline_for_all_of_it(
 
 
 async def test_a_full_pool_is_load_and_does_not_open_the_circuit(dsn: str) -> None:
-    database = await Database.open(dsn, size=1, call_timeout=0.2)
+    database = await Database.open(dsn, size=1, call_timeout=0.5)
     async with database._pool.acquire():
         await asyncio.gather(*(refused(database.fetchrow("SELECT 1")) for _ in range(10)))
 
+    assert await value(database, "SELECT 1") == 1
+    await database.close()
+
+
+async def test_a_store_that_does_not_answer_is_left_alone_for_a_while(dsn: str) -> None:
+    now = 1000.0
+    database = await Database.open(dsn, size=2, call_timeout=0.5, clock=lambda: now)
+
+    for _ in range(10):  # too little time to tell
+        with deadline.until(0.02):
+            await refused(database.fetchrow("SELECT pg_sleep(60)"))
+    assert await value(database, "SELECT 1") == 1
+    for _ in range(5):
+        await refused(database.fetchrow("SELECT pg_sleep(60)"))
+    for _ in range(10):
+        await refused(database.fetchrow("SELECT 1"))
+    now += 1.0
+
+    assert await value(database, "SELECT 1") == 1
     assert await value(database, "SELECT 1") == 1
     await database.close()
 

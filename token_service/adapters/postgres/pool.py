@@ -34,6 +34,9 @@ Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record
 CLEANUP_SECONDS = 2.0
 """How long a connection whose call failed may take to become usable again."""
 
+TELLING_SECONDS = 0.5
+"""A call without an answer for this long says that the store hangs, whatever its deadline."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -198,8 +201,8 @@ class Database:
             if isinstance(error, asyncpg.PostgresError):
                 self._circuit.succeeded()
             return
-        # A call that was given less time than usual proves nothing when it runs out of it.
-        hung = failure is Failure.TIMED_OUT and budget >= self._timeout
+        # A call that was given little time proves nothing when it runs out of it.
+        hung = failure is Failure.TIMED_OUT and budget >= min(self._timeout, TELLING_SECONDS)
         if failure is Failure.LOST or hung:
             self._count_failure(error)
         raise store_unavailable() from error
