@@ -45,9 +45,9 @@ async def examine(environment: Mapping[str, str]) -> list[Check]:
         return checks
     now = datetime.now(UTC)
     checks += _tls(settings, now)
-    found = await postgres.check(settings.postgres_dsn.get_secret_value())
+    found, readable = await postgres.check(settings.postgres_dsn.get_secret_value())
     checks += found
-    if not failed(found):
+    if readable:
         checks += await _keys(settings, now)
     url = settings.redis_url
     checks += await redis.check(None if url is None else url.get_secret_value())

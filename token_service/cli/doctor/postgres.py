@@ -55,26 +55,26 @@ class TrustFacts:
     entries: int
 
 
-async def check(dsn: str) -> list[Check]:
-    """Check the server, the schema and the trust log."""
+async def check(dsn: str) -> tuple[list[Check], bool]:
+    """Check the server, the schema and the trust log; also whether the tables can be read."""
     try:
         connection = await asyncpg.connect(dsn, timeout=_SECONDS, command_timeout=_SECONDS)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         # Only the kind of error: its text may quote the address.
-        return [
-            fail(
-                "postgres",
-                f"cannot connect ({type(error).__name__})",
-                "see that it runs and that TOKEN_SERVICE_POSTGRES_DSN is right",
-            )
-        ]
+        unreachable = fail(
+            "postgres",
+            f"cannot connect ({type(error).__name__})",
+            "see that it runs and that TOKEN_SERVICE_POSTGRES_DSN is right",
+        )
+        return [unreachable], False
     try:
         checks = judge(await read_facts(connection))
         migrations = await asyncio.to_thread(check_migrations, dsn)
         checks.append(migrations)
-        if migrations.status is Status.OK:
+        migrated = migrations.status is Status.OK
+        if migrated:
             checks.append(judge_trust(await read_trust(connection)))
-        return checks
+        return checks, migrated
     finally:
         await connection.close(timeout=_SECONDS)
 

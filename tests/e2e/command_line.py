@@ -1,0 +1,86 @@
+"""Runs commands as a shell would, in this process."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from tests.support.servers import ROOT
+from token_service.cli.main import app
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The program with an environment of its own: nothing of ours but the folder of its data."""
+
+    folder: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def with_variables(self, **variables: str) -> "CommandLine":
+        """The same with `TOKEN_SERVICE_<NAME>` variables besides."""
+        named = {f"TOKEN_SERVICE_{name.upper()}": text for name, text in variables.items()}
+        return CommandLine(self.folder, {**self.variables, **named})
+
+    def environment(self) -> dict[str, str | None]:
+        """What the program sees; None takes a variable of ours away."""
+        ours: dict[str, str | None] = {
+            name: None for name in os.environ if name.startswith("TOKEN_SERVICE_")
+        }
+        return {**ours, "TOKEN_SERVICE_DATA_DIR": str(self.folder), **self.variables}
+
+    def run(self, *arguments: str, stdin: str = "") -> Ran:
+        """Run a command to its end; an exception that escapes it is raised here."""
+        result = CliRunner().invoke(app, arguments, input=stdin, env=self.environment())
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ran(result.exit_code, result.stdout, result.stderr)
+
+    def run_apart(self, *arguments: str) -> Ran:
+        """Run a command in a process of its own, for those that set up loops, signals or logs."""
+        result = subprocess.run(
+            [sys.executable, "-m", "token_service", *arguments],
+            env=self.process_environment(),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Ran(result.returncode, result.stdout, result.stderr)
+
+    def process_environment(self) -> dict[str, str]:
+        """What a process of its own gets: the shell's environment, ours laid over it."""
+        merged = {**os.environ, **self.environment()}
+        return {name: text for name, text in merged.items() if text is not None}
+
+    def ok(self, *arguments: str, stdin: str = "") -> str:
+        """Run a command that must succeed; what it printed on stdout."""
+        ran = self.run(*arguments, stdin=stdin)
+        assert ran.code == 0, ran
+        return ran.out
+
+    def json(self, *arguments: str, stdin: str = "") -> Any:
+        """Run a command that must succeed with `--json`; its document."""
+        return json.loads(self.ok(*arguments, "--json", stdin=stdin))
+
+    def refused(self, *arguments: str, stdin: str = "") -> str:
+        """Run a command that the service must refuse; the reason."""
+        ran = self.run(*arguments, "--json", stdin=stdin)
+        assert (ran.code, ran.out) == (1, ""), ran
+        reason: str = json.loads(ran.err.splitlines()[-1])["error"]["reason"]
+        return reason
