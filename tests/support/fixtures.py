@@ -1,5 +1,6 @@
 """Fixtures on top of the stores: a seeded world, servers in this process and in others."""
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ def start_server(world: World) -> Iterator[StartServer]:
     yield start
     for server in started:
         server.kill()
+        sys.stdout.writelines(server.output[-40:])  # pytest shows it where the test failed
 
 
 @pytest_asyncio.fixture(loop_scope="session")

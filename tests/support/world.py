@@ -1,6 +1,6 @@
 """A seeded database with its credentials, and settings to serve it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support.api import Api, basic
@@ -15,12 +15,12 @@ ISSUER = "https://tokens.test"
 class World:
     """Where the data are, and how to get in. `clients` maps client ids to secrets."""
 
-    dsn: str
-    redis_url: str | None
-    secret_keys: str
-    clients: dict[str, str]
+    dsn: str = field(repr=False)
+    redis_url: str | None = field(repr=False)
+    secret_keys: str = field(repr=False)
+    clients: dict[str, str] = field(repr=False)
     username: str
-    password: str
+    password: str = field(repr=False)
 
     def settings(self, **changes: Any) -> Settings:
         """Settings of a server in this process."""

@@ -1,0 +1,34 @@
+"""A server process that dies right after an exchange has committed, before it can answer.
+
+Run as a process of its own, like the service.
+"""
+
+import os
+import signal
+from uuid import UUID
+
+import uvloop
+
+from token_service import config, logging
+from token_service.adapters.postgres.sessions import SessionStore
+from token_service.app import serve
+from token_service.domain.ports import SessionAdvance
+from token_service.domain.records import AuditEvent
+
+_advance = SessionStore.advance
+
+
+async def _advance_and_die(
+    self: SessionStore, change: SessionAdvance, audit: AuditEvent
+) -> int | None:
+    revision = await _advance(self, change, audit)
+    if revision is not None and isinstance(change.session_id, UUID):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return revision
+
+
+if __name__ == "__main__":
+    SessionStore.advance = _advance_and_die  # type: ignore[method-assign]
+    settings = config.load()
+    logging.configure(settings.log_level, settings.log_format)
+    raise SystemExit(uvloop.run(serve(settings)))
