@@ -18,6 +18,7 @@ from tests.rpc.echo import (
     ECHO,
     HOT,
     STREAM,
+    Clients,
     World,
     connected,
     failure,
@@ -29,6 +30,7 @@ from tests.rpc.echo import (
     unary_unary,
 )
 from token_service.domain.caller import Caller
+from token_service.domain.records import Client
 from token_service.rpc.health import SERVICE
 from token_service.rpc.server import BindError
 
@@ -241,3 +243,29 @@ async def test_a_reader_who_comes_back_still_learns_why_it_ended() -> None:
             await stopping
         assert caught.value.code() is StatusCode.UNAVAILABLE
         assert caught.value.details() == "the server is shutting down"
+
+
+async def test_a_stream_that_is_only_beginning_ends_as_well() -> None:
+    world = World(messages=endless)
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    authenticate = world.clients
+
+    class Slowly(Clients):
+        async def __call__(self, authorization: str, **by: str) -> Client:
+            asked.set()
+            await go_on.wait()
+            return await authenticate(authorization, **by)
+
+    world.clients = Slowly()
+    async with serving(world, grace_period=30.0) as world, connected(world) as channel:
+        call = unary_stream(channel, STREAM)(raw("x"), metadata=ALICE)
+        reading = asyncio.ensure_future(failure(call.read()))
+        async with asyncio.timeout(5):
+            await asked.wait()
+            assert world.server is not None
+            stopping = asyncio.create_task(world.server.stop())
+            await asyncio.sleep(0)
+            go_on.set()
+            refused = await reading
+            await stopping
+        assert (refused.code, refused.reason) == (StatusCode.UNAVAILABLE, "SHUTTING_DOWN")

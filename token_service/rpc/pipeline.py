@@ -12,11 +12,12 @@ from typing import Any, cast
 import grpc
 
 from token_service.rpc.admission import Admission, Gate, request_ids
-from token_service.rpc.calls import StreamCall, UnknownCall, call_type
+from token_service.rpc.calls import Call, HotCall, UnaryCall, UnknownCall
 from token_service.rpc.limits import RateLimiter, WorkBound
-from token_service.rpc.methods import Method
+from token_service.rpc.methods import Method, Shape
 from token_service.rpc.metrics import MethodCounters, RpcCollector
 from token_service.rpc.policy import METHODS, MethodPolicy, Rate, Work
+from token_service.rpc.streams import DialogueCall, StreamCall
 
 BOUNDS: Mapping[Work, int] = {
     Work.UNARY: 1_000,
@@ -48,7 +49,7 @@ class Route:
         self.name = method.name
         self.max_bytes = policy.max_bytes
         self.work = policy.work
-        self.longest = policy.default_deadline
+        self.longest = policy.default_deadline or None
         self.admission = admission
         self.bound = bound
         self.counters = MethodCounters()
@@ -91,7 +92,7 @@ class Pipeline(grpc.GenericRpcHandler):
                 self._limiter(policy.anonymous_rate),
             )
             route = Route(method, policy, admission, self.bounds[policy.work])
-            self._routes[method.name] = (call_type(method.shape, hot=policy.hot), route)
+            self._routes[method.name] = (_call_type(method.shape, hot=policy.hot), route)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:  # noqa: ANN401
         """The handler of one call; it has the call's metadata already."""
@@ -123,3 +124,10 @@ class Pipeline(grpc.GenericRpcHandler):
             rate.per_second * self._rate_scale, max(1, int(rate.burst * self._rate_scale))
         )
         return RateLimiter(scaled, self._clock)
+
+
+def _call_type(shape: Shape, *, hot: bool) -> type[Call]:
+    """How calls of a method are run."""
+    if shape is Shape.UNARY:
+        return HotCall if hot else UnaryCall
+    return StreamCall if shape is Shape.STREAM else DialogueCall

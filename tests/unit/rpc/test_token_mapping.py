@@ -1,23 +1,20 @@
-"""What TokenService, SessionService and TrustService accept, and which field they blame."""
+"""What TokenService accepts, and which field it blames."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Platform, RevocationReason, TrustEntryKind
 from token_service.domain.records import Device
-from token_service.rpc.mapping import checks, tokens, trust
+from token_service.rpc.mapping import checks, tokens
 from token_service.usecases.issue import ClientCredential
 from token_service.usecases.passwords import PasswordCredential
 from token_service.usecases.revoke import BulkTarget, KeyTarget, SessionTarget, TokenTarget
 from tokenservice.v1 import token_service_pb2 as pb
-from tokenservice.v1 import trust_service_pb2 as trust_pb
 from tokenservice.v1 import types_pb2 as types
 
 SESSION = "0b5c1a52-3c6b-4f4e-8c0e-8f6d5d1f9a11"
@@ -60,15 +57,6 @@ def revoke(**fields: Any) -> Any:
 def on_device(**fields: Any) -> Any:
     given: dict[str, Any] = {"subject": SESSION, "device_id": "phone"} | fields
     return revoke(subject_device=pb.SubjectDevice(**given))
-
-
-def report(*activities: Any) -> Any:
-    return trust.reported_activity(trust_pb.ReportActivityRequest(activities=activities))
-
-
-def activity(session_id: str = SESSION, seconds: int | None = 1) -> Any:
-    at = None if seconds is None else Timestamp(seconds=seconds)
-    return trust_pb.SessionActivity(session_id=session_id, last_activity_at=at)
 
 
 NUL = "nul\0byte"
@@ -277,41 +265,3 @@ def test_a_revocation_and_its_reason(
     assert revoke(**fields).reason is reason
     given = revoke(**fields, reason=types.REVOCATION_REASON_COMPROMISE, note="why")
     assert (given.reason, given.note) == (RevocationReason.COMPROMISE, "why")
-
-
-def test_reported_activity() -> None:
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=1)
-    assert report(activity()) == [(UUID(SESSION), at)]
-
-
-@pytest.mark.parametrize(
-    ("activities", "path"),
-    [
-        ([], "activities"),
-        ([activity()] * 1001, "activities"),
-        ([activity(), activity("x")], "activities[1].session_id"),
-        ([activity(seconds=None)], "activities[0].last_activity_at"),
-        ([activity(seconds=-1)], "activities[0].last_activity_at"),
-        ([activity(seconds=253_402_300_800)], "activities[0].last_activity_at"),
-    ],
-)
-def test_bad_activity(activities: list[Any], path: str) -> None:
-    with pytest.raises(TokenServiceError) as caught:
-        report(*activities)
-    assert (caught.value.reason, caught.value.field) == (Reason.FIELD_INVALID, path)
-
-
-@pytest.mark.parametrize(("given", "meant"), [(0, 50), (1, 1), (500, 500)])
-def test_a_page_size(given: int, meant: int) -> None:
-    assert checks.page_size(given) == meant
-
-
-@pytest.mark.parametrize("given", [-1, 501])
-def test_a_bad_page_size(given: int) -> None:
-    with pytest.raises(TokenServiceError, match="must be 0 to 500"):
-        checks.page_size(given)
-
-
-def test_a_moment_survives_the_way_there_and_back() -> None:
-    moment = datetime(2026, 11, 22, 20, 42, 42, 123_456, tzinfo=UTC)
-    assert checks.timestamp(tokens.timestamp(moment), "x") == moment

@@ -1,0 +1,155 @@
+"""What is too large, too often, too much at once or too slow."""
+
+import asyncio
+
+import grpc
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+from grpc import StatusCode
+
+from tests.rpc.echo import (
+    ALICE,
+    ECHO,
+    HOT,
+    NOBODY,
+    POLICIES,
+    STREAM,
+    World,
+    connected,
+    failure,
+    raw,
+    serving,
+    text,
+    unary_stream,
+    unary_unary,
+)
+from token_service.domain import deadline
+from token_service.domain.caller import Caller
+from token_service.rpc.pipeline import BOUNDS
+from token_service.rpc.policy import Work
+
+CANARY = "canary-5d1e"
+UNARY = pytest.mark.parametrize("method", [ECHO, HOT])
+
+
+@UNARY
+async def test_bytes_that_are_no_request_get_a_fixed_text(
+    world: World, channel: grpc.aio.Channel, method: str
+) -> None:
+    refused = await failure(unary_unary(channel, method)(b"\xff\xff\xff", metadata=ALICE))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
+    assert refused.message == "the request could not be parsed"
+    assert refused.fields == ()
+    assert world.callers == []
+
+
+async def test_text_that_is_not_utf8_is_no_request(channel: grpc.aio.Channel) -> None:
+    refused = await failure(unary_unary(channel, ECHO)(b"\x0a\x02\xc3\x28", metadata=ALICE))
+    assert refused.message == "the request could not be parsed"
+
+
+@UNARY
+async def test_a_request_has_its_methods_limit(channel: grpc.aio.Channel, method: str) -> None:
+    call = unary_unary(channel, method)
+    fits = raw("x" * (1024 - 3))
+    assert len(fits) == 1024
+    assert await call(fits, metadata=ALICE) == fits
+    refused = await failure(call(raw("x" * 1022), metadata=ALICE))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
+    assert refused.message == "the request is larger than 1024 bytes"
+
+
+async def test_a_huge_request_ends_at_the_library(channel: grpc.aio.Channel) -> None:
+    refused = await failure(unary_unary(channel, ECHO)(b"x" * 5_000_000, metadata=ALICE))
+    assert refused.code is StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_huge_metadata_ends_at_the_library(world: World, channel: grpc.aio.Channel) -> None:
+    metadata = (*ALICE, ("x-padding", "x" * 20_000))
+    refused = await failure(unary_unary(channel, ECHO)(raw("x"), metadata=metadata))
+    assert refused.code is StatusCode.RESOURCE_EXHAUSTED
+    assert world.callers == []
+
+
+@UNARY
+async def test_a_timeout_inside_is_the_deadline(
+    world: World, channel: grpc.aio.Channel, method: str
+) -> None:
+    async def give_up(caller: Caller, request: StringValue) -> None:
+        raise TimeoutError(CANARY)
+
+    world.answer = give_up
+    refused = await failure(unary_unary(channel, method)(raw("x"), metadata=ALICE))
+    assert (refused.code, refused.reason) == (StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+    assert CANARY not in refused.message
+
+
+@UNARY
+@pytest.mark.parametrize(("given", "most"), [(3.0, 3.0), (None, 10.0), (60.0, 10.0)])
+async def test_the_deadline_reaches_what_works_for_the_call(
+    world: World, channel: grpc.aio.Channel, method: str, given: float | None, most: float
+) -> None:
+    left: list[float] = []
+
+    def measure(caller: Caller, request: StringValue) -> StringValue:
+        left.append(deadline.remaining(1_000.0))
+        return request
+
+    world.answer = measure
+    await unary_unary(channel, method)(raw("x"), metadata=ALICE, timeout=given)
+    assert most - 2.0 < left[0] <= most
+
+
+async def test_a_call_that_takes_too_long_is_cut_off() -> None:
+    short = {**POLICIES, ECHO: POLICIES[ECHO].__class__(default_deadline=0.05)}
+    world = World()
+
+    async def wait(caller: Caller, request: StringValue) -> None:
+        await asyncio.Event().wait()
+
+    world.answer = wait
+    async with serving(world, policies=short), connected(world) as channel:
+        refused = await failure(unary_unary(channel, ECHO)(raw("x"), metadata=ALICE))
+    assert (refused.code, refused.reason) == (StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+
+
+@UNARY
+async def test_each_caller_has_a_rate(method: str) -> None:
+    limited = {**POLICIES, method: POLICIES[method].__class__(rate=type(POLICIES[ECHO].rate)(2, 3))}
+    async with serving(policies=limited) as world, connected(world) as channel:
+        call = unary_unary(channel, method)
+        for _ in range(3):
+            await call(raw("x"), metadata=ALICE)
+        refused = await failure(call(raw("x"), metadata=ALICE))
+        assert (refused.code, refused.reason) == (StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
+        assert refused.retry_after == 0.5
+        assert text(await call(raw("another"), metadata=NOBODY)) == "another"
+        world.now += 0.5
+        await call(raw("x"), metadata=ALICE)
+        assert (await failure(call(raw("x"), metadata=ALICE))).reason == "RATE_LIMITED"
+
+
+@UNARY
+async def test_work_in_flight_is_bounded(method: str) -> None:
+    world = World()
+    go_on = asyncio.Event()
+
+    async def wait(caller: Caller, request: StringValue) -> StringValue:
+        await go_on.wait()
+        return request
+
+    world.answer = wait
+    bounds = {**BOUNDS, Work.UNARY: 2}
+    async with serving(world, bounds=bounds) as world, connected(world) as channel:
+        call = unary_unary(channel, method)
+        busy = [asyncio.ensure_future(call(raw("x"), metadata=ALICE)) for _ in range(2)]
+        while len(world.callers) < 2:
+            await asyncio.sleep(0.001)
+        refused = await failure(call(raw("x"), metadata=ALICE))
+        assert (refused.code, refused.reason) == (StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        assert refused.retry_after == 0.2
+        stream = unary_stream(channel, STREAM)(raw("ab"), metadata=ALICE)
+        assert [text(message) async for message in stream] == ["a", "b"]
+        go_on.set()
+        await asyncio.gather(*busy)
+        await call(raw("x"), metadata=ALICE)
