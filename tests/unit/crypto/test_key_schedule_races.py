@@ -107,19 +107,23 @@ class World:
         self.store = Store()
         self.store.apply(decide_key_changes([], NOW, FAST), NOW, NOW)
         self.nodes = [Node(dict(self.store.keys), NOW) for _ in range(3)]
-        self.made: dict[tuple[str, datetime], Slot] = {}
+        self.last_made: dict[str, tuple[datetime, Slot]] = {}
 
     def step(self, seconds: int, number: int, action: str) -> None:
         self._pass(timedelta(seconds=seconds))
         node = self.nodes[number]
         if action == "hear":
             node.view, node.heard_at = dict(self.store.keys), self.now
+        elif action == "tick":
+            self.settle()
         elif action == "decide":
             self._decide(node, decide_key_changes(tuple(self.store.keys.values()), self.now, FAST))
         elif action == "rotate":
-            self._rotate(node, SLOTS[seconds % len(SLOTS)])
+            self._rotate(node, SLOTS[(seconds + number) % len(SLOTS)])
+        elif action == "disown":
+            self._disown(SLOTS[(seconds + number) % len(SLOTS)])
         elif action == "compromise":
-            self._compromise(SLOTS[seconds % len(SLOTS)])
+            self._compromise(SLOTS[(seconds + number) % len(SLOTS)])
         else:
             self.store.apply(node.plan, node.decided_at, self.now)
             node.plan = KeyPlan()
@@ -142,6 +146,13 @@ class World:
         except TokenServiceError:
             return
         self._decide(node, KeyPlan(generate=(new,)))
+
+    def _disown(self, slot: Slot) -> None:
+        """A key is declared compromised that never signed, while nodes may count on it."""
+        for key in self.store.keys.values():
+            if (key.purpose, key.algorithm) == slot and key.state is KeyState.PENDING:
+                self.store.keys[key.kid] = replace(key, state=KeyState.COMPROMISED)
+                return
 
     def _compromise(self, slot: Slot) -> None:
         """The command marks the key and lets the schedule fill its place before it returns."""
@@ -168,15 +179,16 @@ class World:
                 if key.kid not in self.store.urgent:
                     assert self.now - self.store.published[key.kid] >= STALE
                 assert all(verifies(other, key.kid) for other in self.nodes)
-                self.made[key.kid, self.now] = slot
+                self.last_made[key.kid] = self.now, slot
 
     def check_tokens(self) -> None:
-        """Every node verifies every token that is alive."""
-        for (kid, at), slot in list(self.made.items()):
+        """No key of a token that is alive has ended, whatever a node has heard of it."""
+        for kid, (at, slot) in list(self.last_made.items()):
             life = FAST.life[slot[0]]
             if life is not None and self.now > at + life:
-                del self.made[kid, at]
+                del self.last_made[kid]
                 continue
+            assert self.store.keys[kid].state in VERIFYING
             assert all(verifies(node, kid) for node in self.nodes)
 
 
@@ -185,12 +197,13 @@ def verifies(node: Node, kid: str) -> bool:
 
 
 def steps(*actions: str) -> st.SearchStrategy[list[tuple[int, int, str]]]:
-    one = st.tuples(st.integers(0, 5), st.integers(0, 2), st.sampled_from(actions))
+    seconds = st.sampled_from([0, 0, 0, 1, 1, 5])
+    one = st.tuples(seconds, st.integers(0, 2), st.sampled_from(actions))
     return st.lists(one, min_size=60, max_size=120)
 
 
 @settings(max_examples=100)
-@given(steps("hear", "decide", "decide", "apply", "apply", "rotate"))
+@given(steps("hear", "tick", "decide", "apply", "rotate", "disown"))
 def test_nodes_that_decide_at_the_same_time_lose_no_signer_and_no_token(
     taken: list[tuple[int, int, str]],
 ) -> None:
@@ -209,7 +222,7 @@ def test_nodes_that_decide_at_the_same_time_lose_no_signer_and_no_token(
 
 
 @settings(max_examples=40)
-@given(steps("decide", "apply", "apply", "rotate", "compromise"))
+@given(steps("decide", "apply", "rotate", "compromise"))
 def test_a_compromise_in_between_leaves_a_signer_after_the_next_tick(
     taken: list[tuple[int, int, str]],
 ) -> None:
@@ -240,6 +253,24 @@ def test_left_alone_keys_follow_one_another() -> None:
         keys = [key for key in world.store.keys.values() if (key.purpose, key.algorithm) == slot]
         states = [key.state for key in keys]
         assert len(keys) >= 6
+        current = signer(world.store.keys, slot)
+        assert current is not None
+        assert world.now - current.activates_at <= FAST.rotation[slot[0]]
         assert states.count(KeyState.ACTIVE) == 1
         retired = states.count(KeyState.RETIRED)
         assert retired == 0 if slot[0] is KeyPurpose.PEPPER else retired >= 4
+
+
+def test_a_successor_lost_just_before_its_turn_leaves_the_former_signing() -> None:
+    """A node has decided on the switch when the successor is declared compromised."""
+    world = World()
+    while not any(key.state is KeyState.PENDING for key in world.store.keys.values()):
+        world.step(1, 0, "tick")
+    world.step(5, 0, "hear")
+    world.step(5, 0, "decide")
+    assert {change.to_state for change in world.nodes[0].plan.changes} == {KeyState.ACTIVE}
+    for slot in SLOTS:
+        world._disown(slot)
+    world.step(0, 0, "apply")
+    world.step(0, 0, "hear")
+    world.check_signers()

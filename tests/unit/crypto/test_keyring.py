@@ -112,6 +112,9 @@ def test_published_keys_hold_no_secret() -> None:
         assert (key.public_key == b"") is key.server_only
     opaque = next(key for key in keys if key.purpose is KeyPurpose.OPAQUE)
     assert published[opaque.kid].alg == "HS256"
+    # Whatever its record says: a validator would take it for a key to check with.
+    [odd] = loaded(replace(opaque, public_key=b"odd")).public_keys()
+    assert odd.public_key == b""
 
 
 def test_purposes_do_not_mix() -> None:
