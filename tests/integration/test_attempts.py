@@ -11,7 +11,7 @@ import pytest
 from tests.integration.postgres_world import NOW, event, holding, until_blocked
 from token_service.adapters.postgres.attempts import Attempts
 from token_service.adapters.postgres.pool import Database
-from token_service.domain.ports import AttemptBucket
+from token_service.domain.ports import AttemptBucket, Standing
 
 MINUTE = timedelta(minutes=1)
 WINDOW, LOCK = 15 * MINUTE, 5 * MINUTE
@@ -91,7 +91,6 @@ async def test_a_bucket_that_others_filled_while_it_was_made_counts_in_no_other(
         await until_blocked(databases[1])
     assert await task == LOCK
     assert await failures(databases) == {PAIR.key: PAIR.limit}
-    assert await locked(databases, PAIR)
 
 
 async def test_racers_over_many_accounts_do_not_stand_in_each_others_way(
@@ -184,17 +183,39 @@ async def test_good_attempts_in_flight_together_are_all_given_back(
     assert await failures(databases) == {}
 
 
-async def test_only_an_attempt_that_was_turned_away_marks_the_lock(
+async def test_what_fills_a_bucket_locks_it_for_logins_under_way(
     databases: list[Database], attempts: Attempts
 ) -> None:
-    """The login that fills the bucket may still succeed: the insert of its session looks here."""
-    for _ in range(PAIR.limit):
+    """The insert of a session looks at this mark again."""
+    for n in range(1, PAIR.limit + 1):
         await attempts.reserve((PAIR,), NOW)
-    row = await databases[0].fetchrow("SELECT locked_until FROM attempts")
-    assert row is not None
-    assert row["locked_until"] is None
-    await attempts.reserve((PAIR,), NOW)
-    assert await locked(databases, PAIR)
+        row = await databases[0].fetchrow("SELECT locked_until FROM attempts")
+        assert row is not None
+        assert row["locked_until"] == (NOW + LOCK if n == PAIR.limit else None)
+    await attempts.reserve((replace(PAIR, key=b"single", limit=1),), NOW)
+    assert await locked(databases, replace(PAIR, key=b"single"))
+
+
+async def test_a_look_at_the_buckets_counts_nothing(
+    databases: list[Database], attempts: Attempts
+) -> None:
+    for _ in range(PAIR.limit + 1):
+        assert await attempts.standing(ALL, NOW) == Standing(None, failed_before=False)
+    assert await failures(databases) == {}
+
+
+async def test_a_look_tells_what_a_reservation_would(attempts: Attempts) -> None:
+    assert await attempts.reserve((ACCOUNT,), NOW) is None
+    assert await attempts.standing(ALL, NOW) == Standing(None, failed_before=False)
+    for minute in range(PAIR.limit):
+        assert await attempts.reserve(ALL, NOW + minute * MINUTE) is None
+        expected = None if minute < PAIR.limit - 1 else LOCK
+        found = await attempts.standing(ALL, NOW + minute * MINUTE)
+        assert found == Standing(expected, failed_before=True)
+    last = NOW + (PAIR.limit - 1) * MINUTE
+    assert (await attempts.standing(ALL, last + MINUTE)).wait == LOCK - MINUTE
+    assert (await attempts.standing(ALL, last + LOCK)) == Standing(None, failed_before=False)
+    assert await attempts.reserve(ALL, last + LOCK) is None
 
 
 async def test_what_was_reserved_survives_everything_but_the_window(dsn: str) -> None:

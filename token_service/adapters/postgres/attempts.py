@@ -9,50 +9,48 @@ from token_service.adapters.postgres.rows import count_of
 from token_service.domain.ports import AttemptBucket, Standing
 from token_service.domain.records import AuditEvent
 
-# A bucket that is full stays so until its window ends; the attempt that filled it moved that end
-# to its own time plus the lock. `locked_until` is the mark of an attempt that was turned away.
+# A bucket that is full is locked until its window ends; what filled it moved that end to its own
+# time plus the lock, and wrote it into `locked_until` for the inserts that check it again.
 #
 # Rows are locked in the order of their keys, and what is decided on is what the lock returned:
 # the statement's own snapshot may be older, and a condition on it would skip rows for good.
 #
 # One full bucket, and none of the others counts: whoever is locked out for one address must not
-# be able to lock out all. A row that comes up only now is counted as it is found; what that
-# leaves in the others is taken back by the caller.
+# be able to lock out all. A row that others made and filled meanwhile is not in the snapshot: it
+# comes up when the insert meets it, and then is missing from the answer.
 _RESERVE = """
 WITH wanted AS (
     SELECT * FROM unnest($1::bytea[], $2::integer[], $3::interval[], $4::interval[])
                   AS w (bucket, allowed, span, lock)
 ), held AS MATERIALIZED (
-    SELECT bucket, failures, window_ends_at, locked_until FROM attempts
+    SELECT bucket, failures, window_ends_at FROM attempts
     WHERE bucket = ANY ($1::bytea[]) ORDER BY bucket FOR NO KEY UPDATE
 ), closed AS (
-    SELECT h.bucket, h.window_ends_at, h.locked_until FROM held h JOIN wanted w ON w.bucket = h.bucket
+    SELECT h.bucket, h.window_ends_at
+    FROM held h JOIN wanted w ON w.bucket = h.bucket
     WHERE h.failures >= w.allowed AND h.window_ends_at > $5::timestamptz
-), marked AS (
-    UPDATE attempts a SET locked_until = closed.window_ends_at
-    FROM closed WHERE a.bucket = closed.bucket AND closed.locked_until IS NULL
 ), counted AS (
-    INSERT INTO attempts AS a (bucket, failures, window_ends_at)
-    SELECT bucket, 1, $5::timestamptz + CASE WHEN allowed <= 1 THEN lock ELSE span END
+    INSERT INTO attempts AS a (bucket, failures, window_ends_at, locked_until)
+    SELECT bucket, 1, $5::timestamptz + CASE WHEN allowed <= 1 THEN lock ELSE span END,
+           CASE WHEN allowed <= 1 THEN $5::timestamptz + lock END
     FROM wanted WHERE NOT EXISTS (SELECT FROM closed) ORDER BY bucket
     ON CONFLICT (bucket) DO UPDATE
     SET (failures, window_ends_at, locked_until) = (
-        SELECT CASE WHEN fresh THEN 1 WHEN refused THEN a.failures ELSE a.failures + 1 END,
-               CASE WHEN refused THEN a.window_ends_at
-                    WHEN allowed <= CASE WHEN fresh THEN 1 ELSE a.failures + 1 END
-                        THEN $5::timestamptz + lock
-                    WHEN fresh THEN $5::timestamptz + span
+        SELECT n.failures,
+               CASE WHEN n.failures >= w.allowed THEN $5::timestamptz + w.lock
+                    WHEN n.failures = 1 THEN $5::timestamptz + w.span
                     ELSE a.window_ends_at END,
-               CASE WHEN refused THEN a.window_ends_at END
+               CASE WHEN n.failures >= w.allowed THEN $5::timestamptz + w.lock END
         FROM wanted w, LATERAL (
-            SELECT a.window_ends_at <= $5::timestamptz AS fresh,
-                   a.window_ends_at > $5::timestamptz AND a.failures >= w.allowed AS refused
-        ) AS now_is
+            SELECT CASE WHEN a.window_ends_at <= $5::timestamptz THEN 1 ELSE a.failures + 1 END
+                   AS failures) AS n
         WHERE w.bucket = EXCLUDED.bucket)
-    RETURNING bucket, locked_until
+    WHERE a.window_ends_at <= $5::timestamptz
+       OR a.failures < (SELECT allowed FROM wanted w WHERE w.bucket = EXCLUDED.bucket)
+    RETURNING bucket
 )
 SELECT bucket, window_ends_at AS opens_at FROM closed
-UNION ALL SELECT bucket, locked_until FROM counted
+UNION ALL SELECT bucket, NULL FROM counted
 """
 
 # What filled the bucket and turns out well gives back the lock, too: failures count, and so does
@@ -117,12 +115,14 @@ class Attempts:
             return None
         rows = await retry_deadlock(lambda: self._database.fetch(_RESERVE, *_columns(wanted), now))
         closed = [row["opens_at"] for row in rows if row["opens_at"] is not None]
-        if not closed:
+        if closed:
+            wait: timedelta = max(closed) - now
+            return wait
+        if len(rows) == len(wanted):
             return None
-        counted = {row["bucket"] for row in rows if row["opens_at"] is None}
+        counted = {row["bucket"] for row in rows}
         await self._give_back([one for one in wanted if one.key in counted], reset=False)
-        wait: timedelta = max(closed) - now
-        return wait
+        return await self.reserve(wanted, now)  # what was met is in the next snapshot
 
     async def standing(self, buckets: Sequence[AttemptBucket], now: datetime) -> Standing:
         """How the buckets stand, counting nothing. One indexed read."""
