@@ -15,12 +15,19 @@ from datetime import datetime, timedelta
 
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import KeyPurpose, KeyState
+from token_service.domain.policy_rules import (
+    MAX_ABSOLUTE,
+    MAX_ACCESS_LIFETIME,
+    MAX_ROLLING_LIFETIME,
+)
 from token_service.domain.ports import KeyChange
 from token_service.domain.records import Key
 
 DEFAULT_ALGORITHM = "EdDSA"
 MAC_ALGORITHM = "HS256"
 """Algorithm of mint keys, peppers and the keys of opaque access tokens."""
+
+_LONGEST_CALL = max(MAX_ACCESS_LIFETIME, MAX_ROLLING_LIFETIME)
 
 Slot = tuple[KeyPurpose, str]
 
@@ -49,10 +56,10 @@ class KeyScheduleSettings:
     )
     life: Mapping[KeyPurpose, timedelta | None] = field(
         default_factory=lambda: {
-            KeyPurpose.SIGNING: timedelta(hours=24),
-            KeyPurpose.MINT: timedelta(days=180),
+            KeyPurpose.SIGNING: _LONGEST_CALL,
+            KeyPurpose.MINT: MAX_ABSOLUTE,
             KeyPurpose.PEPPER: None,
-            KeyPurpose.OPAQUE: timedelta(hours=24),
+            KeyPurpose.OPAQUE: _LONGEST_CALL,
         }
     )
 

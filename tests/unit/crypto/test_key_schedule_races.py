@@ -67,13 +67,20 @@ class Store:
             )
             if new.state is KeyState.PENDING:
                 self._insert(made, now)
-            elif not self._signer(made):
+            elif not self._has_live(made):
                 self.urgent.add(made.kid)
                 self._insert(made, now)
 
     def _insert(self, key: Key, now: datetime) -> None:
         self.keys[key.kid] = key
         self.published[key.kid] = now
+
+    def _has_live(self, like: Key) -> bool:
+        live = (KeyState.PENDING, KeyState.ACTIVE)
+        slot = (like.purpose, like.algorithm)
+        return any(
+            key.state in live for key in self.keys.values() if (key.purpose, key.algorithm) == slot
+        )
 
     def _signer(self, like: Key) -> Key | None:
         return signer(self.keys, (like.purpose, like.algorithm))
