@@ -151,7 +151,13 @@ def _shared(settings: Settings, parts: Parts) -> _Shared:
 def _token(parts: Parts, shared: _Shared) -> TokenServicer:
     maker = TokenSetMaker(parts.mint, parts.tokens, parts.random)
     rotation = SessionRotation(
-        parts.mint, parts.sessions, parts.revocations, parts.trust, maker, parts.clock
+        parts.directory,
+        parts.mint,
+        parts.sessions,
+        parts.revocations,
+        parts.trust,
+        maker,
+        parts.clock,
     )
     issue = Issue(
         parts.directory,

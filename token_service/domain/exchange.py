@@ -9,7 +9,8 @@ from uuid import UUID
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.grants import Grant, narrowed_grant
 from token_service.domain.kinds import SERVICE_AUDIENCE, ClientState, TokenKind
-from token_service.domain.records import SessionView
+from token_service.domain.policy import ClientPolicy
+from token_service.domain.records import Session, SessionView
 
 EXCHANGE_ID_BYTES = 16
 
@@ -147,14 +148,32 @@ def is_replay(view: SessionView, presented: Presented, now: datetime) -> bool:
     )
 
 
+def plain_grant(session: Session, policy: ClientPolicy, presented: Presented) -> Grant:
+    """The grant of an exchange when neither roles nor policy took anything away."""
+    return _granted(session, policy, presented, user_scopes=None)
+
+
+def own_audiences(policy: ClientPolicy) -> tuple[str, ...]:
+    """The audiences of a client's own sessions: it may call this service itself, too."""
+    return (*policy.audiences, SERVICE_AUDIENCE)
+
+
 def _grant(view: SessionView, presented: Presented) -> Grant:
-    session = view.session
+    return _granted(view.session, view.policy, presented, view.user_scopes)
+
+
+def _granted(
+    session: Session,
+    policy: ClientPolicy,
+    presented: Presented,
+    user_scopes: frozenset[str] | None,
+) -> Grant:
     own = session.kind is TokenKind.API_SESSION and session.user_id is None
     return narrowed_grant(
         presented.audiences,
         presented.scopes,
         session=Grant(session.audiences, session.scopes),
-        client_audiences=(*view.policy.audiences, *((SERVICE_AUDIENCE,) if own else ())),
-        client_scopes=view.policy.scopes,
-        user_scopes=view.user_scopes,
+        client_audiences=own_audiences(policy) if own else policy.audiences,
+        client_scopes=policy.scopes,
+        user_scopes=user_scopes,
     )

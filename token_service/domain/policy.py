@@ -63,6 +63,12 @@ class ClientPolicy:
         return default
 
     @property
+    def idle_seconds(self) -> tuple[int, ...]:
+        """The idle lifetime on each platform, by the platform's number from 1."""
+        platforms = (platform for platform in Platform if platform)
+        return tuple(int(self.lifetimes_for(one).idle.total_seconds()) for one in platforms)
+
+    @property
     def call_lifetime(self) -> timedelta:
         """How long what this client presents on calls lives."""
         rolling = self.scheme is TokenScheme.ROLLING

@@ -85,6 +85,31 @@ class SessionAdvance:
 
 
 @dataclass(frozen=True, slots=True)
+class PlainAdvance:
+    """The exchange that nothing stands in the way of: the presented token is the current one and
+    nothing was narrowed since the login. Whatever else it is, this write does not touch it.
+
+    `idle_seconds` has today's idle lifetime of each platform (by its number, from 1); client
+    audiences and scopes are those of the policy as of `config_version`.
+    """
+
+    lookup_id: UUID
+    generation: int
+    presented_mint_kid: str
+    client_id: str
+    confirmation: bytes
+    audiences: tuple[str, ...]
+    scopes: tuple[str, ...]
+    client_audiences: tuple[str, ...]
+    client_scopes: tuple[str, ...]
+    idle_seconds: tuple[int, ...]
+    mint_kid: str
+    exchange_hash: bytes | None
+    at: datetime
+    config_version: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionPage:
     """One page of sessions; `next_page_token` is empty on the last."""
 
@@ -110,6 +135,14 @@ class SessionStore(Protocol):
         """Move the session one generation on, with its audit row, in one conditional statement
         (generation, revoked_at, rev against every valid_rev, user/client state and versions
         repeated). The trust revision of the snapshot, or None: something changed, decide again."""
+        ...
+
+    async def advance_plainly(
+        self, change: PlainAdvance, audit: AuditEvent
+    ) -> tuple[Session, int] | None:
+        """Read, check and advance in one statement and one snapshot: the session as it is then
+        and the trust revision. None: not the plain case, decide on `view`. The audit row's
+        target, subject and details are filled in."""
         ...
 
     async def get(self, session_id: UUID) -> Session | None:

@@ -11,12 +11,15 @@ from token_service.domain.exchange import (
     Replay,
     Reused,
     decide_exchange,
+    own_audiences,
+    plain_grant,
     request_hash,
 )
 from token_service.domain.grants import Grant
 from token_service.domain.kinds import Amr, Permission, RevocationReason, TrustEntryKind
 from token_service.domain.ports import (
     Clock,
+    PlainAdvance,
     RevocationStore,
     SessionAdvance,
     SessionMint,
@@ -25,6 +28,7 @@ from token_service.domain.ports import (
 )
 from token_service.domain.records import UNKNOWN_DEVICE, Device, Session, SessionView
 from token_service.domain.revocation import Revocation
+from token_service.usecases.client_directory import ClientDirectory
 from token_service.usecases.shielding import Shield
 from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
 
@@ -67,6 +71,7 @@ class SessionRotation:
 
     def __init__(
         self,
+        directory: ClientDirectory,
         mint: SessionMint,
         sessions: SessionStore,
         revocations: RevocationStore,
@@ -74,6 +79,7 @@ class SessionRotation:
         maker: TokenSetMaker,
         clock: Clock,
     ) -> None:
+        self._directory = directory
         self._mint = mint
         self._sessions = sessions
         self._revocations = revocations
@@ -159,6 +165,34 @@ class SessionRotation:
             return None
         return self._maker.make(session, grant, view.policy, rev, now)
 
+    async def advance_plainly(self, caller: Caller, presented: Presented) -> IssuedTokens | None:
+        """The common exchange in one round trip. None: decide."""
+        client, version = await self._directory.require(caller.client_id)
+        policy, now = client.policy, self._clock.now()
+        change = PlainAdvance(
+            lookup_id=presented.lookup_id,
+            generation=presented.generation,
+            presented_mint_kid=presented.mint_kid,
+            client_id=caller.client_id,
+            confirmation=presented.confirmation,
+            audiences=presented.audiences,
+            scopes=presented.scopes,
+            client_audiences=own_audiences(policy),
+            client_scopes=tuple(policy.scopes),
+            idle_seconds=policy.idle_seconds,
+            mint_kid=self._mint.active_kid(),
+            exchange_hash=presented.request_hash,
+            at=now,
+            config_version=version,
+        )
+        audit = caller.audit(now, "session.exchange")
+        advanced = await self._sessions.advance_plainly(change, audit)
+        if advanced is None:
+            return None
+        session, rev = advanced
+        grant = plain_grant(session, policy, presented)
+        return self._maker.make(session, grant, policy, rev, now)
+
     def replay(self, view: SessionView, grant: Grant) -> IssuedTokens:
         """The same successor again."""
         return self._maker.make(
@@ -227,6 +261,9 @@ class Exchange:
         return await self._shield.run(self._exchange(caller, presented))
 
     async def _exchange(self, caller: Caller, presented: Presented) -> ExchangeOutcome:
+        tokens = await self._rotation.advance_plainly(caller, presented)
+        if tokens is not None:
+            return ExchangeOutcome(tokens, False)
         for _ in range(_TRIES):
             view, decision = await self._rotation.decide(caller, presented)
             if isinstance(decision, Replay):

@@ -138,7 +138,8 @@ class ClientServiceServicer(object):
         same secret again.
 
         A client may rotate its own secret; others' need admin.clients.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED.
+        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
+        many secrets work at the same time; an overlap of zero ends the others).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -190,8 +191,9 @@ class ClientServiceServicer(object):
         tokens in use read as expired and the next exchange gives narrower ones;
         where it no longer allows a session at all, that exchange is refused.
 
-        Needs the permission admin.clients.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE.
+        Needs the permission admin.clients. Nobody adds permissions to itself, or to
+        what it registered.
+        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -68,7 +68,8 @@ class ClientServiceStub:
     same secret again.
 
     A client may rotate its own secret; others' need admin.clients.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED.
+    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
+    many secrets work at the same time; an overlap of zero ends the others).
     """
     DisableClient: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.DisableClientRequest, _client_service_pb2.DisableClientResponse]
     """Disables a client: it is no longer recognised, and its sessions and tokens
@@ -100,8 +101,9 @@ class ClientServiceStub:
     tokens in use read as expired and the next exchange gives narrower ones;
     where it no longer allows a session at all, that exchange is refused.
 
-    Needs the permission admin.clients.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE.
+    Needs the permission admin.clients. Nobody adds permissions to itself, or to
+    what it registered.
+    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
 
 @_typing.type_check_only
@@ -144,7 +146,8 @@ class ClientServiceAsyncStub(ClientServiceStub):
     same secret again.
 
     A client may rotate its own secret; others' need admin.clients.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED.
+    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
+    many secrets work at the same time; an overlap of zero ends the others).
     """
     DisableClient: _aio.UnaryUnaryMultiCallable[_client_service_pb2.DisableClientRequest, _client_service_pb2.DisableClientResponse]  # type: ignore[assignment]
     """Disables a client: it is no longer recognised, and its sessions and tokens
@@ -176,8 +179,9 @@ class ClientServiceAsyncStub(ClientServiceStub):
     tokens in use read as expired and the next exchange gives narrower ones;
     where it no longer allows a session at all, that exchange is refused.
 
-    Needs the permission admin.clients.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE.
+    Needs the permission admin.clients. Nobody adds permissions to itself, or to
+    what it registered.
+    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
 
 class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -241,7 +245,8 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         same secret again.
 
         A client may rotate its own secret; others' need admin.clients.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED.
+        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
+        many secrets work at the same time; an overlap of zero ends the others).
         """
 
     @_abc_1.abstractmethod
@@ -303,8 +308,9 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         tokens in use read as expired and the next exchange gives narrower ones;
         where it no longer allows a session at all, that exchange is refused.
 
-        Needs the permission admin.clients.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE.
+        Needs the permission admin.clients. Nobody adds permissions to itself, or to
+        what it registered.
+        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
 
 def add_ClientServiceServicer_to_server(servicer: ClientServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
