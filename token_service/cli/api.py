@@ -22,6 +22,8 @@ from tokenservice.v1.user_service_pb2_grpc import UserServiceStub
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
+_CLIENT_ID_HEADER = "x-client-id"
+
 DEMO_ADMIN = "demo-admin"
 DEMO_GATEWAY = "demo-gateway"
 DEMO_WEB = "demo-web"
@@ -118,7 +120,11 @@ class Api:
 
     def _metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         identity = self.target.identity
-        return () if identity is None else (("authorization", authorization(identity)),)
+        if identity is None:
+            return ()
+        if not identity.client_secret:
+            return ((_CLIENT_ID_HEADER, identity.client_id),)
+        return (("authorization", authorization(identity)),)
 
 
 def _bytes(path: Path) -> bytes:

@@ -13,8 +13,8 @@ app = group("Print credentials for use in other programs.")
 def header(api: Api) -> None:
     """Print the value of the authorization header to call with, without the header's name."""
     identity = api.target.identity
-    if identity is None:
-        raise CliError("there are no credentials")
+    if identity is None or not identity.client_secret:
+        raise CliError("there is no secret to make a header of")
     value = authorization(identity)
     if api.out.as_json:
         api.out.json({"authorization": value})

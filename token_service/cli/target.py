@@ -36,10 +36,10 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A calling client."""
+    """A calling client; without a secret, its TLS certificate speaks for it (RFC 8705)."""
 
     client_id: str
-    client_secret: str = field(repr=False)
+    client_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def _secret(wishes: Wishes) -> str:
             raise CliError(f"cannot read the client secret from {path}: {reason}") from None
     else:
         secret = wishes.client_secret
-    if not secret:
+    if not secret and wishes.certificate_file is None:
         raise CliError(
             f"no secret for the client {wishes.client_id}: set {CLIENT_SECRET_VARIABLE} or "
             f"{CLIENT_SECRET_VARIABLE}_FILE"

@@ -1,0 +1,180 @@
+"""The doctor's judgements, each on facts as a store may tell them."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.rpc.test_tls import issue
+from token_service.cli.doctor import configuration, keys, postgres, redis, tls
+from token_service.cli.doctor.checks import Check, Status, failed
+from token_service.cli.doctor.postgres import PostgresFacts, TrustFacts
+from token_service.cli.doctor.redis import RedisFacts
+from token_service.domain.key_schedule import KeyScheduleSettings
+from token_service.domain.kinds import KeyPurpose, KeyState
+from token_service.domain.records import Key
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+POSTGRES = PostgresFacts(18, False, "on", "on", "on", 0.01)
+TRUST = TrustFacts("log", 10, 5, 10, 3)
+REDIS = RedisFacts("9.1", 0.001, 2**28, "allkeys-lru")
+
+
+def worst(checks: list[Check]) -> Status:
+    order = list(Status)
+    return max((check.status for check in checks), key=order.index)
+
+
+def test_a_sound_server_is_sound() -> None:
+    assert worst(postgres.judge(POSTGRES)) is Status.OK
+    assert postgres.judge_trust(TRUST).status is Status.OK
+    assert worst(redis.judge(REDIS)) is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "named"),
+    [
+        ({"version": 12}, Status.FAIL, "13"),
+        ({"standby": True}, Status.FAIL, "primary"),
+        ({"fsync": "off"}, Status.FAIL, "fsync"),
+        ({"synchronous_commit": "off"}, Status.FAIL, "synchronous_commit"),
+        ({"full_page_writes": "off"}, Status.FAIL, "full_page_writes"),
+        ({"synchronous_commit": "remote_apply"}, Status.OK, ""),
+        ({"clock_offset": -3.0}, Status.WARN, "NTP"),
+    ],
+)
+def test_what_is_wrong_with_postgres(
+    changes: dict[str, object], status: Status, named: str
+) -> None:
+    checks = postgres.judge(replace(POSTGRES, **changes))  # type: ignore[arg-type]
+    assert worst(checks) is status
+    assert named in " ".join(check.advice for check in checks)
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        (None, Status.FAIL),
+        (replace(TRUST, newest_entry=11), Status.FAIL),
+        (replace(TRUST, valid_rev=11), Status.FAIL),
+        (replace(TRUST, newest_entry=None, entries=0), Status.OK),
+        (replace(TRUST, entries=postgres.MANY_ENTRIES + 1), Status.WARN),
+    ],
+)
+def test_what_is_wrong_with_the_trust_log(facts: TrustFacts | None, status: Status) -> None:
+    assert postgres.judge_trust(facts).status is status
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"latency": 0.02}, Status.WARN),
+        ({"latency": 0.06}, Status.FAIL),
+        ({"eviction": "noeviction"}, Status.WARN),
+        ({"max_memory": 0}, Status.WARN),
+    ],
+)
+def test_what_is_wrong_with_redis(changes: dict[str, object], status: Status) -> None:
+    assert worst(redis.judge(replace(REDIS, **changes))) is status  # type: ignore[arg-type]
+
+
+def key(purpose: KeyPurpose, state: KeyState, age: timedelta) -> Key:
+    signing = purpose is KeyPurpose.SIGNING
+    return Key(
+        kid=f"{purpose}{state}",
+        purpose=purpose,
+        algorithm="EdDSA" if signing else "HS256",
+        state=state,
+        secret_key_id="k1",
+        public_key=b"",
+        sealed_private=b"",
+        created_at=NOW - age,
+        activates_at=NOW - age,
+    )
+
+
+PURPOSES = [purpose for purpose in KeyPurpose if purpose is not KeyPurpose.UNSPECIFIED]
+
+
+def test_every_purpose_needs_a_key_in_use() -> None:
+    schedule = KeyScheduleSettings()
+    day = timedelta(days=1)
+    everything = [key(purpose, KeyState.ACTIVE, day) for purpose in PURPOSES]
+    checks = keys.judge(everything, NOW, schedule)
+    assert [check.status for check in checks] == [Status.OK] * len(PURPOSES)
+    retiring = [key(KeyPurpose.SIGNING, KeyState.RETIRING, day), *everything[1:]]
+    assert failed(keys.judge(retiring, NOW, schedule))
+    [none_yet] = keys.judge([], NOW, schedule)
+    assert none_yet.status is Status.WARN
+
+
+def test_a_key_that_should_have_been_rotated_is_noticed() -> None:
+    schedule = KeyScheduleSettings()
+    old = [key(purpose, KeyState.ACTIVE, timedelta(days=32)) for purpose in PURPOSES]
+    statuses = {check.name: check.status for check in keys.judge(old, NOW, schedule)}
+    assert statuses["key signing EdDSA"] is Status.WARN
+    assert statuses["key pepper"] is Status.OK
+
+
+def test_certificates_are_looked_at_before_they_end(tmp_path: Path) -> None:
+    issued = issue("server")
+    path = tmp_path / "cert.pem"
+    path.write_bytes(issued.cert_pem)
+    ends = issued.certificate.not_valid_after_utc
+
+    def status(now: datetime) -> Status:
+        return tls.check_certificates("certificate", path, now).status
+
+    assert status(ends - timedelta(days=30)) is Status.FAIL  # not valid yet
+    assert status(ends - timedelta(minutes=30)) is Status.WARN
+    assert status(ends) is Status.FAIL
+    path.write_text("nothing")
+    assert status(ends) is Status.FAIL
+    path.unlink()
+    assert status(ends) is Status.FAIL
+
+
+def test_the_key_must_be_the_certificates_and_nobody_elses(tmp_path: Path) -> None:
+    issued = issue("server")
+    certificate, path = tmp_path / "cert.pem", tmp_path / "key.pem"
+    certificate.write_bytes(issued.cert_pem)
+    path.write_bytes(issued.key_pem)
+
+    def status() -> Status:
+        return tls.check_key("key", certificate, path).status
+
+    path.chmod(0o600)
+    assert status() is Status.OK
+    path.chmod(0o644)
+    assert status() is Status.WARN
+    path.write_bytes(issue("other").key_pem)
+    assert status() is Status.FAIL
+    path.write_text("nothing")
+    assert status() is Status.FAIL
+
+
+def test_settings_are_named_where_they_are_unusable_misspelt_or_open(tmp_path: Path) -> None:
+    checks, settings = configuration.check({"TOKEN_SERVICE_ISSUER": "x"})
+    assert settings is None
+    assert failed(checks)
+    assert "TOKEN_SERVICE_POSTGRES_DSN" in " ".join(check.detail for check in checks)
+
+    secret = tmp_path / "dsn"
+    secret.write_text("postgres://user@localhost/name")
+    secret.chmod(0o644)
+    checks, settings = configuration.check(
+        {
+            "TOKEN_SERVICE_ISSUER": "x",
+            "TOKEN_SERVICE_POSTGRES_DSN_FILE": str(secret),
+            "TOKEN_SERVICE_SECRET_KEYS": "k1:" + "A" * 43,
+            "TOKEN_SERVICE_GRPC_LISTN": "here",
+            "TOKEN_SERVICE_SERVER": "the command line's own",
+        }
+    )
+    assert settings is not None
+    assert not failed(checks)
+    details = " ".join(check.detail for check in checks if check.status is Status.WARN)
+    assert "TOKEN_SERVICE_GRPC_LISTN" in details
+    assert "TOKEN_SERVICE_SERVER" not in details
+    assert str(secret) in details
