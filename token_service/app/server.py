@@ -4,16 +4,20 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
+from prometheus_client import CollectorRegistry, start_http_server
 
 from token_service.adapters.system import AnchoredSystemClock
 from token_service.app.parts import Parts, StartupError
 from token_service.app.services import build_server
-from token_service.config import Settings
+from token_service.config import Settings, unknown_variables
 from token_service.domain.errors import TokenServiceError
 from token_service.rpc.server import BindError, RpcServer
+
+if TYPE_CHECKING:
+    from wsgiref.simple_server import WSGIServer
 
 SWEEP_BATCH = 1_000
 SWEEP_SECONDS = 60.0
@@ -38,6 +42,7 @@ class Application:
         self.clock = parts.clock
         self.random = parts.random
         self._server: RpcServer | None = None
+        self._metrics: WSGIServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -55,10 +60,26 @@ class Application:
             address = await self._server.start()
         except BindError as error:
             raise StartupError(f"TOKEN_SERVICE_GRPC_LISTEN: {error}") from error
+        self._serve_metrics()
         self._every(KEY_TICK_SECONDS, self._tend_keys)
         self._every(ACTIVITY_FLUSH_SECONDS, self._flush_activity)
         self._every(SWEEP_SECONDS, self._sweep)
         return address
+
+    def _serve_metrics(self) -> None:
+        listen = self.settings.metrics_listen
+        if listen is None or self._server is None:
+            return
+        registry = CollectorRegistry()
+        registry.register(self._server.collector())
+        host, _, port = listen.rpartition(":")
+        try:
+            server, _ = start_http_server(int(port), host.strip("[]"), registry)
+        except OSError as error:
+            raise StartupError(
+                f"TOKEN_SERVICE_METRICS_LISTEN: cannot listen on {listen}"
+            ) from error
+        self._metrics = server
 
     async def stop(self) -> None:
         """Finish what is in flight within the grace period, then close everything."""
@@ -70,6 +91,9 @@ class Application:
         await self.parts.shield.drain()
         with contextlib.suppress(TokenServiceError):
             await self.parts.activity.flush()
+        if self._metrics is not None:
+            self._metrics.shutdown()
+            self._metrics.server_close()
         await self.parts.close()
 
     def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -112,6 +136,8 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    for name in unknown_variables():
+        _log.warning("unknown_setting", name=name)
     if settings.plaintext_beyond_this_machine:
         _log.warning("plaintext_beyond_this_machine", listen=settings.grpc_listen)
     application = await Application.create(settings, await Parts.open(settings, clock))

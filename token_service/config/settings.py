@@ -168,7 +168,6 @@ class Settings(BaseModel):
     open_registration: bool = _setting(
         "Server", "Let anybody register clients and collect credentials, limited by address.", False
     )
-    workers: int = _setting("Server", "Processes that share the port.", 1, ge=1, le=256)
     grace_period: Duration = _setting(
         "Server",
         "How long calls in flight may go on after a stop was asked for.",

@@ -116,7 +116,8 @@ class Call:
         context.set_trailing_metadata(((REQUEST_ID, self.envelope.request_id),))
         seconds = time.perf_counter() - self._started
         self.route.counters.count("OK", seconds)
-        self._report("OK", "", seconds)
+        if not self.route.audited:
+            self._report("OK", "", seconds)
 
     async def failed(self, error: BaseException, context: Context) -> NoReturn:
         """Turn `error` into a status, and always raise: what the library expects after that."""

@@ -33,6 +33,7 @@ class Route:
 
     __slots__ = (
         "admission",
+        "audited",
         "bound",
         "counters",
         "handler",
@@ -51,6 +52,7 @@ class Route:
         self.work = policy.work
         self.longest = policy.default_deadline or None
         self.admission = admission
+        self.audited = policy.audited
         self.bound = bound
         self.counters = MethodCounters()
         self.handler = cast("Callable[..., Any]", method.handler)

@@ -49,7 +49,8 @@ class MethodPolicy:
     The caller needs any one of `any_of`; with none listed, every authenticated caller may call,
     and the use case decides by the target. `rate` holds per client, `anonymous_rate` per address
     for callers without credentials. `default_deadline` is in seconds and also the longest; 0 for
-    streams without an end. `hot` calls leave no log line when they succeed.
+    streams without an end. `hot` calls leave no log line when they succeed; nor do `audited`
+    ones: frequent calls whose audit row has all that the line would say, request id included.
     """
 
     any_of: frozenset[Permission] = frozenset()
@@ -60,6 +61,7 @@ class MethodPolicy:
     anonymous_rate: Rate = Rate(1, 30)
     default_deadline: float = 10.0
     hot: bool = False
+    audited: bool = False
 
 
 def _needs(*permissions: Permission, **row: object) -> MethodPolicy:
@@ -74,7 +76,7 @@ _PROBES = Rate(100, 200)
 
 _TOKEN = {
     "Issue": _needs(Permission.TOKENS_ISSUE, work=Work.PASSWORD, default_deadline=15.0),
-    "Exchange": _needs(Permission.TOKENS_EXCHANGE, rate=_EXCHANGES),
+    "Exchange": _needs(Permission.TOKENS_EXCHANGE, rate=_EXCHANGES, audited=True),
     "Reauthenticate": _needs(Permission.TOKENS_EXCHANGE, work=Work.PASSWORD, default_deadline=15.0),
     # A token of any length is answered with a verdict, so the request may be long as a whole;
     # every other field has its own limit.

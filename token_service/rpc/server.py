@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha.reflection import (  # type: ignore[import-untyped]
 
 from token_service.rpc import health
 from token_service.rpc.methods import Method, Shape, methods_of
+from token_service.rpc.metrics import RpcCollector
 from token_service.rpc.pipeline import Pipeline
 from token_service.rpc.policy import Work
 from token_service.rpc.tls import TlsFiles, server_credentials
@@ -58,6 +59,10 @@ class RpcServer:
         self._services = [health.SERVICE.full_name]
         self.health = health.Health()
         pipeline.add(methods_of(health.SERVICE, self.health))
+
+    def collector(self) -> RpcCollector:
+        """Counts and durations of all calls, once every service was added."""
+        return self._pipeline.collector()
 
     def add(self, service: ServiceDescriptor, servicer: object) -> None:
         """Offer `service`, each method handled by the servicer's attribute of its name in snake

@@ -70,7 +70,7 @@ def test_every_missing_setting_is_named_at_once() -> None:
         ("ARGON2_PASSES", "1"),
         ("GRPC_LISTEN", CANARY),
         ("GRPC_LISTEN", "localhost:70000"),
-        ("WORKERS", "0"),
+        ("MAX_STREAMS", "0"),
         ("RATE_SCALE", "0"),
         ("LOG_LEVEL", CANARY),
         ("REFLECTION", CANARY),
@@ -93,7 +93,7 @@ def test_the_settings_show_no_secret() -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
-        loaded().workers = 2
+        loaded().max_streams = 2
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from token_service.usecases.validate import Validate
 from tokenservice.core import Requirement, Verdict
 from tokenservice.v1 import token_service_pb2 as pb
 
+MAX_REQUIREMENTS = 4_096
+
 _BATCH_ITEM_TAG = b"\x0a"
 """Field 1, length-delimited: `responses` of BatchValidateResponse."""
 
@@ -41,6 +43,7 @@ class TokenServicer:
         self._trust = trust
         self._clock = clock
         self._encoder = VerdictEncoder()
+        self._requirements: dict[tuple[str, ...], Requirement] = {}
 
     async def issue(self, caller: Caller, request: pb.IssueRequest) -> pb.IssueResponse:
         """Open a session."""
@@ -68,13 +71,14 @@ class TokenServicer:
 
     async def validate(self, caller: Caller, request: pb.ValidateRequest) -> bytes:
         """Answer for one token. The pipeline has made sure that the trust view is fresh."""
-        requirement = mapping.requirement(request)
+        requirement = self._requirement(request)
         _require_protected(caller, requirement, "")
         if request.min_revision:
             await self._trust.require_fresh(request.min_revision)
         identified = self._validate.identify_at_once(request.token)
         if identified is None:
             identified = await self._validate.identify(request.token)
+            await self._trust.require_fresh()  # time has passed
         return self._answer(requirement, identified)
 
     async def batch_validate(self, caller: Caller, request: pb.BatchValidateRequest) -> bytes:
@@ -87,10 +91,26 @@ class TokenServicer:
             requirement = mapping.requirement(item, f"requests[{index}].")
             _require_protected(caller, requirement, f"requests[{index}].")
             requirements.append(requirement)
-        await self._trust.require_fresh(max(item.min_revision for item in requests))
         found = await self._identify_all([item.token for item in requests])
+        await self._trust.require_fresh(max(item.min_revision for item in requests))
         answers = map(self._answer, requirements, found)
         return b"".join(_BATCH_ITEM_TAG + _length(answer) + answer for answer in answers)
+
+    def _requirement(self, request: pb.ValidateRequest) -> Requirement:
+        """Check and map what is demanded; what was checked before is remembered."""
+        plain = not (
+            request.required_acr or request.confirmation or request.HasField("max_auth_age")
+        )
+        if not plain:
+            return mapping.requirement(request)
+        key = (request.audience, *request.required_scopes)
+        found = self._requirements.get(key)
+        if found is None:
+            found = mapping.requirement(request)
+            if len(self._requirements) >= MAX_REQUIREMENTS:
+                self._requirements.clear()
+            self._requirements[key] = found
+        return found
 
     async def _identify_all(self, tokens: list[str]) -> list[Identified | Verdict]:
         found = [self._validate.identify_at_once(token) for token in tokens]

@@ -127,8 +127,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     they are not handed out again.
     """
     ERROR_REASON_KEY_STATE: _ErrorReason.ValueType  # 32
-    """FAILED_PRECONDITION: the key is not in a state that allows this step, or
-    there is no newer secret to rotate to.
+    """FAILED_PRECONDITION: the key is not in a state that allows this step, or no
+    key of the wanted kind is active.
     """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 33
     """RESOURCE_EXHAUSTED: too many calls; RetryInfo says when to come back."""
@@ -263,8 +263,8 @@ ERROR_REASON_CREDENTIALS_COLLECTED: ErrorReason.ValueType  # 31
 they are not handed out again.
 """
 ERROR_REASON_KEY_STATE: ErrorReason.ValueType  # 32
-"""FAILED_PRECONDITION: the key is not in a state that allows this step, or
-there is no newer secret to rotate to.
+"""FAILED_PRECONDITION: the key is not in a state that allows this step, or no
+key of the wanted kind is active.
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 33
 """RESOURCE_EXHAUSTED: too many calls; RetryInfo says when to come back."""

@@ -73,10 +73,9 @@ class KeyServiceServicer(object):
         """Replaces the active key of a purpose before its time. The new key of a
         signing algorithm is published first and signs only once every validator
         must have seen it; tokens of the old one are accepted until they expire.
-        The other kinds of key are derived from the server's configured secrets,
-        and rotating moves on to the newest of these.
-        Errors: KEY_STATE (a newer key is PENDING already, or no newer secret is
-        configured).
+        The other kinds of key are derived from the newest of the server's configured
+        secrets and an id of their own.
+        Errors: KEY_STATE (a newer key is PENDING already).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,8 +85,7 @@ class KeyServiceServicer(object):
         """Declares a key compromised: no token of it is accepted any more, and a
         successor takes its place at once. Sessions live on where their own tokens
         do not depend on the key. Cannot be undone; doing it again succeeds.
-        Errors: KEY_NOT_FOUND, KEY_STATE (no newer secret is configured that could
-        take its place).
+        Errors: KEY_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,17 +43,15 @@ class KeyServiceStub:
     """Replaces the active key of a purpose before its time. The new key of a
     signing algorithm is published first and signs only once every validator
     must have seen it; tokens of the old one are accepted until they expire.
-    The other kinds of key are derived from the server's configured secrets,
-    and rotating moves on to the newest of these.
-    Errors: KEY_STATE (a newer key is PENDING already, or no newer secret is
-    configured).
+    The other kinds of key are derived from the newest of the server's configured
+    secrets and an id of their own.
+    Errors: KEY_STATE (a newer key is PENDING already).
     """
     CompromiseKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.CompromiseKeyRequest, _key_service_pb2.CompromiseKeyResponse]
     """Declares a key compromised: no token of it is accepted any more, and a
     successor takes its place at once. Sessions live on where their own tokens
     do not depend on the key. Cannot be undone; doing it again succeeds.
-    Errors: KEY_NOT_FOUND, KEY_STATE (no newer secret is configured that could
-    take its place).
+    Errors: KEY_NOT_FOUND.
     """
 
 @_typing.type_check_only
@@ -71,17 +69,15 @@ class KeyServiceAsyncStub(KeyServiceStub):
     """Replaces the active key of a purpose before its time. The new key of a
     signing algorithm is published first and signs only once every validator
     must have seen it; tokens of the old one are accepted until they expire.
-    The other kinds of key are derived from the server's configured secrets,
-    and rotating moves on to the newest of these.
-    Errors: KEY_STATE (a newer key is PENDING already, or no newer secret is
-    configured).
+    The other kinds of key are derived from the newest of the server's configured
+    secrets and an id of their own.
+    Errors: KEY_STATE (a newer key is PENDING already).
     """
     CompromiseKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.CompromiseKeyRequest, _key_service_pb2.CompromiseKeyResponse]  # type: ignore[assignment]
     """Declares a key compromised: no token of it is accepted any more, and a
     successor takes its place at once. Sessions live on where their own tokens
     do not depend on the key. Cannot be undone; doing it again succeeds.
-    Errors: KEY_NOT_FOUND, KEY_STATE (no newer secret is configured that could
-    take its place).
+    Errors: KEY_NOT_FOUND.
     """
 
 class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -108,10 +104,9 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Replaces the active key of a purpose before its time. The new key of a
         signing algorithm is published first and signs only once every validator
         must have seen it; tokens of the old one are accepted until they expire.
-        The other kinds of key are derived from the server's configured secrets,
-        and rotating moves on to the newest of these.
-        Errors: KEY_STATE (a newer key is PENDING already, or no newer secret is
-        configured).
+        The other kinds of key are derived from the newest of the server's configured
+        secrets and an id of their own.
+        Errors: KEY_STATE (a newer key is PENDING already).
         """
 
     @_abc_1.abstractmethod
@@ -123,8 +118,7 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Declares a key compromised: no token of it is accepted any more, and a
         successor takes its place at once. Sessions live on where their own tokens
         do not depend on the key. Cannot be undone; doing it again succeeds.
-        Errors: KEY_NOT_FOUND, KEY_STATE (no newer secret is configured that could
-        take its place).
+        Errors: KEY_NOT_FOUND.
         """
 
 def add_KeyServiceServicer_to_server(servicer: KeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
