@@ -1,0 +1,324 @@
+"""Stores that stop, crash, forget and come back under a running server: I1 to I5 hold."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+import pytest_asyncio
+import redis
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from grpc_status import rpc_status  # type: ignore[import-untyped]
+
+from tests.faults.callers import Callers
+from tests.faults.outcomes import credential_of, outcome
+from tests.faults.waiting import WITHIN, until
+from tests.support.api import exchange_id, reason_of
+from tests.support.clocks import ShiftedClock
+from tests.support.world import World, seed
+from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
+from token_service.adapters.postgres.migrate import migrate
+from token_service.app import Application
+from token_service.app.parts import Parts
+from tokenservice.v1 import types_pb2 as types
+
+LONG = {"staleness_limit": 60, "key_publish_lead": 120}
+"""Longer than the outage takes on the slowest machine."""
+
+PAST_THE_LIMIT = timedelta(seconds=61)
+UNAVAILABLE = {"STORE_UNAVAILABLE", "TRUST_STALE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Breakable:
+    """Stores that a test may stop, and what is in them."""
+
+    postgres: EmbeddedPostgres
+    valkey: EmbeddedValkey
+    world: World
+
+
+@pytest.fixture(scope="module")
+def stores(open_dir: Path) -> Iterator[tuple[EmbeddedPostgres, EmbeddedValkey]]:
+    """Started for this module; each test leaves them running."""
+    with (
+        EmbeddedPostgres(open_dir / "breakable", fsync=False) as postgres,
+        EmbeddedValkey(open_dir / "breakable-valkey") as valkey,
+    ):
+        yield postgres, valkey
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def breakable(stores: tuple[EmbeddedPostgres, EmbeddedValkey]) -> Breakable:
+    """A seeded world on them."""
+    postgres, valkey = stores
+    dsn = postgres.create_database("breakable")
+    await asyncio.to_thread(migrate, dsn)
+    empty = World(dsn, valkey.url, SecretKeys.generate_text(), {}, "", "")
+    return Breakable(postgres, valkey, await seed(empty))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A server in this process, its callers, and its clock."""
+
+    callers: Callers
+    clock: ShiftedClock
+
+
+@asynccontextmanager
+async def serving(world: World, **settings: Any) -> AsyncIterator[Node]:
+    """One more server on the stores."""
+    clock, configured = ShiftedClock(), world.settings(postgres_timeout=1, **settings)
+    application = await Application.create(configured, await Parts.open(configured, clock))
+    try:
+        async with Callers(world, await application.start()) as callers:
+            yield Node(callers, clock)
+    finally:
+        await application.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pair(breakable: Breakable) -> AsyncIterator[tuple[Node, Node]]:
+    """Two servers."""
+    async with serving(breakable.world) as one, serving(breakable.world) as two:
+        yield one, two
+
+
+# --- Redis ---
+
+
+async def require_everything_works(one: Callers, two: Callers) -> None:
+    """Log in, validate, exchange, replay, refuse reuse, revoke: for JWT and opaque tokens."""
+    person = await one.new_person()
+    for client in ("web", "opaque"):
+        first = await one.log_in(person, client)
+        access, once = first.access_tokens[0].token, exchange_id()
+        assert await two.gateway.verdict(access) == "ACTIVE"
+        second = (await two.client(client).exchange(first.session_token, once)).tokens
+        replayed = await one.client(client).exchange(first.session_token, once)
+        assert replayed.tokens.session_token == second.session_token
+        other = await one.log_in(person, client)
+        revision = (await one.client(client).revoke(token=other.session_token)).revision
+        killed = other.access_tokens[0].token
+        assert await two.gateway.verdict(killed, min_revision=revision) == "REVOKED"
+        assert await one.gateway.verdict(access) == "ACTIVE"
+        reuse = two.client(client).exchange(first.session_token, exchange_id())
+        assert await outcome(reuse) == "TOKEN_REUSED"
+        assert await two.gateway.verdict(access) == "REVOKED"
+
+
+async def test_everything_works_without_redis_and_after_it_is_back(
+    breakable: Breakable, pair: tuple[Node, Node]
+) -> None:
+    one, two = (node.callers for node in pair)
+    await require_everything_works(one, two)
+    await asyncio.to_thread(breakable.valkey.stop)
+    try:
+        await require_everything_works(one, two)
+        await require_everything_works(two, one)
+    finally:
+        await asyncio.to_thread(breakable.valkey.start)
+    await require_everything_works(one, two)
+
+
+async def test_what_redis_forgets_was_never_what_counted(
+    breakable: Breakable, pair: tuple[Node, Node]
+) -> None:
+    """Emptied between every two steps; reuse, replay and revocations are remembered."""
+    one, two = (node.callers for node in pair)
+
+    def forget() -> None:
+        with redis.from_url(breakable.valkey.url) as connection:
+            connection.flushall()
+
+    person = await one.new_person()
+    for client in ("web", "opaque"):
+        first = await one.log_in(person, client)
+        once = exchange_id()
+        forget()
+        second = await one.client(client).exchange(first.session_token, once)
+        forget()
+        replayed = await two.client(client).exchange(first.session_token, once)
+        assert replayed.tokens.session_token == second.tokens.session_token
+        access = second.tokens.access_tokens[0].token
+        assert await two.gateway.verdict(access) == "ACTIVE"
+        forget()
+        reuse = two.client(client).exchange(first.session_token, exchange_id())
+        assert await outcome(reuse) == "TOKEN_REUSED"
+        forget()
+        for node in (one, two):
+            assert await node.gateway.verdict(access) == "REVOKED"
+            again = node.client(client).exchange(second.tokens.session_token)
+            assert await outcome(again) == "TOKEN_REVOKED"
+            forget()
+
+
+# --- PostgreSQL ---
+
+
+async def require_unavailable(call: Any) -> None:
+    """Refused because a store is gone, with the time after which to come back."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert reason_of(caught.value) in UNAVAILABLE
+    status = rpc_status.from_call(caught.value)
+    assert status is not None
+    retry = RetryInfo()
+    assert any(detail.Unpack(retry) for detail in status.details)
+    assert retry.retry_delay.ToTimedelta() > timedelta(0)
+
+
+async def test_while_postgres_is_down(breakable: Breakable) -> None:
+    """Nothing changes, Validate knows what it knew for as long as that may be believed, and the
+    same server works again when PostgreSQL does."""
+    async with serving(breakable.world, **LONG) as node:
+        callers, gateway = node.callers, node.callers.gateway
+        person = await callers.new_person()
+        seen, unseen, ended = [await callers.log_in(person) for _ in range(3)]
+        opaque = await callers.log_in(person, "opaque")
+        for tokens in (seen, opaque, ended):
+            assert await gateway.verdict(tokens.access_tokens[0].token) == "ACTIVE"
+        await callers.web.revoke(token=ended.session_token)
+        once = exchange_id()
+        await asyncio.to_thread(breakable.postgres.stop)
+        try:
+            await require_unavailable(callers.web.exchange(seen.session_token, once))
+            await require_unavailable(callers.web.revoke(token=seen.session_token))
+            await require_unavailable(callers.log_in(person))
+            await require_unavailable(callers.own_session())
+            for tokens in (seen, unseen, opaque):
+                assert await gateway.verdict(tokens.access_tokens[0].token) == "ACTIVE"
+            assert await gateway.verdict(ended.access_tokens[0].token) == "REVOKED"
+
+            node.clock.advance(PAST_THE_LIMIT)
+            for tokens in (seen, unseen, opaque, ended):
+                await require_unavailable(gateway.verdict(tokens.access_tokens[0].token))
+            await require_unavailable(callers.web.exchange(seen.session_token, once))
+        finally:
+            await asyncio.to_thread(breakable.postgres.start)
+
+        async def back() -> bool:
+            return not isinstance(await outcome(callers.log_in(person)), str)
+
+        await until(back)
+        for tokens in (seen, unseen, opaque):
+            assert await gateway.verdict(tokens.access_tokens[0].token) == "ACTIVE"
+        assert await gateway.verdict(ended.access_tokens[0].token) == "REVOKED"
+        assert not (await callers.web.exchange(seen.session_token, once)).replayed
+
+
+@dataclass(slots=True)
+class Traffic:
+    """A client that exchanges and tries again with the same id, as it should, and another that
+    revokes. It remembers what was acknowledged."""
+
+    nodes: tuple[Callers, Callers]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    acknowledged: int = 0
+    interrupted: int = 0
+    revoked: list[types.TokenSet] = field(default_factory=list)
+
+    async def exchange(self, tokens: types.TokenSet) -> types.TokenSet:
+        """The last token set; each acknowledged exchange adds one generation."""
+        while not self.stop.is_set():
+            once = exchange_id()
+            for node in self.nodes * 1_000:
+                reply = await outcome(node.web.exchange(credential_of(tokens), once))
+                if not isinstance(reply, str):
+                    break
+                assert reply in UNAVAILABLE
+                self.interrupted += 1
+                await asyncio.sleep(0.05)  # as a client that heeds RetryInfo
+            else:
+                raise AssertionError("the store never came back")
+            tokens = reply.tokens
+            self.acknowledged += 1
+        return tokens
+
+    async def revoke(self) -> None:
+        """Open sessions and end them, again until it is acknowledged."""
+        while not self.stop.is_set():
+            opened = await outcome(self.nodes[0].own_session())
+            if isinstance(opened, str):
+                assert opened in UNAVAILABLE
+                await asyncio.sleep(0.05)
+                continue
+            done = await outcome(self.nodes[1].client("api").revoke(token=opened.session_token))
+            if not isinstance(done, str):
+                self.revoked.append(opened)
+
+
+async def counted(dsn: str, session_id: str) -> tuple[int, int]:
+    """The session's generation, and how many exchanges were audited."""
+    conn = await asyncpg.connect(dsn)
+    try:
+        generation = await conn.fetchval(
+            "SELECT generation FROM sessions WHERE session_id = $1::text::uuid", session_id
+        )
+        audited = await conn.fetchval(
+            "SELECT count(*) FROM audit_log WHERE action = 'session.exchange' AND target = $1",
+            session_id,
+        )
+    finally:
+        await conn.close()
+    return generation, audited
+
+
+@pytest.mark.parametrize("how", ["stop", "crash"])
+async def test_postgres_restarted_under_traffic(
+    breakable: Breakable, pair: tuple[Node, Node], how: str
+) -> None:
+    """Clients that repeat their exchange go on where they were; whatever was acknowledged holds."""
+    one, two = (node.callers for node in pair)
+    person = await one.new_person()
+    traffic = Traffic((one, two))
+    chains = [asyncio.create_task(traffic.exchange(await one.log_in(person))) for _ in range(4)]
+    revoking = asyncio.create_task(traffic.revoke())
+
+    async def moving(beyond: int) -> bool:
+        if any(task.done() for task in (*chains, revoking)):
+            await asyncio.gather(*chains, revoking)  # raises what went wrong
+        return traffic.acknowledged > beyond and len(traffic.revoked) > 2
+
+    await until(lambda: moving(40))
+    await asyncio.to_thread(getattr(breakable.postgres, how))
+    try:
+        before = traffic.interrupted
+        await until(lambda: interrupted(traffic, before))
+    finally:
+        await asyncio.to_thread(breakable.postgres.start)
+    before, revoked = traffic.acknowledged, len(traffic.revoked)
+    await until(lambda: moving(before + 40))
+    traffic.stop.set()
+    async with asyncio.timeout(WITHIN):
+        last = await asyncio.gather(*chains)
+        await revoking
+    assert len(traffic.revoked) >= revoked
+    for node in (one, two):
+        for tokens in traffic.revoked:
+            assert await node.gateway.verdict(tokens.access_tokens[0].token) == "REVOKED"
+            exchanged = await outcome(node.client("api").exchange(tokens.session_token))
+            assert exchanged == "TOKEN_REVOKED"
+    for tokens in last:
+        generation, audited = await counted(breakable.world.dsn, tokens.session_id)
+        assert audited == generation - 1
+        following = await one.web.exchange(tokens.session_token, exchange_id())
+        access = following.tokens.access_tokens[0].token
+        assert await two.gateway.verdict(access) == "ACTIVE"
+    assert sum([(await counted(breakable.world.dsn, t.session_id))[1] for t in last]) == (
+        traffic.acknowledged + len(last)
+    )
+
+
+async def interrupted(traffic: Traffic, before: int) -> bool:
+    """Whether the traffic has met the outage."""
+    return traffic.interrupted > before + 8
