@@ -4,14 +4,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.app.development import SECRET_KEYS_FILE, new_secret_keys
 from token_service.cli import demo_file
 from token_service.cli.demo_file import DemoFile
 from token_service.cli.output import Output
 from token_service.cli.problems import CliError
 from token_service.config import ConfigError, Settings, load
-
-SECRET_KEYS_FILE = "secret_keys"  # noqa: S105 - a file's name
 
 _DSN = "TOKEN_SERVICE_POSTGRES_DSN"
 _REDIS = "TOKEN_SERVICE_REDIS_URL"
@@ -73,7 +71,7 @@ def database_address(out: Output) -> str:
         return demo.postgres
     given = {name: os.environ.get(name, "") for name in (_DSN, f"{_DSN}_FILE")}
     # The rest is required of a server; here it only has to be well formed.
-    rest = {"TOKEN_SERVICE_ISSUER": "none", _SECRET_KEYS: SecretKeys.generate_text()}
+    rest = {"TOKEN_SERVICE_ISSUER": "none", _SECRET_KEYS: new_secret_keys()}
     return server_settings({**given, **rest}).postgres_dsn.get_secret_value()
 
 

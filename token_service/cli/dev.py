@@ -2,21 +2,23 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from token_service.adapters.crypto.secrets_config import SecretKeys
-from token_service.adapters.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey
-from token_service.adapters.embedded.place import DataDir
-from token_service.adapters.postgres.migrate import MigrationError, migrate
+from token_service.app import serve
+from token_service.app.development import (
+    USERNAME,
+    DemoCredentials,
+    DevelopmentStores,
+    seed_demo,
+)
 from token_service.cli import demo_file
 from token_service.cli.banner import banner
 from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
-from token_service.cli.deployment import SECRET_KEYS_FILE, development_environment, server_settings
-from token_service.cli.problems import CliError
-from token_service.cli.runner import run_async
+from token_service.cli.deployment import development_environment, server_settings
+from token_service.cli.runner import run_async, told
 from token_service.config import Settings
 from token_service.logging import configure
 
@@ -25,63 +27,29 @@ _ANY_PORT = ":0"
 
 @dataclass(frozen=True, slots=True)
 class Development:
-    """A development server's folder, its stores' addresses and its settings."""
+    """A development server: its folder, its stores and its settings."""
 
     folder: Path
-    dsn: str
-    redis_url: str
+    stores: DevelopmentStores
     settings: Settings
 
 
-def run(environment: dict[str, str]) -> int:
+def run(environment: Mapping[str, str]) -> int:
     """Start the stores, fill them and serve until a signal comes; return the exit code.
 
     Raises CliError when something cannot be started, such as a second server on the same data.
     """
     folder = demo_file.data_dir().resolve()
-    try:
-        with _ended_by_sigterm(), _stores(folder) as (dsn, redis_url):
-            migrate(dsn)
-            variables = development_environment(folder, dsn, redis_url, environment)
-            settings = server_settings(variables)
-            configure(settings.log_level, settings.log_format)
-            return run_async(_serve(Development(folder, dsn, redis_url, settings)))
-    except (EmbeddedError, MigrationError) as error:
-        raise CliError(str(error)) from None
-
-
-@contextmanager
-def _stores(folder: Path) -> Iterator[tuple[str, str]]:
-    """Run PostgreSQL and Valkey on `folder`, which no other process may use meanwhile."""
-    place = DataDir(folder)
-    place.acquire()
-    try:
-        _keep_secret_keys(folder)
-        with (
-            EmbeddedPostgres(folder / "postgres") as postgres,
-            EmbeddedValkey(folder / "valkey") as valkey,
-        ):
-            yield postgres.dsn, valkey.url
-    finally:
-        place.release()
-
-
-def _keep_secret_keys(folder: Path) -> None:
-    """Make the secrets that keys are derived from, once."""
-    path = folder / SECRET_KEYS_FILE
-    if path.exists():
-        return
-    if (folder / "postgres").exists():
-        raise CliError(
-            f"{path} is missing, and the data in {folder} cannot be used without it: "
-            f"restore the file, or remove {folder} to start anew"
+    with told(), _ended_by_sigterm(), DevelopmentStores.running(folder) as stores:
+        variables = development_environment(
+            folder, stores.postgres_dsn, stores.redis_url, environment
         )
-    demo_file.write_private(path, SecretKeys.generate_text() + "\n")
+        settings = server_settings(variables)
+        configure(settings.log_level, settings.log_format)
+        return run_async(_serve(Development(folder, stores, settings)))
 
 
 async def _serve(server: Development) -> int:
-    from token_service.app import serve
-
     demo = await _seeded(server)
     if not server.settings.grpc_listen.endswith(_ANY_PORT):
         # Whoever waits for the port finds the file in place.
@@ -98,9 +66,6 @@ async def _serve(server: Development) -> int:
 
 async def _seeded(server: Development) -> DemoFile:
     """Make what is missing of the demo, and return what can be used."""
-    from token_service.app.parts import Parts
-    from token_service.usecases.demo import USERNAME, DemoCredentials, SeedDemo
-
     former = demo_file.read(server.folder)
     known = DemoCredentials()
     if former is not None:
@@ -108,18 +73,11 @@ async def _seeded(server: Development) -> DemoFile:
             {name: client.client_secret for name, client in former.clients.items()},
             {former.user.username: former.user.password},
         )
-    parts = await Parts.open(server.settings)
-    try:
-        seed = SeedDemo(
-            parts.clients, parts.users, parts.secrets, parts.hasher, parts.clock, parts.random
-        )
-        seeded = await seed(known)
-    finally:
-        await parts.close()
+    seeded = await seed_demo(server.settings, known)
     return DemoFile(
         grpc=_callable(server.settings.grpc_listen),
-        postgres=server.dsn,
-        redis=server.redis_url,
+        postgres=server.stores.postgres_dsn,
+        redis=server.stores.redis_url,
         clients={name: DemoClient(name, secret) for name, secret in seeded.clients.items()},
         user=DemoUser(USERNAME, seeded.users[USERNAME]),
     )

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.app.development import SECRET_KEYS_FILE, new_secret_keys
 from token_service.cli import demo_file
 from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
 from token_service.cli.deployment import (
-    SECRET_KEYS_FILE,
     database_address,
     development_environment,
     server_settings,
@@ -25,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("TOKEN_SERVICE_POSTGRES_DSN", raising=False)
     monkeypatch.delenv("TOKEN_SERVICE_POSTGRES_DSN_FILE", raising=False)
     monkeypatch.setenv(demo_file.DATA_DIR_VARIABLE, str(tmp_path))
-    demo_file.write_private(tmp_path / SECRET_KEYS_FILE, SecretKeys.generate_text())
+    demo_file.write_private(tmp_path / SECRET_KEYS_FILE, new_secret_keys())
     return tmp_path
 
 
