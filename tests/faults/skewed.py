@@ -1,0 +1,23 @@
+"""A server on a machine whose clocks, wall and boot, are off by TEST_CLOCK_SHIFT seconds.
+
+Run as a process of its own, like the service.
+"""
+
+import os
+import time
+
+import uvloop
+
+from token_service import config, logging
+from token_service.adapters.system import AnchoredSystemClock
+from token_service.app import serve
+from tokenservice.core.clock import AnchoredClock, boottime
+
+if __name__ == "__main__":
+    shift = float(os.environ["TEST_CLOCK_SHIFT"])
+    wall = time.time
+    time.time = lambda: wall() + shift
+    settings = config.load()
+    logging.configure(settings.log_level, settings.log_format)
+    clock = AnchoredSystemClock(AnchoredClock(lambda: boottime() + shift))
+    raise SystemExit(uvloop.run(serve(settings, clock=clock)))
