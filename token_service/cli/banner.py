@@ -21,7 +21,7 @@ def banner(demo: DemoFile, path: Path, *, secrets_too: bool) -> str:
         f"  user {demo.user.username}" + (f"  {demo.user.password}" if secrets_too else ""),
     ]
     lines += [
-        f"  {name:<12}" + (f"  {client.client_secret}" if secrets_too else "").rstrip()
+        f"  {name:<14}{client.client_secret if secrets_too else ''}".rstrip()
         for name, client in demo.clients.items()
     ]
     for snippet in snippets(demo.grpc, path.parent):
