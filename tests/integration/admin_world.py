@@ -157,7 +157,13 @@ class Node:
             self.shield,
         )
         rotation = SessionRotation(
-            self.mint, self.sessions, self.revocations, self.feed, maker, self.clock
+            self.directory,
+            self.mint,
+            self.sessions,
+            self.revocations,
+            self.feed,
+            maker,
+            self.clock,
         )
         self.exchange = Exchange(rotation, self.shield)
 

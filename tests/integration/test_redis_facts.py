@@ -47,6 +47,9 @@ class Hands:
     def unix(self) -> float:
         return self.time.timestamp()
 
+    def unix_at(self, boot: float) -> float:
+        return boot
+
 
 class CountingStore(SessionStore):
     """The store, with a count of the reads and a barrier to hold them at."""
