@@ -1,11 +1,10 @@
 """Stores that stop, crash, forget and come back under a running server: I1 to I5 hold."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -16,15 +15,13 @@ import redis
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
+from tests.faults.breakable import Breakable
 from tests.faults.callers import Callers
 from tests.faults.outcomes import credential_of, outcome
 from tests.faults.waiting import WITHIN, until
 from tests.support.api import exchange_id, reason_of
 from tests.support.clocks import ShiftedClock
-from tests.support.world import World, seed
-from token_service.adapters.crypto.secrets_config import SecretKeys
-from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
-from token_service.adapters.postgres.migrate import migrate
+from tests.support.world import World
 from token_service.app import Application
 from token_service.app.parts import Parts
 from tokenservice.v1 import types_pb2 as types
@@ -34,35 +31,6 @@ LONG = {"staleness_limit": 60, "key_publish_lead": 120}
 
 PAST_THE_LIMIT = timedelta(seconds=61)
 UNAVAILABLE = {"STORE_UNAVAILABLE", "TRUST_STALE"}
-
-
-@dataclass(frozen=True, slots=True)
-class Breakable:
-    """Stores that a test may stop, and what is in them."""
-
-    postgres: EmbeddedPostgres
-    valkey: EmbeddedValkey
-    world: World
-
-
-@pytest.fixture(scope="module")
-def stores(open_dir: Path) -> Iterator[tuple[EmbeddedPostgres, EmbeddedValkey]]:
-    """Started for this module; each test leaves them running."""
-    with (
-        EmbeddedPostgres(open_dir / "breakable", fsync=False) as postgres,
-        EmbeddedValkey(open_dir / "breakable-valkey") as valkey,
-    ):
-        yield postgres, valkey
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def breakable(stores: tuple[EmbeddedPostgres, EmbeddedValkey]) -> Breakable:
-    """A seeded world on them."""
-    postgres, valkey = stores
-    dsn = postgres.create_database("breakable")
-    await asyncio.to_thread(migrate, dsn)
-    empty = World(dsn, valkey.url, SecretKeys.generate_text(), {}, "", "")
-    return Breakable(postgres, valkey, await seed(empty))
 
 
 @dataclass(frozen=True, slots=True)
