@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench import filling, pgbench
-from tests.bench.processes import ROOT, Echo, Loader, cpu_seconds, median
+from tests.bench import filling, h2load, pgbench
+from tests.bench.processes import ROOT, Echo, Loader, cpu_seconds, free_port, median
 from tests.support.api import basic
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
@@ -60,6 +60,7 @@ class Side:
     server: ServerProcess
     requests: dict[str, Path]
     mint_kid: str
+    metrics: str
 
     def as_client(self, client_id: str) -> str:
         """The authorization header of one of the demo clients."""
@@ -188,6 +189,17 @@ def one_round(bench: Bench, small: Side, large: Side, echo: Echo, number: int) -
             authorization=small.as_client("demo-web"),
             requests=str(small.requests["exchange"]),
         )
+    if h2load.available():
+        bench.rates["h2load"].append(
+            h2load.calls_per_second(
+                small.server.address,
+                VALIDATE,
+                bytes.fromhex(small.requests["warm"].read_text()),
+                small.as_client("demo-gateway"),
+                small.metrics,
+                bench.folder,
+            )
+        )
     bench.rates["pgbench"].append(
         pgbench.tps(
             large.world.dsn,
@@ -221,6 +233,9 @@ def ratios(bench: Bench) -> dict[str, Any]:
             }
             for key, values in sorted(bench.cpu_us.items())
         },
+        "h2load_validate_per_second": (
+            round(median(bench.rates["h2load"])) if bench.rates["h2load"] else None
+        ),
         "pgbench_tps": round(median(bench.rates["pgbench"])),
         "sessions": bench.size.sessions,
         "rounds": bench.size.rounds,
@@ -238,6 +253,8 @@ def report(results: dict[str, Any]) -> str:
         for key, one in results["measured"].items()
     ]
     lines.append(f"{'pgbench':<24}{'':>9}{results['pgbench_tps']:>9}")
+    if results["h2load_validate_per_second"] is not None:
+        lines.append(f"{'h2load validate':<24}{'':>9}{results['h2load_validate_per_second']:>9}")
     return "\n".join(lines)
 
 
@@ -259,12 +276,16 @@ def side(
     migrate(dsn)
     empty = World(dsn, redis_url, SecretKeys.generate_text(), {}, "", "")
     world, requests, mint_kid = asyncio.run(prepare(bench, empty, name, sessions))
+    metrics = f"127.0.0.1:{free_port()}"
     environment = world.environment(
-        allow_unsafe_durability="false", rate_scale="1000", max_unary_calls="5000"
+        allow_unsafe_durability="false",
+        rate_scale="1000",
+        max_unary_calls="5000",
+        metrics_listen=metrics,
     )
     server = ServerProcess(environment)
     bench.stack.callback(server.kill)
-    return Side(world, server, requests, mint_kid)
+    return Side(world, server, requests, mint_kid, metrics)
 
 
 async def prepare(

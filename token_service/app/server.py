@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from token_service.adapters.system import AnchoredSystemClock
 from token_service.app.parts import Parts, StartupError
 from token_service.app.services import build_server
-from token_service.config import Settings, unknown_variables
+from token_service.config import Settings
 from token_service.domain.errors import TokenServiceError
 from token_service.rpc.server import BindError, RpcServer
 
@@ -136,8 +136,6 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    for name in unknown_variables():
-        _log.warning("unknown_setting", name=name)
     if settings.plaintext_beyond_this_machine:
         _log.warning("plaintext_beyond_this_machine", listen=settings.grpc_listen)
     application = await Application.create(settings, await Parts.open(settings, clock))

@@ -1,34 +1,13 @@
 """Whether the settings are usable, and none is misspelt or open to strangers."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from token_service.cli.doctor.checks import Check, fail, ok, warn
-from token_service.cli.inputs import PASSWORD_VARIABLE, TOKEN_VARIABLE
-from token_service.cli.target import (
-    CA_VARIABLE,
-    CERTIFICATE_VARIABLE,
-    CLIENT_ID_VARIABLE,
-    CLIENT_SECRET_VARIABLE,
-    KEY_VARIABLE,
-    SERVER_VARIABLE,
-)
-from token_service.config import ConfigError, Settings, load, unknown_variables
+from token_service.cli.misspelt import misspelt_variables
+from token_service.config import ConfigError, Settings, load
 
-_OF_THE_COMMAND_LINE = frozenset(
-    {
-        CA_VARIABLE,
-        CERTIFICATE_VARIABLE,
-        CLIENT_ID_VARIABLE,
-        CLIENT_SECRET_VARIABLE,
-        f"{CLIENT_SECRET_VARIABLE}_FILE",
-        KEY_VARIABLE,
-        PASSWORD_VARIABLE,
-        SERVER_VARIABLE,
-        TOKEN_VARIABLE,
-    }
-)
 _SECRET_FILES = ("POSTGRES_DSN", "REDIS_URL", "SECRET_KEYS")
 
 
@@ -42,7 +21,10 @@ def check(environment: Mapping[str, str]) -> tuple[list[Check], Settings | None]
             fail("configuration", line, "set it right; nothing else was checked") for line in lines
         ], None
     found = [ok("configuration", f"for {settings.environment}, serving on {settings.grpc_listen}")]
-    found += _misspelt(unknown_variables(environment))
+    found += [
+        warn("configuration", f"{name} means nothing", "is it misspelt?")
+        for name in misspelt_variables(environment)
+    ]
     found += _open_files(environment)
     if settings.plaintext_beyond_this_machine:
         found.append(
@@ -53,14 +35,6 @@ def check(environment: Mapping[str, str]) -> tuple[list[Check], Settings | None]
             warn("durability setting", "unsafe durability is allowed", "for tests alone: unset it")
         )
     return found, settings
-
-
-def _misspelt(names: Sequence[str]) -> list[Check]:
-    return [
-        warn("configuration", f"{name} means nothing", "is it misspelt?")
-        for name in names
-        if name not in _OF_THE_COMMAND_LINE
-    ]
 
 
 def _open_files(environment: Mapping[str, str]) -> list[Check]:
