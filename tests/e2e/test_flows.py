@@ -71,8 +71,11 @@ async def test_the_rolling_scheme(world: World, start_application: StartApplicat
         world.api(server.address, "demo-rolling") as app,
         world.api(server.address, "demo-gateway") as gateway,
     ):
-        tokens = await app.login(world.username, world.password, audiences=["orders"])
+        tokens = await app.login(world.username, world.password)
+        assert [access.audience for access in tokens.access_tokens] == ["orders"]
         assert tokens.session_token == ""
+        both = app.login(world.username, world.password, audiences=["orders", "billing"])
+        assert await refused(both) == "FIELD_INVALID"
         rolling = tokens.access_tokens[0]
         assert rolling.exchange_until.seconds > rolling.expires_at.seconds
         assert await gateway.verdict(rolling.token) == "ACTIVE"
@@ -99,6 +102,10 @@ async def test_a_client_calls_with_a_token_of_its_own_session(
             metadata=app.metadata,
         )
         app.metadata = (("authorization", f"Bearer {issued.tokens.access_tokens[0].token}"),)
+        own = pb.IssueRequest(client=pb.ClientCredential(), audiences=["token-service"])
+        assert await refused(app.tokens.Issue(own, metadata=app.metadata)) == (
+            "CREDENTIAL_NOT_ALLOWED"
+        )
         exchanged = await app.exchange(issued.tokens.session_token)
         assert exchanged.tokens.session_kind == types.TOKEN_KIND_API_SESSION
         await app.revoke(client_id="demo-api")

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import SERVICE_AUDIENCE, ClientState
+from token_service.domain.policy_rules import is_client_id
 from token_service.domain.ports import ClientStore, Clock, Secrets
 from token_service.domain.records import Client, ClientSecret
 from token_service.usecases.client_directory import ClientDirectory
@@ -153,6 +154,8 @@ class AuthenticateCaller:
         return _require_active(found[0])
 
     async def _certificate(self, client_id: str, thumbprint: str) -> Client:
+        if not is_client_id(client_id):
+            raise _unauthenticated()
         found = await self._directory.find(client_id)
         if found is None or thumbprint not in found[0].policy.certificate_thumbprints:
             raise _unauthenticated()
@@ -179,7 +182,9 @@ def _split_basic(value: str) -> tuple[str, str]:
         text = base64.b64decode(value.encode("ascii"), validate=True).decode("utf-8")
     except (binascii.Error, UnicodeError) as error:
         raise _unauthenticated() from error
-    client_id, colon, secret = text.partition(":")
-    if not colon or not client_id or not secret:
+    quoted_id, colon, secret = text.partition(":")
+    client_id = unquote(quoted_id)
+    # No store is asked about what cannot be a client's name.
+    if not colon or not secret or not is_client_id(client_id):
         raise _unauthenticated()
-    return unquote(client_id), unquote(secret)
+    return client_id, unquote(secret)

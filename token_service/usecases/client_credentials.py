@@ -149,8 +149,9 @@ class CollectClientCredentials:
 
 
 class RotateClientSecret:
-    """Raises PERMISSION_MISSING, CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED and RATE_LIMITED
-    (too many secrets work already).
+    """Raises CREDENTIAL_NOT_ALLOWED for a caller with an access token, PERMISSION_MISSING,
+    CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED and RATE_LIMITED (too many secrets work
+    already).
 
     A secret is drawn from the one before it as well as from the `request_id`. So a retry is known
     by the secret that is there, and an id used again much later gives another secret: one that
@@ -173,6 +174,7 @@ class RotateClientSecret:
 
     async def __call__(self, caller: Caller, request: RotateRequest) -> Rotated:
         """A new secret; the former ones work until the overlap ends, or an earlier one does."""
+        caller.require_own_credential()
         client = await self._records.own_or_administered(caller, request.client_id)
         if client.state is not ClientState.ACTIVE:
             raise wrong_state(client)

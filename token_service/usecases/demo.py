@@ -65,6 +65,7 @@ POLICIES: Mapping[str, ClientPolicy] = MappingProxyType(
             platforms=frozenset({Platform.API}),
             audiences=AUDIENCES,
             scopes=SCOPES,
+            protects_audiences=frozenset(AUDIENCES),
             permissions=frozenset(Permission),
         ),
     }

@@ -77,6 +77,8 @@ class Issue:
     async def __call__(self, caller: Caller, request: IssueRequest) -> IssuedTokens:
         """Open a session; what the login raced against (a disable, a new password) wins."""
         caller.require(Permission.TOKENS_ISSUE)
+        if isinstance(request.credential, ClientCredential):
+            caller.require_own_credential()
         client, version = await self._client(caller, request)
         verified: VerifiedUser | None = None
         for attempt in range(_TRIES):
@@ -118,14 +120,17 @@ class Issue:
             allowed = (*allowed, SERVICE_AUDIENCE)
         elif verified is not None:
             allowed = tuple(name for name in allowed if name != SERVICE_AUDIENCE)
+        rolling = policy.scheme is TokenScheme.ROLLING
+        # A rolling token has one audience: the client's first, where none was asked for.
+        audiences = request.audiences or (allowed[:1] if rolling else ())
         grant = initial_grant(
-            request.audiences,
+            audiences,
             request.scopes,
             client_audiences=allowed,
             client_scopes=policy.scopes,
             user_scopes=verified.user.scopes if verified else None,
         )
-        if policy.scheme is TokenScheme.ROLLING and len(grant.audiences) != 1:
+        if rolling and len(grant.audiences) != 1:
             raise invalid_field("audiences", "a rolling token has exactly one audience")
         if len(grant.scopes) > MAX_SCOPES or len(grant.audiences) > MAX_AUDIENCES:
             raise invalid_field("scopes", "too many scopes or audiences for one session")

@@ -86,7 +86,9 @@ class VerifyPassword:
         user = found[0] if found else None
         right = await self._hasher.verify(password, user.password_hash if user else None)
         if found is None or user is None or not right or user.disabled_at is not None:
-            await self._attempts.reserve(buckets, self._clock.now())
+            # A lock that others brought about meanwhile is told as to the right password: of
+            # guesses in flight together, the answer must not give away the right one.
+            _refuse_locked(await self._attempts.reserve(buckets, self._clock.now()))
             raise TokenServiceError(Reason.CREDENTIALS_INVALID, "wrong username or password")
         await self._require_open(buckets, clear=True)
         await self._rehash(user, password)
@@ -104,10 +106,7 @@ class VerifyPassword:
         self, buckets: tuple[AttemptBucket, ...], *, clear: bool = False
     ) -> None:
         standing = await self._attempts.standing(buckets, self._clock.now())
-        if standing.wait is not None:
-            raise TokenServiceError(
-                Reason.ACCOUNT_LOCKED, "too many failed attempts", retry_after=standing.wait
-            )
+        _refuse_locked(standing.wait)
         if clear and standing.failed_before:
             await self._attempts.clear(buckets[:1])
 
@@ -138,6 +137,11 @@ def account_bucket(secrets: Secrets, username: str) -> bytes:
     """The bucket of a (canonical) username's attempts from anywhere. It is the prefix of those
     from each address, so that an administrator can unlock them all."""
     return secrets.bucket("login-account", username)[:_PREFIX_BYTES]
+
+
+def _refuse_locked(wait: timedelta | None) -> None:
+    if wait is not None:
+        raise TokenServiceError(Reason.ACCOUNT_LOCKED, "too many failed attempts", retry_after=wait)
 
 
 def fresh_at(auth_time: datetime, max_age: timedelta, now: datetime) -> bool:

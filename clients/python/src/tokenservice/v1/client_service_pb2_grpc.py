@@ -138,7 +138,8 @@ class ClientServiceServicer(object):
         same secret again.
 
         A client may rotate its own secret; others' need admin.clients.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
+        Errors: CREDENTIAL_NOT_ALLOWED (for a call made with an access token, which
+        must not become something that lives longer), CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
         many secrets work at the same time; an overlap of zero ends the others).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -68,7 +68,8 @@ class ClientServiceStub:
     same secret again.
 
     A client may rotate its own secret; others' need admin.clients.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
+    Errors: CREDENTIAL_NOT_ALLOWED (for a call made with an access token, which
+    must not become something that lives longer), CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
     many secrets work at the same time; an overlap of zero ends the others).
     """
     DisableClient: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.DisableClientRequest, _client_service_pb2.DisableClientResponse]
@@ -146,7 +147,8 @@ class ClientServiceAsyncStub(ClientServiceStub):
     same secret again.
 
     A client may rotate its own secret; others' need admin.clients.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
+    Errors: CREDENTIAL_NOT_ALLOWED (for a call made with an access token, which
+    must not become something that lives longer), CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
     many secrets work at the same time; an overlap of zero ends the others).
     """
     DisableClient: _aio.UnaryUnaryMultiCallable[_client_service_pb2.DisableClientRequest, _client_service_pb2.DisableClientResponse]  # type: ignore[assignment]
@@ -245,7 +247,8 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         same secret again.
 
         A client may rotate its own secret; others' need admin.clients.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
+        Errors: CREDENTIAL_NOT_ALLOWED (for a call made with an access token, which
+        must not become something that lives longer), CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
         many secrets work at the same time; an overlap of zero ends the others).
         """
 

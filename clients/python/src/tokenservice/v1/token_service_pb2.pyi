@@ -54,7 +54,8 @@ Global___PasswordCredential: _TypeAlias = PasswordCredential  # noqa: Y015
 
 @_typing.final
 class ClientCredential(_message.Message):
-    """The calling client's own credential, which it presented to make this call.
+    """The calling client's own credential, which it presented to make this call; a
+    call made with an access token has none.
     The session's subject is then the client itself and its platform is API.
     """
 
@@ -108,7 +109,7 @@ class IssueRequest(_message.Message):
     def audiences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Audiences to get an access token for, at most 32, each once. Empty means
         every audience of the client's policy. In the rolling scheme there is
-        exactly one. The session is limited to these audiences for its life. A
+        exactly one, the policy's first where none is given. The session is limited to these audiences for its life. A
         client logging in as itself may also ask for "token-service", to call this
         service with the token; a user may not.
         """
