@@ -68,7 +68,7 @@ def _prompted(prompt: str, *, confirm: bool) -> str:
 
 def _read_file(source: str, what: str) -> str:
     path = Path(source)
-    if _TOKEN_LIKE.fullmatch(source) and not path.exists():
+    if _TOKEN_LIKE.fullmatch(source) and not _exists(path):
         raise CliError(
             f"the {what.lower()} itself was given as an argument, which every user of this "
             "machine can see: give it on stdin (-) or in a file"
@@ -79,6 +79,13 @@ def _read_file(source: str, what: str) -> str:
         raise CliError(f"cannot read the {what.lower()} from {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise CliError(f"{path} is not text") from None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # such as a name that is too long for a file: the message would repeat it
+        return False
 
 
 def read_message(source: str, message_type: Callable[[], AnyMessage], what: str) -> AnyMessage:

@@ -54,7 +54,7 @@ def test_a_secret_may_be_in_a_file_or_in_the_environment(
     assert inputs.read_token(None) == "from the environment"
 
 
-@pytest.mark.parametrize("token", [JWT, "tsk_web_AAAA", "tsk_cs_AAAA"])
+@pytest.mark.parametrize("token", [JWT, JWT + 300 * "A", "tsk_web_AAAA", "tsk_cs_AAAA"])
 def test_a_token_among_the_arguments_is_refused_and_not_repeated(token: str) -> None:
     with pytest.raises(CliError) as caught:
         inputs.read_token(token)
