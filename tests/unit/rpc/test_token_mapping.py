@@ -100,6 +100,8 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (device, {"ip_address": "nowhere"}, "device.ip_address"),
     (device, {"ip_address": "10.0.0.1:80"}, "device.ip_address"),
     (device, {"ip_address": "1" * 10_000}, "device.ip_address"),
+    (device, {"ip_address": "fe80::1%eth0"}, "device.ip_address"),
+    (device, {"ip_address": "fe80::1%\0"}, "device.ip_address"),
     (exchange, {"token": ""}, "token"),
     (exchange, {"token": "x" * 8193}, "token"),
     (exchange, {"token": NUL}, "token"),

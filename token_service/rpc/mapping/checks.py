@@ -140,11 +140,11 @@ def device_id(value: str, field: str, *, optional: bool = False) -> str:
 
 def address(value: str, field: str) -> str:
     """A network address in its one spelling (RFC 5952), since attempts are counted by it; or
-    nothing."""
+    nothing. No zone (RFC 4007): it is free text that means nothing on another machine."""
     if not value:
         return ""
     try:
-        parsed = ip_address(value) if len(value) <= MAX_ADDRESS else None
+        parsed = ip_address(value) if len(value) <= MAX_ADDRESS and "%" not in value else None
     except ValueError:
         parsed = None
     if parsed is None:
