@@ -393,6 +393,18 @@ async def test_an_unlocked_user_gets_in_from_the_address_that_was_locked(
     assert await node.audited("user.unlock") == 1
 
 
+async def test_guesses_in_flight_together_do_not_give_away_the_right_one(
+    node: Node, alice: User
+) -> None:
+    """They were let in before the lock, and are judged after it."""
+    limit = PasswordLimits().pair
+    wrong = [attempt(node, f"guess number {n}") for n in range(limit + 8)]
+    answers = await asyncio.gather(*wrong)
+    assert answers.count(Reason.CREDENTIALS_INVALID) == limit
+    assert answers.count(Reason.ACCOUNT_LOCKED) == 8
+    assert await attempt(node, PASSWORD) is Reason.ACCOUNT_LOCKED
+
+
 async def test_unlocking_one_user_unlocks_nobody_else(
     node: Node, alice: User, users: UserAdministration, create: CreateUser
 ) -> None:
