@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -332,6 +333,15 @@ async def test_only_administrators_rotate_the_secrets_of_others(
     assert refused.value.reason is Reason.CLIENT_NOT_FOUND
 
 
+async def test_an_access_token_gets_no_secret(node: Node, rotate: RotateClientSecret) -> None:
+    secret = (await node.bootstrap("shop")).client_secret
+    for caller in (OWN, ADMIN):
+        with pytest.raises(TokenServiceError) as refused:
+            await rotate(replace(caller, by_token=True), RotateRequest("r", "shop", NONE))
+        assert refused.value.reason is Reason.CREDENTIAL_NOT_ALLOWED
+    assert await node.recognises("shop", secret)
+
+
 async def test_only_clients_in_use_rotate(node: Node, rotate: RotateClientSecret) -> None:
     pending = (await registered(node, approve=False)).client.client_id
     approved = (await registered(node)).client.client_id
@@ -344,6 +354,18 @@ async def test_only_clients_in_use_rotate(node: Node, rotate: RotateClientSecret
     with pytest.raises(TokenServiceError) as refused:
         await rotate(ADMIN, RotateRequest("r", "shop"))
     assert refused.value.reason is Reason.CLIENT_DISABLED
+
+
+@pytest.mark.parametrize("name", ["shop\0", "shop%00", "Shop", "s" * 65, " shop"])
+async def test_what_cannot_be_a_clients_name_is_refused_without_a_store(
+    node: Node, name: str
+) -> None:
+    secret = (await node.bootstrap("shop")).client_secret
+    await node.database.close()
+    assert not await node.recognises(name, secret)
+    with pytest.raises(TokenServiceError) as refused:
+        await node.authenticate("", client_id=name, thumbprint=64 * "0")
+    assert refused.value.reason is Reason.CALLER_UNAUTHENTICATED
 
 
 async def test_secrets_survive_a_pepper_and_move_to_the_new_one(node: Node) -> None:

@@ -16,13 +16,14 @@ class Caller:
     """The calling client with its policy; `client_id` is empty for an anonymous caller.
 
     `address` is the peer's network address without its port, `request_id` names the call in logs
-    and audit rows.
+    and audit rows. `by_token`: it authenticated with an access token, not with its own credential.
     """
 
     client_id: str
     policy: ClientPolicy = NO_POLICY
     request_id: str = ""
     address: str = ""
+    by_token: bool = False
 
     def may(self, permission: Permission) -> bool:
         """Whether the caller holds `permission`."""
@@ -33,6 +34,17 @@ class Caller:
         if not self.may(permission):
             raise TokenServiceError(
                 Reason.PERMISSION_MISSING, f"permission {permission.value} is missing"
+            )
+
+    def require_own_credential(self) -> None:
+        """Raise CREDENTIAL_NOT_ALLOWED for a caller with an access token.
+
+        That lives for minutes, so nothing that lives longer may come of it alone: neither a
+        session nor a secret.
+        """
+        if self.by_token:
+            raise TokenServiceError(
+                Reason.CREDENTIAL_NOT_ALLOWED, "this needs the client's own credential"
             )
 
     def audit(

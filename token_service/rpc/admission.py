@@ -107,7 +107,13 @@ class Admission:
         self._require_permission(client)
         self._by_client.take(client.client_id)
         address = peer_address(context.peer())
-        return Caller(client.client_id, client.policy, envelope.request_id, address)
+        return Caller(
+            client.client_id,
+            client.policy,
+            envelope.request_id,
+            address,
+            by_token=_is_bearer(envelope.authorization),
+        )
 
     def recognise(self, metadata: Metadata) -> Caller | None:
         """The same for a client seen before, in the fewest steps and without its address and
@@ -185,6 +191,10 @@ def certificate_thumbprint(context: CallContext) -> str:
     for pem in context.auth_context().get("x509_pem_cert", ()):
         return sha256(PEM_cert_to_DER_cert(pem.decode("ascii"))).hexdigest()
     return ""
+
+
+def _is_bearer(authorization: str) -> bool:
+    return authorization.partition(" ")[0].lower() == "bearer"
 
 
 def _network(address: str) -> str:

@@ -3,6 +3,7 @@
 import pytest
 
 from token_service.rpc.admission import Envelope, peer_address, request_ids
+from token_service.rpc.admission import _is_bearer as is_bearer
 from token_service.rpc.admission import _network as network
 
 
@@ -35,6 +36,14 @@ def test_anonymous_callers_are_counted_by_what_one_host_has(
     one: str, other: str, same: bool
 ) -> None:
     assert (network(one) == network(other)) == same
+
+
+@pytest.mark.parametrize(
+    ("authorization", "bearer"),
+    [("Bearer x", True), ("bEARER x", True), ("Basic x", False), ("Bearerx", False), ("", False)],
+)
+def test_an_access_token_is_told_from_other_credentials(authorization: str, bearer: bool) -> None:
+    assert is_bearer(authorization) == bearer
 
 
 def test_request_ids_are_unique() -> None:
