@@ -196,7 +196,10 @@ class HotCall(Call):
                 seconds = self.seconds_left(context)
                 if seconds is not None:
                     deadline.start(seconds)
-                caller = route.admission.recognise(self._metadata) or await self.admit(context)
+                caller = route.admission.recognise(self._metadata)
+                if caller is None:
+                    caller = await self.admit(context)
+                self._caller = caller.client_id  # who is refused is named in the log
                 reply = await route.handler(caller, self.parse(raw))
                 if type(reply) is not bytes:
                     reply = reply.SerializeToString()
