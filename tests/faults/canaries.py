@@ -31,6 +31,7 @@ class Canaries:
 
     def __init__(self, world: World) -> None:
         self._hidden: set[str] = set()
+        self._stored: set[str] = set()
         self.said: list[str] = []
         self.refused: list[str] = []
         for text in (*world.clients.values(), world.password):
@@ -60,7 +61,8 @@ class Canaries:
         if tokens.session_token:
             payload = base64.urlsafe_b64decode(tokens.session_token.split("_", 2)[2])
             lookup_id = UUID(bytes=payload[4:20])
-            self._hidden |= {str(lookup_id), lookup_id.hex}
+            self._stored |= {str(lookup_id), lookup_id.hex}
+            self._hidden.add(payload[24:44].hex())  # what makes the token authentic
         return tokens
 
     async def refuse(self, call: Awaitable[Any]) -> None:
@@ -76,10 +78,13 @@ class Canaries:
         """Those of the secrets that are tokens."""
         return [one for one in self._hidden if one.startswith(("tsk_", "eyJ"))]
 
-    def seen_in(self, texts: Iterable[str]) -> list[str]:
-        """Beginnings of the secrets that occur."""
+    def seen_in(self, texts: Iterable[str], *, at_rest: bool = False) -> list[str]:
+        """Beginnings of the secrets that occur. A session's lookup id is stored `at_rest`, for it
+        is worth nothing without the rest of the token, but it is nowhere else."""
         whole = "\n".join(texts)
-        return [secret[:6] + "…" for secret in self._hidden if secret in whole]
+        forbidden = self._hidden if at_rest else self._hidden | self._stored
+        forbidden |= {secret.encode().hex() for secret in forbidden}  # as bytes are written
+        return [secret[:6] + "…" for secret in forbidden if secret in whole]
 
 
 async def succeed(callers: Callers, canaries: Canaries) -> Person:

@@ -1,11 +1,13 @@
-"""I6: no secret is in the log, in an error or in a metric, whatever goes wrong."""
+"""I6: no secret is in the log, in an error, in a metric or in a store, whatever goes wrong."""
 
 import asyncio
 import json
 import sys
+import urllib.request
 
+import asyncpg
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+import redis
 
 from tests.faults.breakable import Breakable
 from tests.faults.callers import Callers
@@ -45,29 +47,68 @@ async def test_nothing_secret_in_log_and_errors(breakable: Breakable) -> None:
     logged = [json.loads(line) for line in server.output if line.startswith("{")]
     assert {line.get("code") for line in logged} >= codes
     assert {"demo-web", "demo-admin", ""} <= {str(line.get("caller", "-")) for line in logged}
+    refusals = [line for line in logged if line.get("reason") == "AUDIENCE_NOT_ALLOWED"]
+    assert "" not in {line["caller"] for line in refusals}, "whoever is refused is named"
     assert canaries.seen_in(server.output) == []
     assert canaries.seen_in([str(refused.value)]) == []
     assert canaries.seen_in(canaries.said) == []
     sys.stderr.write(f"\n{len(server.output)} lines and {len(canaries.said)} errors are clean\n")
 
 
-async def test_nothing_secret_in_metrics(breakable: Breakable) -> None:
+def scrape(application: Application) -> str:
+    """What Prometheus would get."""
+    assert application._metrics is not None
+    url = f"http://127.0.0.1:{application._metrics.server_port}/metrics"
+    with urllib.request.urlopen(url, timeout=10) as response:
+        text: bytes = response.read()
+    return text.decode()
+
+
+async def rows_of(dsn: str) -> list[str]:
+    """Every row of every table, as text."""
+    conn = await asyncpg.connect(dsn)
+    try:
+        queries = await conn.fetch(
+            "SELECT format('SELECT one::text AS text FROM %I one', tablename) AS text"
+            " FROM pg_tables WHERE schemaname = 'public'"
+        )
+        return [row["text"] for query in queries for row in await conn.fetch(query["text"])]
+    finally:
+        await conn.close()
+
+
+def values_of(url: str | None) -> list[str]:
+    """Every key of Redis and what it holds, uncompressed."""
+    assert url is not None
+    with redis.from_url(url) as connection:
+        connection.config_set("rdbcompression", "no")
+        keys = list(connection.scan_iter())
+        assert keys
+        return [
+            part.decode("latin-1")
+            for key in keys
+            for part in (key, connection.dump(key) or b"")  # it may have expired
+        ]
+
+
+async def test_nothing_secret_in_metrics_and_at_rest(breakable: Breakable) -> None:
     world = breakable.world
     canaries = Canaries(world)
-    application = await Application.create(world.settings(rate_scale=10))
+    settings = world.settings(rate_scale=10, metrics_listen="127.0.0.1:0")
+    application = await Application.create(settings)
     try:
         async with Callers(world, await application.start()) as callers:
             person = await succeed(callers, canaries)
             await fail(callers, canaries, person)
-        assert application._server is not None
-        registry = CollectorRegistry()
-        registry.register(application._server._pipeline.collector())
-        metrics = generate_latest(registry).decode()
+        metrics = await asyncio.to_thread(scrape, application)
+        stored = [*await rows_of(world.dsn), *await asyncio.to_thread(values_of, world.redis_url)]
     finally:
         await application.stop()
     assert 'method="/tokenservice.v1.TokenService/Exchange"' in metrics
     assert 'method="unknown"' in metrics
     assert canaries.seen_in([metrics]) == []
+    assert any(person.username in text for text in stored), "nothing was read"
+    assert canaries.seen_in(stored, at_rest=True) == []
     # Every label has a few values, all of ours: not those of a request.
     assert "NoSuchMethod" not in metrics
     assert "demo-web" not in metrics
