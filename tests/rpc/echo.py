@@ -146,7 +146,7 @@ POLICIES: Mapping[str, MethodPolicy] = {
     OPEN: MethodPolicy(_NEEDS, anonymous=Anonymous.WHERE_OPEN, anonymous_rate=Rate(1, 3)),
     DIALOGUE: MethodPolicy(
         anonymous=Anonymous.ALWAYS,
-        work=Work.PROBE,
+        work=Work.PROBE_STREAM,
         anonymous_rate=Rate(1, 1_000),
         default_deadline=0.0,
     ),

@@ -153,3 +153,14 @@ async def test_work_in_flight_is_bounded(method: str) -> None:
         go_on.set()
         await asyncio.gather(*busy)
         await call(raw("x"), metadata=ALICE)
+
+
+async def test_who_only_watches_has_no_health_check_fail() -> None:
+    bounds = {**BOUNDS, Work.PROBE_STREAM: 2}
+    async with serving(bounds=bounds) as world, connected(world) as channel:
+        watching = [unary_stream(channel, "/grpc.health.v1.Health/Watch")(b"") for _ in range(2)]
+        for watch in watching:
+            assert await watch.read()
+        one_more = unary_stream(channel, "/grpc.health.v1.Health/Watch")(b"")
+        assert (await failure(one_more.read())).reason == "OVERLOADED"
+        assert await unary_unary(channel, "/grpc.health.v1.Health/Check")(b"")

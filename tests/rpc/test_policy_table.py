@@ -18,7 +18,7 @@ from token_service.rpc.admission import Gate
 from token_service.rpc.methods import snake_case
 from token_service.rpc.pipeline import Pipeline
 from token_service.rpc.policy import METHODS, Anonymous, Work
-from token_service.rpc.server import REFLECTION, RpcServer, ServerOptions
+from token_service.rpc.server import PROBES, REFLECTION, RpcServer, ServerOptions
 from tokenservice.v1 import (
     client_service_pb2,
     key_service_pb2,
@@ -212,7 +212,7 @@ def test_the_rows_are_bounded(method: str) -> None:
     name = method.rpartition("/")[2]
     assert row.max_bytes <= (2.5 * 1024 * 1024 if name in large else 64 * 1024)
     assert (row.anonymous is Anonymous.ALWAYS) == (method in STANDARD)
-    assert (row.work is Work.PROBE) == (method in STANDARD)
+    assert (row.work in PROBES) == (method in STANDARD)
     streams = method in API and API[method].server_streaming
     assert (row.work is Work.STREAM) == streams
     assert row.default_deadline > 0 or name in {"WatchTrust", "Watch", "ServerReflectionInfo"}

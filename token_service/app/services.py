@@ -79,6 +79,7 @@ def build_server(settings: Settings, parts: Parts) -> RpcServer:
         Work.STREAM: settings.max_streams,
         Work.PASSWORD: settings.max_password_calls,
         Work.PROBE: 200,
+        Work.PROBE_STREAM: 200,
     }
     pipeline = Pipeline(gate, bounds=bounds, rate_scale=settings.rate_scale)
     server = RpcServer(pipeline, _options(settings))

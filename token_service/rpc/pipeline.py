@@ -24,6 +24,7 @@ BOUNDS: Mapping[Work, int] = {
     Work.STREAM: 1_000,
     Work.PASSWORD: 64,
     Work.PROBE: 200,
+    Work.PROBE_STREAM: 200,
 }
 """Calls in flight by class, where the configuration does not say."""
 

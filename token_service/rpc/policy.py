@@ -31,7 +31,10 @@ class Work(Enum):
     STREAM = auto()
     PASSWORD = auto()
     PROBE = auto()
-    """Health and reflection: apart, so that anonymous watchers keep nobody else out."""
+    """Short calls of health and reflection, by anybody."""
+    PROBE_STREAM = auto()
+    """Their streams, which last as long as an anonymous caller likes: apart, so that whoever
+    fills them neither keeps callers out nor has health checks fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,10 @@ _PROBE = MethodPolicy(
     hot=True,
 )
 _PROBE_STREAM = MethodPolicy(
-    anonymous=Anonymous.ALWAYS, work=Work.PROBE, anonymous_rate=_PROBES, default_deadline=0.0
+    anonymous=Anonymous.ALWAYS,
+    work=Work.PROBE_STREAM,
+    anonymous_rate=_PROBES,
+    default_deadline=0.0,
 )
 
 METHODS: Mapping[str, MethodPolicy] = {

@@ -23,6 +23,8 @@ MAX_RECEIVE_BYTES = 4 * 1024 * 1024
 """What the library lets through at all; the policy table has the limits that are explained."""
 MAX_METADATA_BYTES = 16 * 1024
 CONNECTION_GRACE_MS = 60_000
+PROBES = frozenset({Work.PROBE, Work.PROBE_STREAM})
+"""What is still answered while a stopping server tells that it is not serving."""
 REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 
 _log = structlog.stdlib.get_logger("token_service.rpc")
@@ -95,9 +97,9 @@ class RpcServer:
         within the grace period, close the connections."""
         options = self._options
         self.health.tell(serving=False)
-        self._pipeline.stop(*(work for work in Work if work is not Work.PROBE))
+        self._pipeline.stop(*(work for work in Work if work not in PROBES))
         await asyncio.sleep(options.drain_delay)
-        self._pipeline.stop(Work.PROBE)
+        self._pipeline.stop(*PROBES)
         await self._server.stop(options.grace_period)
 
     def _add_reflection(self) -> None:
