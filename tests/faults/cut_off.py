@@ -12,10 +12,11 @@ import uvloop
 from token_service import config, logging
 from token_service.adapters.postgres.sessions import SessionStore
 from token_service.app import serve
-from token_service.domain.ports import SessionAdvance
-from token_service.domain.records import AuditEvent
+from token_service.domain.ports import PlainAdvance, SessionAdvance
+from token_service.domain.records import AuditEvent, Session
 
 _advance = SessionStore.advance
+_advance_plainly = SessionStore.advance_plainly
 
 
 async def _advance_and_die(
@@ -27,8 +28,18 @@ async def _advance_and_die(
     return revision
 
 
+async def _advance_plainly_and_die(
+    self: SessionStore, change: PlainAdvance, audit: AuditEvent
+) -> tuple[Session, int] | None:
+    advanced = await _advance_plainly(self, change, audit)
+    if advanced is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return advanced
+
+
 if __name__ == "__main__":
     SessionStore.advance = _advance_and_die  # type: ignore[method-assign]
+    SessionStore.advance_plainly = _advance_plainly_and_die  # type: ignore[method-assign]
     settings = config.load()
     logging.configure(settings.log_level, settings.log_format)
     raise SystemExit(uvloop.run(serve(settings)))
