@@ -63,6 +63,18 @@ def test_a_rolling_token_is_authentic_by_its_claim() -> None:
     assert refusal(token, Mint(KEYRING, "https://other.example")) is Reason.TOKEN_UNKNOWN
 
 
+def test_a_rolling_token_with_another_payload_or_signature_is_refused() -> None:
+    claim = MINT.exchange_claim(LOOKUP, 4, KEY.kid)
+    token = TOKENS.sign_jwt(facts(kind=TokenKind.ROLLING), "", claim)
+    other = TOKENS.sign_jwt(facts(kind=TokenKind.ROLLING, subject="mallory"), "", claim)
+    header, payload, signature = token.split(".")
+    for forged in (
+        f"{header}.{other.split('.')[1]}.{signature}",
+        f"{header}.{payload}.{other.split('.')[2]}",
+    ):
+        assert refusal(forged) is Reason.TOKEN_UNKNOWN
+
+
 def test_every_flipped_bit_is_refused() -> None:
     good = parse_opaque(web_token()).payload
     for bit in range(len(good) * 8):

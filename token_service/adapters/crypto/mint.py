@@ -54,8 +54,9 @@ class Mint:
     def authenticate(self, token: str) -> AuthenticSession:
         """Read a session token, or a rolling JWT by its `xt`. Touches no store.
 
-        What became of a rolling token's signing key and whether it expired do not matter. Raises
-        TOKEN_MALFORMED, TOKEN_UNKNOWN, or TOKEN_REVOKED for a compromised mint key.
+        What became of a rolling token's signing key and whether it expired do not matter; but as
+        long as the key is known, its signature has to be right. Raises TOKEN_MALFORMED,
+        TOKEN_UNKNOWN, or TOKEN_REVOKED for a compromised mint key.
         """
         try:
             kind, code, payload = self._payload(token)
@@ -81,10 +82,13 @@ class Mint:
             if kind is None:
                 raise MalformedToken("not a session token")
             return kind, opaque.code, opaque.payload
-        exchange = parse_jwt(token, self._issuer).exchange
-        if exchange is None:
+        parsed = parse_jwt(token, self._issuer)
+        if parsed.exchange is None:
             raise MalformedToken("not a rolling token")
-        return TokenKind.ROLLING, ROLLING_CODE, exchange
+        signer = self._keyring.signing_key(parsed.kid)
+        if signer is not None and not signer.signed(parsed):
+            raise UnknownToken("not signed by a key of ours")
+        return TokenKind.ROLLING, ROLLING_CODE, parsed.exchange
 
     def _known(self, kid: str) -> MacKey:
         key = self._keyring.mac_key(KeyPurpose.MINT, kid)
