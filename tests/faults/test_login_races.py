@@ -92,8 +92,8 @@ async def test_logins_racing_disable_client_leave_nothing_usable(nodes: Nodes) -
 
 async def test_logins_of_people_racing_disable_client_leave_nothing_usable(nodes: Nodes) -> None:
     one, two = nodes
-    person = await one.new_person()
     for _ in range(ROUNDS):
+        person = await one.new_person()  # logins per minute and account are limited
         obtained, revision = await race(
             [partial(node.log_in, person, "mobile") for node in nodes for _ in range(LOGINS_EACH)],
             partial(two.disable_client, "demo-mobile"),
