@@ -5,8 +5,8 @@ import os
 from typing import Any, Self
 
 import grpc
-from google.rpc.error_details_pb2 import ErrorInfo
-from grpc_status import rpc_status
+from google.rpc.error_details_pb2 import ErrorInfo  # type: ignore[import-untyped]
+from grpc_status import rpc_status  # type: ignore[import-untyped]
 
 from tokenservice.v1 import (
     client_service_pb2_grpc,
