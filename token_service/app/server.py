@@ -92,7 +92,7 @@ class Application:
         with contextlib.suppress(TokenServiceError):
             await self.parts.activity.flush()
         if self._metrics is not None:
-            self._metrics.shutdown()
+            await asyncio.to_thread(self._metrics.shutdown)
             self._metrics.server_close()
         await self.parts.close()
 
