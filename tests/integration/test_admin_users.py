@@ -393,6 +393,14 @@ async def test_an_unlocked_user_gets_in_from_the_address_that_was_locked(
     assert await node.audited("user.unlock") == 1
 
 
+async def test_a_host_is_locked_out_at_all_its_addresses(node: Node, alice: User) -> None:
+    for n in range(PasswordLimits().pair):
+        wrong = await attempt(node, "a wrong password", f"2001:db8::{n:x}")
+        assert wrong is Reason.CREDENTIALS_INVALID
+    assert await attempt(node, PASSWORD, "2001:db8::ffff") is Reason.ACCOUNT_LOCKED
+    assert await attempt(node, PASSWORD, "2001:db8:0:1::1") is None
+
+
 async def test_guesses_in_flight_together_do_not_give_away_the_right_one(
     node: Node, alice: User
 ) -> None:

@@ -4,13 +4,13 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address
 from itertools import count
 from secrets import token_hex
 from ssl import PEM_cert_to_DER_cert
 from typing import Protocol
 from urllib.parse import unquote
 
+from token_service.domain.addresses import counted_network
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.records import Client
@@ -101,7 +101,7 @@ class Admission:
         RATE_LIMITED, or what authenticating raises."""
         if self._is_anonymous(envelope):
             address = peer_address(context.peer())
-            self._by_address.take(_network(address))
+            self._by_address.take(counted_network(address))
             return Caller("", request_id=envelope.request_id, address=address)
         client = await self._client(envelope, context)
         self._require_permission(client)
@@ -195,14 +195,3 @@ def certificate_thumbprint(context: CallContext) -> str:
 
 def _is_bearer(authorization: str) -> bool:
     return authorization.partition(" ")[0].lower() == "bearer"
-
-
-def _network(address: str) -> str:
-    """What anonymous callers are counted by: one IPv6 host has a whole /64 to call from."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
-        return parsed.packed[:8].hex()
-    return address

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from token_service.domain.addresses import counted_network
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.passwords import canonical_password, canonical_username
 from token_service.domain.ports import (
@@ -116,7 +117,8 @@ class VerifyPassword:
         """
         limits, bucket = self._limits, self._secrets.bucket
         account = account_bucket(self._secrets, username)
-        pair = account + bucket("login", username, reported or peer)[:_PREFIX_BYTES]
+        network = counted_network(reported or peer)
+        pair = account + bucket("login", username, network)[:_PREFIX_BYTES]
         window, lock = limits.window, limits.lock
         buckets = (
             AttemptBucket(pair, limits.pair, window, lock),
@@ -124,7 +126,7 @@ class VerifyPassword:
         )
         if not reported:
             return buckets
-        address = bucket("login-address", reported)
+        address = bucket("login-address", network)
         return (*buckets, AttemptBucket(address, limits.address, window, lock, reset=False))
 
     async def _rehash(self, user: User, password: str) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from token_service.domain.addresses import counted_network
 from token_service.rpc.admission import Envelope, peer_address, request_ids
 from token_service.rpc.admission import _is_bearer as is_bearer
-from token_service.rpc.admission import _network as network
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_the_peers_address(peer: str, address: str) -> None:
 def test_anonymous_callers_are_counted_by_what_one_host_has(
     one: str, other: str, same: bool
 ) -> None:
-    assert (network(one) == network(other)) == same
+    assert (counted_network(one) == counted_network(other)) == same
 
 
 @pytest.mark.parametrize(
