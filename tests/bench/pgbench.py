@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from token_service.adapters.embedded.binaries import postgres_bin
-from token_service.adapters.postgres import sessions
+from token_service.adapters.postgres import session_sql
 
 _VALUES = {
     1: ":v_session_id",
@@ -29,8 +29,8 @@ _LOOKUP = "('00000000-0000-4000-8000-' || lpad(to_hex((:id)::bigint), 12, '0')):
 
 def script(first: int, last: int) -> str:
     """An exchange of a random session, with the statements that the service uses."""
-    view = sessions._VIEW.strip().replace("$1", _LOOKUP)
-    advance = re.sub(r"\$(\d+)", lambda found: _VALUES[int(found[1])], sessions._ADVANCE.strip())
+    view = session_sql.VIEW.strip().replace("$1", _LOOKUP)
+    advance = re.sub(r"\$(\d+)", lambda found: _VALUES[int(found[1])], session_sql.ADVANCE.strip())
     return f"\\set id random({first}, {last})\n{view}\n\\gset v_\n{advance};\n"
 
 

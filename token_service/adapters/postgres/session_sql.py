@@ -1,0 +1,199 @@
+"""The statements of the session store."""
+
+from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.rows import (
+    NEW_COLUMNS,
+    NEW_COUNT,
+    NEW_VALUES,
+    NOT_REVOKED,
+    PLACE,
+    SESSION_COLUMNS,
+    VIEW_COLUMNS,
+    VIEW_JOINS,
+    not_expired,
+)
+from token_service.domain.kinds import ClientState, KeyState
+
+# What keeps a session exchangeable besides its own row and its user: client, mint key, device,
+# and every revision below which sessions are dead. For a query on trust_head h, clients c, keys k.
+_UNREVOKED = f"""
+          c.client_id = s.client_id AND c.state = {ClientState.ACTIVE}
+      AND k.kid = s.mint_kid AND k.state <> {KeyState.COMPROMISED}
+      AND s.revoked_at IS NULL
+      AND s.rev >= h.valid_rev
+      AND s.rev >= c.valid_rev
+      AND NOT EXISTS (
+          SELECT FROM revoked_devices d
+          WHERE d.subject = COALESCE(s.user_id::text, s.client_id)
+            AND d.device_id = s.device_id AND s.rev < d.valid_rev)
+"""
+
+# The checks, the trust head that gives the new row its `rev`, and the insert share one snapshot:
+# a revocation that committed before it refuses, one that commits after it has a higher revision
+# and kills what was just made.
+INSERT = f"""
+WITH allowed AS (
+    SELECT h.revision
+    FROM trust_head h
+    JOIN clients c ON c.client_id = {PLACE["client_id"]}
+    LEFT JOIN users u ON u.user_id = {PLACE["user_id"]}
+    LEFT JOIN attempts a ON a.bucket = ${NEW_COUNT + 4}::bytea
+    WHERE h.config_version = ${NEW_COUNT + 1}::bigint
+      AND c.state = {ClientState.ACTIVE}
+      AND ({PLACE["user_id"]} IS NULL
+           OR (u.disabled_at IS NULL
+               AND u.version = ${NEW_COUNT + 2}::bigint
+               AND u.credential_version = ${NEW_COUNT + 3}::integer))
+      AND (a.locked_until IS NULL OR a.locked_until <= {PLACE["created_at"]})
+), inserted AS (
+    INSERT INTO sessions ({NEW_COLUMNS}, rev)
+    SELECT {NEW_VALUES}, allowed.revision FROM allowed
+    RETURNING rev
+), audited AS ({audit_log.insert_from("inserted", NEW_COUNT + 5)})
+SELECT rev FROM inserted
+"""  # noqa: S608 - fragments are constants
+
+VIEW = f"""
+SELECT {VIEW_COLUMNS} FROM sessions s {VIEW_JOINS} WHERE s.lookup_id = $1
+"""  # noqa: S608
+
+# Only the session's row is locked. After a wait for it, the row is checked again as it is by
+# then, the others as they were in the snapshot: what revoked them meanwhile has a higher revision
+# than the one returned, and every later exchange checks the session's own `rev` again.
+ADVANCE = f"""
+WITH advanced AS (
+    UPDATE sessions s
+    SET generation = s.generation + 1,
+        mint_kid = $3::text,
+        exchange_hash = $4::bytea,
+        rotated_at = $5::timestamptz,
+        last_active_at = GREATEST(s.last_active_at, $5::timestamptz),
+        idle_seconds = $6::integer,
+        idle_expires_at = LEAST(s.absolute_expires_at, $7::timestamptz),
+        roles = $8::text[],
+        auth_time = COALESCE($11::timestamptz, s.auth_time),
+        acr = COALESCE($12::smallint, s.acr),
+        amr = COALESCE($13::smallint, s.amr)
+    FROM trust_head h, clients c, keys k
+    WHERE s.session_id = $1::uuid
+      AND s.generation = $2::integer
+      AND {not_expired("$5::timestamptz")}
+      AND h.config_version = $9::bigint
+      AND {_UNREVOKED.strip()}
+      AND CASE WHEN s.user_id IS NULL THEN s.rev >= c.own_valid_rev
+          ELSE EXISTS (
+              SELECT FROM users u
+              WHERE u.user_id = s.user_id AND u.disabled_at IS NULL
+                AND u.version = $10::bigint AND s.rev >= u.valid_rev) END
+    RETURNING h.revision
+), audited AS ({audit_log.insert_from("advanced", 14)})
+SELECT revision FROM advanced
+"""  # noqa: S608
+
+# The common case of an exchange in one round trip. It asks for more than `_ADVANCE`: that the token
+# is the current one of this client, and that neither policy nor roles took anything away since
+# the login. Where it does not apply, `decide_exchange` decides on what `_VIEW` reads.
+ADVANCE_PLAINLY = f"""
+WITH advanced AS (
+    UPDATE sessions s
+    SET generation = s.generation + 1,
+        mint_kid = $11::text,
+        exchange_hash = $12::bytea,
+        rotated_at = $13::timestamptz,
+        last_active_at = GREATEST(s.last_active_at, $13::timestamptz),
+        idle_expires_at = LEAST(
+            s.absolute_expires_at, $13::timestamptz + make_interval(secs => s.idle_seconds))
+    FROM trust_head h, clients c, keys k
+    WHERE s.lookup_id = $1::uuid
+      AND s.generation = $2::integer
+      AND s.mint_kid = $3::text
+      AND s.client_id = $4::text
+      AND (s.confirmation IS NULL OR s.confirmation = $5::bytea)
+      AND s.audiences @> $6::text[] AND s.scopes @> $7::text[]
+      AND s.audiences <@ $8::text[] AND s.scopes <@ $9::text[]
+      AND s.idle_seconds = ($10::integer[])[s.platform]
+      AND {not_expired("$13::timestamptz")}
+      AND h.config_version = $14::bigint
+      AND {_UNREVOKED.strip()}
+      AND CASE WHEN s.user_id IS NULL THEN s.rev >= c.own_valid_rev
+          ELSE EXISTS (
+              SELECT FROM users u
+              WHERE u.user_id = s.user_id AND u.disabled_at IS NULL
+                AND s.rev >= u.valid_rev AND s.roles = u.roles
+                AND s.scopes <@ ARRAY(
+                    SELECT scope FROM roles r, unnest(r.scopes) AS scope
+                    WHERE r.role = ANY (u.roles))) END
+    RETURNING {SESSION_COLUMNS}, h.revision
+), audited AS (
+    INSERT INTO audit_log ({audit_log.AUDIT_COLUMNS})
+    SELECT $13::timestamptz, $15::text, $16::text, session_id::text,
+           COALESCE(user_id::text, client_id), $17::text, $18::text, $19::text,
+           'generation=' || generation
+    FROM advanced
+)
+SELECT * FROM advanced
+"""  # noqa: S608
+
+GET = f"SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.session_id = $1"  # noqa: S608
+
+PAGE = f"""
+SELECT {SESSION_COLUMNS} FROM sessions s {VIEW_JOINS}
+WHERE (s.user_id = $1::uuid OR (s.user_id IS NULL AND s.client_id = $2::text))
+  AND ($3::text IS NULL OR s.client_id = $3)
+  AND (s.created_at, s.session_id) < ($4::timestamptz, $5::uuid)
+  AND {NOT_REVOKED} AND {not_expired("$6::timestamptz")}
+ORDER BY s.created_at DESC, s.session_id DESC
+LIMIT $7
+"""  # noqa: S608
+
+# Rows that are locked just now are being exchanged or revoked, which needs no help from here;
+# skipping them means that this never waits and never takes part in a deadlock.
+ACTIVITY = f"""
+WITH seen AS (
+    SELECT session_id, LEAST(max(at), $3::timestamptz) AS at
+    FROM unnest($1::uuid[], $2::timestamptz[]) AS reported (session_id, at)
+    GROUP BY session_id
+), live AS (
+    SELECT s.session_id, seen.at
+    FROM seen JOIN sessions s ON s.session_id = seen.session_id {VIEW_JOINS}
+    WHERE {NOT_REVOKED} AND {not_expired("$3::timestamptz")}
+      AND seen.at > s.last_active_at
+      AND ($4::text[] IS NULL OR s.audiences && $4::text[])
+    ORDER BY s.session_id
+    FOR NO KEY UPDATE OF s SKIP LOCKED
+)
+UPDATE sessions s
+SET last_active_at = live.at,
+    idle_expires_at = LEAST(s.absolute_expires_at, GREATEST(
+        s.idle_expires_at, live.at + make_interval(secs => s.idle_seconds)))
+FROM live WHERE s.session_id = live.session_id
+"""  # noqa: S608
+
+SWEEP = """
+DELETE FROM sessions WHERE session_id IN (
+    SELECT session_id FROM sessions WHERE absolute_expires_at <= $1
+    ORDER BY absolute_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+"""
+
+_UUID = "^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$"
+# A device's row is needed while a session exists that it kills. Inserts still in flight when it
+# was written are over long before the grace period is. A sample keeps the cost of one sweep
+# bounded; in time each row is in one.
+SWEEP_DEVICES = f"""
+WITH sample AS (
+    SELECT subject, device_id, valid_rev,
+           CASE WHEN subject ~ '{_UUID}' THEN subject::uuid END AS user_id
+    FROM revoked_devices WHERE revoked_at < $1 ORDER BY random() LIMIT $2
+)
+DELETE FROM revoked_devices d USING sample
+WHERE d.subject = sample.subject AND d.device_id = sample.device_id
+  AND d.valid_rev = sample.valid_rev
+  AND NOT EXISTS (
+      SELECT FROM sessions s
+      WHERE s.user_id = sample.user_id
+        AND s.device_id = sample.device_id AND s.rev < sample.valid_rev)
+  AND NOT EXISTS (
+      SELECT FROM sessions s
+      WHERE s.user_id IS NULL AND s.client_id = sample.subject
+        AND s.device_id = sample.device_id AND s.rev < sample.valid_rev)
+"""  # noqa: S608

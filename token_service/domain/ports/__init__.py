@@ -1,0 +1,64 @@
+"""What the use cases need from the outside. Adapters implement these; `app` wires them.
+
+Every store method raises STORE_UNAVAILABLE when the store does not answer in time. All times are
+aware UTC datetimes.
+"""
+
+from token_service.domain.ports.administration import (
+    AttemptBucket,
+    Attempts,
+    ClientStore,
+    KeyChange,
+    KeyStore,
+    Standing,
+    UserStore,
+)
+from token_service.domain.ports.crypto import (
+    AccessTokens,
+    AuthenticSession,
+    CoarseLimiter,
+    KeyMaterial,
+    PasswordHasher,
+    Secrets,
+    SessionMint,
+)
+from token_service.domain.ports.sessions import (
+    Inserted,
+    IssueGuard,
+    PlainAdvance,
+    SessionAdvance,
+    SessionFacts,
+    SessionPage,
+    SessionStore,
+)
+from token_service.domain.ports.system import Clock, Randomness
+from token_service.domain.ports.trust import ActivityMarker, RevocationStore, Trust
+
+__all__ = [
+    "AccessTokens",
+    "ActivityMarker",
+    "AttemptBucket",
+    "Attempts",
+    "AuthenticSession",
+    "ClientStore",
+    "Clock",
+    "CoarseLimiter",
+    "Inserted",
+    "IssueGuard",
+    "KeyChange",
+    "KeyMaterial",
+    "KeyStore",
+    "PasswordHasher",
+    "PlainAdvance",
+    "Randomness",
+    "RevocationStore",
+    "Secrets",
+    "SessionAdvance",
+    "SessionFacts",
+    "SessionMint",
+    "SessionPage",
+    "SessionStore",
+    "Standing",
+    "Trust",
+    "UserStore",
+]

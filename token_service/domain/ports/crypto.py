@@ -1,0 +1,123 @@
+"""Keys, tokens, secrets and passwords."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from token_service.domain.kinds import KeyPurpose, KeyState, TokenKind
+from token_service.domain.records import (
+    Key,
+)
+from tokenservice.core import Facts, OpaqueAccess, TrustKey
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticSession:
+    """A session token whose MAC was right."""
+
+    kind: TokenKind
+    lookup_id: UUID
+    generation: int
+    mint_kid: str
+
+
+class SessionMint(Protocol):
+    """Makes and authenticates session tokens; nothing of them is stored."""
+
+    def active_kid(self) -> str: ...
+
+    def token(self, kind: TokenKind, lookup_id: UUID, generation: int, mint_kid: str) -> str: ...
+
+    def exchange_claim(self, lookup_id: UUID, generation: int, mint_kid: str) -> bytes:
+        """The `xt` claim of a rolling token."""
+        ...
+
+    def authenticate(self, token: str) -> AuthenticSession:
+        """Accepts session tokens and rolling JWTs (by `xt`, whatever their expiry). Raises
+        TOKEN_MALFORMED, TOKEN_UNKNOWN (bad MAC, unknown key) or TOKEN_REVOKED (compromised
+        mint key). Touches no store."""
+        ...
+
+
+class AccessTokens(Protocol):
+    """Makes and authenticates access tokens."""
+
+    def sign_jwt(self, facts: Facts, algorithm: str, exchange_claim: bytes = b"") -> str:
+        """A JWT with `facts`; `facts.key_id` is ignored, the active key of `algorithm` (the
+        default algorithm when empty) signs."""
+        ...
+
+    def seal_opaque(self, access: OpaqueAccess) -> str:
+        """An opaque access token; `access.key_id` and its MAC are filled in."""
+        ...
+
+    def authenticate_jwt(self, token: str) -> Facts:
+        """Strict parse and signature check; no time, no trust. Raises tokenservice.core's
+        MalformedToken or UnknownToken."""
+        ...
+
+    def authenticate_opaque(self, token: str) -> OpaqueAccess:
+        """Checksum and MAC. Raises MalformedToken or UnknownToken."""
+        ...
+
+
+class Secrets(Protocol):
+    """Client and registration secrets: made, hashed under a pepper, compared."""
+
+    def make(self, code: str, context: bytes) -> tuple[str, bytes, str]:
+        """(secret, hash, pepper id). Derived from `context` and a pepper, so the same request
+        gives the same secret again while that pepper is the active one."""
+        ...
+
+    def hash(self, code: str, secret: str, pepper_id: str) -> bytes | None:
+        """None when the pepper is not known (any more). Raises MalformedToken."""
+        ...
+
+    def active_pepper(self) -> str: ...
+
+    def bucket(self, *parts: str) -> bytes:
+        """A stable keyed hash for limiter buckets (independent of pepper rotation)."""
+        ...
+
+
+class PasswordHasher(Protocol):
+    """Argon2id in a bounded pool. Raises OVERLOADED when the queue is full."""
+
+    async def hash(self, password: str) -> str: ...
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """None as the hash (unknown user) takes the same time and is False."""
+        ...
+
+    def outdated(self, password_hash: str) -> bool: ...
+
+
+class KeyMaterial(Protocol):
+    """Makes key records and holds the usable halves of all keys in memory."""
+
+    def generate(
+        self,
+        purpose: KeyPurpose,
+        algorithm: str,
+        state: KeyState,
+        now: datetime,
+        activates_at: datetime,
+    ) -> Key: ...
+
+    def load(self, keys: Sequence[Key]) -> None:
+        """Replace the keys in memory. Raises ValueError when one cannot be unsealed."""
+        ...
+
+    def public_keys(self) -> tuple[TrustKey, ...]:
+        """What validators are told of the keys in memory."""
+        ...
+
+
+class CoarseLimiter(Protocol):
+    """GCRA in Redis: a cheap front of the limits counted in Postgres."""
+
+    async def allow(self, key: bytes, per_minute: int, burst: int) -> timedelta | None:
+        """None: go on (also when Redis does not answer); else the time to wait."""
+        ...

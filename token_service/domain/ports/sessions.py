@@ -1,0 +1,145 @@
+"""Sessions: the store, and the facts of opaque tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from token_service.domain.kinds import Amr
+from token_service.domain.records import (
+    AuditEvent,
+    Session,
+    SessionView,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IssueGuard:
+    """What must still hold, in the snapshot of the insert, for a new session to exist."""
+
+    config_version: int
+    user_version: int = 0
+    credential_version: int = 0
+    attempt_bucket: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """The session exists; `rev` is the trust revision of its snapshot."""
+
+    rev: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAdvance:
+    """One exchange's write: repeats what was decided on and changes nothing else."""
+
+    session_id: UUID
+    from_generation: int
+    mint_kid: str
+    exchange_hash: bytes | None
+    at: datetime
+    idle_seconds: int
+    idle_expires_at: datetime
+    roles: tuple[str, ...]
+    config_version: int
+    user_version: int
+    auth_time: datetime | None = None
+    acr: int | None = None
+    amr: Amr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlainAdvance:
+    """The exchange that nothing stands in the way of: the presented token is the current one and
+    nothing was narrowed since the login. Whatever else it is, this write does not touch it.
+
+    `idle_seconds` has today's idle lifetime of each platform (by its number, from 1); client
+    audiences and scopes are those of the policy as of `config_version`.
+    """
+
+    lookup_id: UUID
+    generation: int
+    presented_mint_kid: str
+    client_id: str
+    confirmation: bytes
+    audiences: tuple[str, ...]
+    scopes: tuple[str, ...]
+    client_audiences: tuple[str, ...]
+    client_scopes: tuple[str, ...]
+    idle_seconds: tuple[int, ...]
+    mint_kid: str
+    exchange_hash: bytes | None
+    at: datetime
+    config_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """One page of sessions; `next_page_token` is empty on the last."""
+
+    sessions: tuple[Session, ...]
+    next_page_token: str
+
+
+class SessionStore(Protocol):
+    """Sessions in Postgres."""
+
+    async def insert(
+        self, session: Session, guard: IssueGuard, audit: AuditEvent
+    ) -> Inserted | None:
+        """Insert `session` and its audit row in one statement, with `rev` taken from the trust
+        head in the same snapshot. None: the guard no longer holds (re-read and decide again)."""
+        ...
+
+    async def view(self, lookup_id: UUID) -> SessionView | None:
+        """A session by lookup id with all that decides over it, in one snapshot."""
+        ...
+
+    async def advance(self, change: SessionAdvance, audit: AuditEvent) -> int | None:
+        """Move the session one generation on, with its audit row, in one conditional statement
+        (generation, revoked_at, rev against every valid_rev, user/client state and versions
+        repeated). The trust revision of the snapshot, or None: something changed, decide again."""
+        ...
+
+    async def advance_plainly(
+        self, change: PlainAdvance, audit: AuditEvent
+    ) -> tuple[Session, int] | None:
+        """Read, check and advance in one statement and one snapshot: the session as it is then
+        and the trust revision. None: not the plain case, decide on `view`. The audit row's
+        target, subject and details are filled in."""
+        ...
+
+    async def get(self, session_id: UUID) -> Session | None:
+        """A session by its public id."""
+        ...
+
+    async def page(
+        self, subject: str, client_id: str | None, page_size: int, page_token: str, now: datetime
+    ) -> SessionPage:
+        """Live sessions of a subject (only those of `client_id`, unless None), newest first."""
+        ...
+
+    async def record_activity(
+        self,
+        seen: Sequence[tuple[UUID, datetime]],
+        now: datetime,
+        audiences: Sequence[str] | None = None,
+    ) -> int:
+        """Push idle deadlines of live sessions forward (never past the absolute one, never
+        back, times clamped to `now`); with `audiences` only of sessions that have one of them.
+        Returns how many rows changed."""
+        ...
+
+    async def sweep(self, now: datetime, limit: int) -> int:
+        """Delete up to `limit` sessions past their absolute expiry."""
+        ...
+
+
+class SessionFacts(Protocol):
+    """The facts of an opaque access token's session: shared cache first, then Postgres."""
+
+    async def load(self, session_id: str, min_generation: int = 0) -> Session | None:
+        """None when there is no such session; never older than `min_generation`, the token's."""
+        ...
