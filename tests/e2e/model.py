@@ -1,0 +1,498 @@
+"""The token model in plain Python: sessions, exchanges, verdicts and revocations.
+
+It follows the text of the model and shares no code with the service but the enums. Ids and
+tokens are the service's to choose: the model learns them from its answers. Times are Unix
+seconds; the test's clock stands still between steps, so they are exact.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import floor
+
+from tests.e2e.model_keys import Keys
+from tokenservice.core import (
+    KeyState,
+    Platform,
+    TokenKind,
+    TrustEffect,
+    TrustEntryKind,
+    Verdict,
+)
+
+MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
+AUDIENCES = ("orders", "billing")
+SERVICE = "token-service"
+SCOPES = frozenset({"orders.read", "orders.write", "billing.read"})
+ROLES = {
+    "sales": frozenset({"orders.read", "orders.write"}),
+    "accounting": frozenset({"billing.read"}),
+}
+ACCESS_LIFE, ROLLING_LIFE = 5 * MINUTE, 15 * MINUTE
+ACTIVITY_INTERVAL = MINUTE
+PASSWORD_AGE = 10 * MINUTE
+GATEWAY, ADMIN = "demo-gateway", "demo-admin"
+UNREADABLE = (KeyState.COMPROMISED, KeyState.RETIRED)
+"""Keys whose tokens nobody can tell from forged ones any more."""
+
+
+class Refused(Exception):  # noqa: N818 - an answer
+    """The service refuses, for this reason."""
+
+
+@dataclass
+class Client:
+    """A client and how long its sessions live."""
+
+    client_id: str
+    platform: Platform
+    kind: TokenKind
+    idle: float
+    absolute: float
+    window: float
+    opaque: bool = False
+    valid_rev: int = 0
+    own_valid_rev: int = 0
+
+    @property
+    def life(self) -> float:
+        """How long what it presents on calls lives."""
+        return ROLLING_LIFE if self.kind is TokenKind.ROLLING else ACCESS_LIFE
+
+
+def demo_clients() -> dict[str, Client]:
+    """The clients of the demo that have sessions."""
+    web = (30 * MINUTE, 12 * HOUR, 10 * MINUTE)
+    rolling = (30 * DAY, 180 * DAY, 10 * MINUTE)
+    clients = (
+        Client("demo-web", Platform.WEB, TokenKind.WEB_SESSION, *web),
+        Client("demo-opaque", Platform.WEB, TokenKind.WEB_SESSION, *web, opaque=True),
+        Client("demo-rolling", Platform.WEB, TokenKind.ROLLING, *rolling),
+        Client("demo-mobile", Platform.MOBILE, TokenKind.MOBILE_SESSION, 30 * DAY, 180 * DAY, DAY),
+        Client("demo-api", Platform.API, TokenKind.API_SESSION, DAY, 30 * DAY, DAY),
+    )
+    return {client.client_id: client for client in clients}
+
+
+@dataclass
+class User:
+    """A user of our own store."""
+
+    user_id: str
+    username: str
+    password: str
+    roles: frozenset[str]
+    disabled: bool = False
+    valid_rev: int = 0
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the roles give."""
+        return frozenset().union(*(ROLES[role] for role in self.roles))
+
+
+@dataclass(eq=False)
+class Session:
+    """A session; `made_by` identifies the exchange that made the current generation."""
+
+    client: Client
+    user: User | None
+    audiences: tuple[str, ...]
+    scopes: frozenset[str]
+    device: str
+    rev: int
+    auth_time: float
+    rotated_at: float
+    last_active: float
+    idle_at: float
+    absolute_at: float
+    mint_kid: str
+    roles: frozenset[str]
+    session_id: str = ""
+    generation: int = 1
+    made_by: object = None
+    revoked: bool = False
+    gone: bool = False
+    touched_until: float = 0.0
+    roles_by_generation: dict[int, frozenset[str]] = field(default_factory=dict)
+    authorities: dict[int, str] = field(default_factory=dict)
+    token_ids: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        """Whose session it is."""
+        return self.client.client_id if self.user is None else self.user.user_id
+
+
+@dataclass(eq=False)
+class Credential:
+    """What can be exchanged: a session token, or a rolling token's authority."""
+
+    session: Session
+    generation: int
+    mint_kid: str
+
+
+@dataclass(eq=False)
+class Access:
+    """What accompanies calls. `identified`: the service has seen it while its key verified."""
+
+    session: Session
+    generation: int
+    audience: str
+    scopes: frozenset[str]
+    issued_at: int
+    expires_at: int
+    auth_time: int
+    rev: int
+    key_id: str
+    token_id: str
+    roles: frozenset[str]
+    identified: bool = False
+
+
+@dataclass
+class Handout:
+    """The tokens that the service must hand out now."""
+
+    session: Session
+    audiences: tuple[str, ...]
+    scopes: frozenset[str]
+    rev: int
+    issued_at: int
+    expires_at: int
+    replayed: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the trust log."""
+
+    revision: int
+    kind: TrustEntryKind
+    id: str
+    device: str
+    effect: TrustEffect
+
+
+@dataclass
+class Model:
+    """The whole service. Methods raise Refused for what it must refuse."""
+
+    now: float
+    keys: Keys = field(default_factory=Keys)
+    head: int = 0
+    valid_rev: int = 0
+    clients: dict[str, Client] = field(default_factory=demo_clients)
+    sessions: list[Session] = field(default_factory=list)
+    credentials: dict[str, Credential] = field(default_factory=dict)
+    accesses: dict[str, Access] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    devices: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def begin(self, now: float, head: int) -> None:
+        """Begin anew where the service stands, with no session and no token."""
+        self.now, self.head = now, head
+        for forgotten in (self.sessions, self.entries):
+            forgotten.clear()
+        self.credentials.clear()
+        self.accesses.clear()
+
+    # --- layer 2 ---
+
+    def issue(
+        self,
+        client: Client,
+        user: User | None,
+        right_password: bool,
+        audiences: tuple[str, ...],
+        scopes: frozenset[str],
+        device: str,
+    ) -> Handout:
+        """Log a user in, or the client itself."""
+        if user is None and client.platform is not Platform.API:
+            raise Refused("PLATFORM_NOT_ALLOWED")
+        if user is not None and (user.disabled or not right_password):
+            raise Refused("CREDENTIALS_INVALID")
+        allowed = {*AUDIENCES, SERVICE} if user is None else set(AUDIENCES)
+        if not set(audiences) <= allowed:
+            raise Refused("AUDIENCE_NOT_ALLOWED")
+        granted = (scopes or SCOPES) & SCOPES & (SCOPES if user is None else user.scopes)
+        if not granted:
+            raise Refused("SCOPE_NOT_ALLOWED")
+        chosen = audiences or AUDIENCES
+        if client.kind is TokenKind.ROLLING:
+            if len(audiences) > 1:
+                raise Refused("FIELD_INVALID")
+            chosen = chosen[:1]
+        absolute_at = self.now + client.absolute
+        session = Session(
+            client=client,
+            user=user,
+            audiences=chosen,
+            scopes=granted,
+            device=device,
+            rev=self.head,
+            auth_time=self.now,
+            rotated_at=self.now,
+            last_active=self.now,
+            idle_at=min(self.now + client.idle, absolute_at),
+            absolute_at=absolute_at,
+            mint_kid=self.keys.active("MINT"),
+            roles=frozenset() if user is None else user.roles,
+        )
+        self.sessions.append(session)
+        return self._handout(session, chosen, granted)
+
+    def exchange(
+        self,
+        caller: str,
+        token: str,
+        exchange_id: bytes,
+        audiences: tuple[str, ...] = (),
+        scopes: frozenset[str] = frozenset(),
+        *,
+        password: tuple[str, str] | None = None,
+    ) -> Handout:
+        """Exchange, or with a `password` (of whom, which) Reauthenticate."""
+        credential = self.credential(token)
+        session = self.require_live(caller, credential)
+        purpose = "exchange" if password is None else "reauthenticate"
+        asked = (purpose, exchange_id, caller, frozenset(audiences), scopes)
+        current = credential.generation == session.generation
+        replay = (
+            credential.generation == session.generation - 1
+            and exchange_id != b""
+            and session.made_by == asked
+            and self.now < session.rotated_at + session.client.window
+        )
+        if not current and not replay:
+            self.revoke_session(session)
+            raise Refused("TOKEN_REUSED")
+        chosen, granted = self._narrowed(session, audiences, scopes)
+        if password is not None:
+            if session.user is None:
+                raise Refused("CREDENTIAL_NOT_ALLOWED")
+            if password != (session.user.username, session.user.password):
+                raise Refused("CREDENTIALS_INVALID")
+        if current:
+            self._advance(session, asked, fresh=password is not None)
+        return self._handout(session, chosen, granted, replayed=replay)
+
+    def credential(self, token: str) -> Credential:
+        """The authentic session token."""
+        credential = self.credentials.get(token)
+        if credential is None:
+            raise Refused("TOKEN_MALFORMED")
+        if self.keys.state(credential.mint_kid) is KeyState.COMPROMISED:
+            raise Refused("TOKEN_REVOKED")
+        if credential.session.gone:
+            raise Refused("TOKEN_EXPIRED")
+        return credential
+
+    def require_live(self, caller: str, credential: Credential) -> Session:
+        """The caller's own live session."""
+        session = credential.session
+        if session.client.client_id != caller:
+            raise Refused("CLIENT_MISMATCH")
+        if self._dead(session):
+            raise Refused("TOKEN_REVOKED")
+        if self._over(session):
+            raise Refused("TOKEN_EXPIRED")
+        return session
+
+    def current(self, caller: str, token: str) -> Session:
+        """The live session whose current token this is."""
+        credential = self.credential(token)
+        session = self.require_live(caller, credential)
+        if credential.generation != session.generation:
+            raise Refused("TOKEN_REVOKED")
+        return session
+
+    def live(self, subject: str) -> list[Session]:
+        """The live sessions of a user, or of a client itself."""
+        return [one for one in self.sessions if one.subject == subject and self.is_live(one)]
+
+    def is_live(self, session: Session) -> bool:
+        """Whether the session can still be used."""
+        return not (session.gone or self._dead(session) or self._over(session))
+
+    def sweep(self) -> None:
+        """Sessions past their absolute expiry are forgotten."""
+        for session in self.sessions:
+            session.gone = self.now >= session.absolute_at
+        self.sessions = [session for session in self.sessions if not session.gone]
+
+    # --- layer 3 ---
+
+    def verdict(
+        self, token: str, audience: str, scopes: Iterable[str], max_auth_age: float | None
+    ) -> Verdict:
+        """What Validate must answer; a usable token counts as activity of its session."""
+        access = self.accesses.get(token)
+        if access is None:
+            return Verdict.WRONG_KIND if token in self.credentials else Verdict.MALFORMED
+        decided = self._judge(access, audience, frozenset(scopes), max_auth_age)
+        if decided is Verdict.ACTIVE:
+            self._touch(access.session)
+        return decided
+
+    def _judge(
+        self, access: Access, audience: str, scopes: frozenset[str], max_auth_age: float | None
+    ) -> Verdict:
+        key = self.keys.state(access.key_id)
+        if not self._identify(access):
+            return Verdict.UNKNOWN
+        if key in UNREADABLE:
+            return Verdict.REVOKED if key is KeyState.COMPROMISED else Verdict.UNKNOWN
+        if audience != access.audience:
+            return Verdict.WRONG_AUDIENCE
+        effects = {entry.effect for entry in self.entries if _hits(entry, access)}
+        over = self.now >= access.expires_at
+        if effects or over:
+            revoked = TrustEffect.REVOKE in effects and not over
+            return Verdict.REVOKED if revoked else Verdict.EXPIRED
+        if not scopes <= access.scopes:
+            return Verdict.INSUFFICIENT_SCOPE
+        if max_auth_age is not None and self.now - access.auth_time > max_auth_age:
+            return Verdict.STEP_UP_REQUIRED
+        return Verdict.ACTIVE
+
+    def _identify(self, access: Access) -> bool:
+        """Whether the service can tell whose token it is; once it could, it remembers."""
+        unreadable = self.keys.state(access.key_id) in UNREADABLE
+        if not unreadable and not (access.session.client.opaque and access.session.gone):
+            access.identified = True
+        return access.identified
+
+    def _touch(self, session: Session) -> None:
+        if self.now < session.touched_until:
+            return
+        session.touched_until = self.now + ACTIVITY_INTERVAL
+        if self.is_live(session) and self.now > session.last_active:
+            session.last_active = self.now
+            slid = max(session.idle_at, self.now + session.client.idle)
+            session.idle_at = min(slid, session.absolute_at)
+
+    # --- revocation ---
+
+    def append(
+        self,
+        kind: TrustEntryKind,
+        id_: str = "",
+        device: str = "",
+        effect: TrustEffect = TrustEffect.REVOKE,
+    ) -> int:
+        """Add an entry to the trust log; its revision."""
+        self.head += 1
+        self.entries.append(Entry(self.head, kind, id_, device, effect))
+        return self.head
+
+    def revoke_session(self, session: Session) -> int:
+        """End the session, once; how many live ones that were."""
+        if session.revoked:
+            return 0
+        count = int(self.is_live(session))
+        session.revoked = True
+        self.append(TrustEntryKind.SESSION, session.session_id)
+        return count
+
+    def revoke_token(self, caller: str, token: str) -> int:
+        """End an access token, or the session of a session or rolling token (RFC 7009)."""
+        credential = self.credentials.get(token)
+        if credential is not None:
+            session, key = credential.session, self.keys.state(credential.mint_kid)
+            if key in UNREADABLE or session.gone:
+                return 0
+            if caller not in (session.client.client_id, ADMIN):
+                raise Refused("CLIENT_MISMATCH")
+            return self.revoke_session(session)
+        access = self.accesses.get(token)
+        if access is None or self.keys.state(access.key_id) in UNREADABLE:
+            return 0
+        session = access.session
+        if session.client.opaque and session.gone:
+            return 0
+        protects = caller == GATEWAY and access.audience in AUDIENCES
+        if caller not in (session.client.client_id, ADMIN) and not protects:
+            raise Refused("CLIENT_MISMATCH")
+        if self.now < access.expires_at:
+            self.append(TrustEntryKind.TOKEN, access.token_id)
+        return 0
+
+    def _dead(self, session: Session) -> bool:
+        user, client = session.user, session.client
+        floor_ = max(
+            self.valid_rev,
+            client.valid_rev,
+            client.own_valid_rev if user is None else user.valid_rev,
+            self.devices.get((session.subject, session.device), 0) if session.device else 0,
+        )
+        return (
+            session.revoked
+            or session.rev < floor_
+            or (user is not None and user.disabled)
+            or self.keys.state(session.mint_kid) is KeyState.COMPROMISED
+        )
+
+    def _over(self, session: Session) -> bool:
+        return self.now >= session.idle_at or self.now >= session.absolute_at
+
+    def _narrowed(
+        self, session: Session, audiences: tuple[str, ...], scopes: frozenset[str]
+    ) -> tuple[tuple[str, ...], frozenset[str]]:
+        if not scopes <= session.scopes:
+            raise Refused("SCOPE_WIDENED")
+        if not set(audiences) <= set(session.audiences):
+            raise Refused("AUDIENCE_NOT_ALLOWED")
+        granted = (scopes or session.scopes) & SCOPES
+        if session.user is not None:
+            granted &= session.user.scopes
+        if not granted:
+            raise Refused("SCOPE_NOT_ALLOWED")
+        return audiences or session.audiences, granted
+
+    def _advance(self, session: Session, asked: object, *, fresh: bool) -> None:
+        session.generation += 1
+        session.made_by = asked
+        session.mint_kid = self.keys.active("MINT")
+        session.rotated_at = session.last_active = self.now
+        session.idle_at = min(self.now + session.client.idle, session.absolute_at)
+        session.roles = frozenset() if session.user is None else session.user.roles
+        if fresh:
+            session.auth_time = self.now
+
+    def _handout(
+        self,
+        session: Session,
+        audiences: tuple[str, ...],
+        scopes: frozenset[str],
+        *,
+        replayed: bool = False,
+    ) -> Handout:
+        session.roles_by_generation[session.generation] = session.roles
+        rolling = session.client.kind is TokenKind.ROLLING
+        issued_at = floor(session.rotated_at if rolling else self.now)
+        # A rolling token's times are its generation's: a replay has the same.
+        start = issued_at if rolling else self.now
+        expires_at = floor(min(start + session.client.life, session.absolute_at))
+        return Handout(session, audiences, scopes, self.head, issued_at, expires_at, replayed)
+
+
+def _hits(entry: Entry, access: Access) -> bool:
+    """Whether an entry kills the token: by identity, or what was issued before it."""
+    session = access.session
+    by_identity = {
+        TrustEntryKind.TOKEN: access.token_id,
+        TrustEntryKind.SESSION: session.session_id,
+        TrustEntryKind.KEY: access.key_id,
+    }
+    if entry.kind in by_identity:
+        return entry.id == by_identity[entry.kind]
+    by_revision = {
+        TrustEntryKind.SUBJECT: entry.id == session.subject,
+        TrustEntryKind.SUBJECT_DEVICE: (entry.id, entry.device)
+        == (session.subject, session.device),
+        TrustEntryKind.CLIENT: entry.id == session.client.client_id,
+        TrustEntryKind.EVERYTHING: True,
+    }
+    return by_revision[entry.kind] and access.rev < entry.revision
