@@ -7,6 +7,7 @@ TEST_MODEL_EXAMPLES and TEST_MODEL_STEPS let it run for longer.
 import asyncio
 import itertools
 import os
+from dataclasses import replace
 
 import redis
 from hypothesis import HealthCheck, settings
@@ -132,6 +133,13 @@ class TokenMachine(MachineBase):
         self.exchange(self.asked[-1])
 
     @precondition(lambda self: self.asked)
+    @rule()
+    def ask_for_something_else(self) -> None:
+        """The same id does not make another request a retry."""
+        last = self.asked[-1]
+        self.exchange(replace(last, password="" if last.password else "user"))
+
+    @precondition(lambda self: self.asked)
     @rule(age=ages)
     def ask_again(self, age: int) -> None:
         asked = pick(self.asked, age)
@@ -189,6 +197,23 @@ class TokenMachine(MachineBase):
     @rule(lapse=short_lapses)
     def minutes_pass(self, lapse: int) -> None:
         self.driver.advance(lapse)
+
+    @rule(
+        age=ages,
+        edge=st.sampled_from(["replay", "replay", "access", "idle"]),
+        beyond=st.sampled_from([-1, 0, 0, 1]),
+    )
+    def an_edge_is_near(self, age: int, edge: str, beyond: int) -> None:
+        session = self._session(age)
+        at = {
+            "replay": session.rotated_at + session.client.window,
+            "access": session.rotated_at + session.client.life,
+            "idle": session.idle_at,
+        }
+        self.driver.advance(max(0.0, at[edge] + beyond - self.model.now))
+        asked = [one for one in self.asked if self.owner(one.token) == session.client.client_id]
+        for one in asked[-1:]:
+            self.exchange(one)
 
     @rule(lapse=long_lapses, chance=chances)
     def hours_pass(self, lapse: int, chance: bool) -> None:
@@ -316,7 +341,7 @@ class TokenMachine(MachineBase):
 
     @rule(age=ages, by_admin=chances)
     def set_password(self, age: int, by_admin: bool) -> None:
-        token, password = self.credential_token(age), self.new_password()
+        token, password = self.live_token(age), self.new_password()
         request = users_pb.SetPasswordRequest(new_password=password)
         caller = ADMIN if by_admin else self.owner(token)
         if by_admin:

@@ -157,7 +157,7 @@ def test_the_settings_in_the_readme_are_those_of_the_program() -> None:
 
 def _environment() -> dict[str, str]:
     """A shell's environment, without what configures this test run or its programs."""
-    ours = ("TOKEN_SERVICE_", "MAKE", "MFLAGS", "VIRTUAL_ENV", "PYTHON", "COV_", "PYTEST")
+    ours = ("TOKEN_SERVICE_", "ARGS", "MAKE", "MFLAGS", "VIRTUAL_ENV", "PYTHON", "COV_", "PYTEST")
     kept = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
     # Byte code is written where it is needed: most of it never is, and it takes half the time.
     return {**kept, "PIP_NO_COMPILE": "1"}

@@ -1,10 +1,11 @@
 """Who calls: an authenticated client, or nobody for the methods that allow it."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.kinds import Permission
+from token_service.domain.kinds import ADMINISTRATIVE, Permission
 from token_service.domain.policy import ClientPolicy
 from token_service.domain.records import AuditEvent
 
@@ -46,6 +47,12 @@ class Caller:
             raise TokenServiceError(
                 Reason.CREDENTIAL_NOT_ALLOWED, "this needs the client's own credential"
             )
+
+    def require_as_powerful(self, permissions: AbstractSet[Permission]) -> None:
+        """Raise PERMISSION_MISSING unless the caller holds what is administrative among
+        `permissions`: it could otherwise act through whoever it lets have them."""
+        for permission in sorted(permissions & ADMINISTRATIVE):
+            self.require(permission)
 
     def audit(
         self,

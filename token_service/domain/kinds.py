@@ -16,6 +16,7 @@ from tokenservice.core import (
 
 __all__ = [
     "ACR_LEVELS",
+    "ADMINISTRATIVE",
     "SERVICE_AUDIENCE",
     "SESSION_KIND_OF_PLATFORM",
     "AccessFormat",
@@ -76,6 +77,18 @@ class Permission(StrEnum):
     ADMIN_USERS = "admin.users"
     ADMIN_KEYS = "admin.keys"
     AUDIT_READ = "audit.read"
+
+
+ADMINISTRATIVE = frozenset(
+    {
+        Permission.TOKENS_REVOKE_ANY,
+        Permission.ADMIN_CLIENTS,
+        Permission.ADMIN_USERS,
+        Permission.ADMIN_KEYS,
+        Permission.AUDIT_READ,
+    }
+)
+"""Power over what belongs to others: nobody passes on more of it than it holds itself."""
 
 
 class ClientState(IntEnum):

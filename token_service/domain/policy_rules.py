@@ -78,9 +78,23 @@ def check_policy(policy: ClientPolicy, path: str = "policy") -> None:
         _check_session_lifetimes(platform, own, f"{path}.session_lifetimes")
 
 
-def added_permissions(policy: ClientPolicy, former: ClientPolicy) -> bool:
-    """Whether `policy` lets its client call what `former` did not."""
-    return not policy.permissions <= former.permissions
+def adds_power(policy: ClientPolicy, former: ClientPolicy) -> bool:
+    """Whether `policy` lets its client do, or be told, anything that `former` did not."""
+    if policy.password_login and not former.password_login:
+        return True
+    return any(
+        not frozenset(getattr(policy, name)) <= frozenset(getattr(former, name))
+        for name in (
+            "permissions",
+            "scopes",
+            "audiences",
+            "platforms",
+            "protects_audiences",
+            "may_issue_for",
+            "may_pair_for",
+            "certificate_thumbprints",
+        )
+    )
 
 
 def _check_names(policy: ClientPolicy, path: str) -> None:

@@ -176,6 +176,8 @@ class RotateClientSecret:
         """A new secret; the former ones work until the overlap ends, or an earlier one does."""
         caller.require_own_credential()
         client = await self._records.own_or_administered(caller, request.client_id)
+        if client.client_id != caller.client_id:
+            caller.require_as_powerful(client.policy.permissions)  # it gets to see the secret
         if client.state is not ClientState.ACTIVE:
             raise wrong_state(client)
         now = self._clock.now()

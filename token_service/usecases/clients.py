@@ -7,7 +7,7 @@ from token_service.domain.client_ids import RANDOM_BYTES, new_client_id
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission
 from token_service.domain.policy import ClientPolicy
-from token_service.domain.policy_rules import added_permissions, check_policy
+from token_service.domain.policy_rules import adds_power, check_policy
 from token_service.domain.ports import ClientStore, Clock, Randomness, Secrets, Trust
 from token_service.domain.records import AuditEvent, Client
 from token_service.usecases.client_records import ClientRecords, wrong_state
@@ -140,6 +140,8 @@ class ReviewClient:
         _refuse_registrant(caller, client)
         if client.state is not ClientState.PENDING:
             raise _reviewed_before()
+        if review.approve:
+            caller.require_as_powerful((review.policy or client.policy).permissions)
         state = ClientState.APPROVED if review.approve else ClientState.REJECTED
         audit = caller.audit(
             self._clock.now(),
@@ -204,14 +206,16 @@ class ClientAdministration:
         """Replace the policy; where it allows less, access tokens in use are to be exchanged.
 
         Raises CLIENT_NOT_FOUND, CLIENT_STATE for a client that was never let in, FIELD_INVALID,
-        and SELF_REVIEW where the client itself, or who registered it, would add permissions to
-        what the reviewer allowed.
+        SELF_REVIEW where the client itself, or who registered it, would add anything to what the
+        reviewer allowed, and PERMISSION_MISSING for administrative permissions that the caller
+        does not hold.
         """
         caller.require(Permission.ADMIN_CLIENTS)
         check_policy(policy)
         for _ in range(_TRIES):
             client = await self._require_settled(client_id)
-            _refuse_own_permissions(caller, client, policy)
+            _refuse_own_power(caller, client, policy)
+            caller.require_as_powerful(policy.permissions - client.policy.permissions)
             narrowed = policy.narrows(client.policy)
             audit = self._audit(
                 caller, "client.update_policy", client_id, note, f"narrowed={narrowed}"
@@ -259,13 +263,12 @@ class ClientAdministration:
         )
 
 
-def _refuse_own_permissions(caller: Caller, client: Client, policy: ClientPolicy) -> None:
-    """Raise SELF_REVIEW where the caller would give permissions to itself or to what it
-    registered."""
-    if not added_permissions(policy, client.policy):
+def _refuse_own_power(caller: Caller, client: Client, policy: ClientPolicy) -> None:
+    """Raise SELF_REVIEW where the caller would add power to itself or to what it registered."""
+    if not adds_power(policy, client.policy):
         return
     if caller.client_id == client.client_id:
-        raise _self_review("a client may not add to its own permissions")
+        raise _self_review("a client may not add to its own policy")
     _refuse_registrant(caller, client)
 
 

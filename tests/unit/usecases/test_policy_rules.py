@@ -9,7 +9,7 @@ import pytest
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import AccessFormat, Permission, Platform, TokenScheme
 from token_service.domain.policy import ClientPolicy, Lifetimes
-from token_service.domain.policy_rules import added_permissions, check_policy
+from token_service.domain.policy_rules import adds_power, check_policy
 
 GOOD = ClientPolicy(
     platforms=frozenset({Platform.WEB}),
@@ -121,8 +121,22 @@ def test_what_is_out_of_bounds_is_refused_by_name(path: str, changes: dict[str, 
     assert refused.value.field == f"policy.{path}"
 
 
-def test_only_a_permission_that_was_not_there_is_an_added_one() -> None:
-    more = replace(GOOD, permissions=GOOD.permissions | {Permission.ADMIN_KEYS})
-    assert added_permissions(more, GOOD)
-    assert not added_permissions(GOOD, more)
-    assert not added_permissions(replace(GOOD, scopes=frozenset({"everything"})), GOOD)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"permissions": GOOD.permissions | {Permission.ADMIN_KEYS}},
+        {"scopes": GOOD.scopes | {"everything"}},
+        {"audiences": (*GOOD.audiences, "another")},
+        {"platforms": frozenset(Platform) - {Platform.UNSPECIFIED}},
+        {"protects_audiences": GOOD.protects_audiences | {"another"}},
+        {"may_issue_for": GOOD.may_issue_for | {"another"}},
+        {"certificate_thumbprints": GOOD.certificate_thumbprints | {"cd" * 32}},
+        {"password_login": True},
+    ],
+    ids=lambda more: str(next(iter(more))),
+)
+def test_whatever_was_not_allowed_before_adds_power(more: dict[str, Any]) -> None:
+    former = replace(GOOD, password_login=False, platforms=frozenset({Platform.WEB}))
+    assert adds_power(replace(former, **more), former)
+    assert not adds_power(former, replace(former, **more))
+    assert not adds_power(former, former)

@@ -111,6 +111,8 @@ class ClientServiceServicer(object):
         """Approves or rejects a PENDING registration, once.
 
         Needs the permission admin.clients, and a caller other than the registrant.
+        Administrative permissions (admin.*, tokens.revoke_any, audit.read) are let
+        through only by a caller that holds them itself.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -137,7 +139,8 @@ class ClientServiceServicer(object):
         earlier rotation's overlap ends. A retry with the same request_id gets the
         same secret again.
 
-        A client may rotate its own secret; others' need admin.clients.
+        A client may rotate its own secret; others' need admin.clients, and every
+        administrative permission that the other client holds.
         Errors: CREDENTIAL_NOT_ALLOWED (for a call made with an access token, which
         must not become something that lives longer), CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
         many secrets work at the same time; an overlap of zero ends the others).
@@ -192,8 +195,9 @@ class ClientServiceServicer(object):
         tokens in use read as expired and the next exchange gives narrower ones;
         where it no longer allows a session at all, that exchange is refused.
 
-        Needs the permission admin.clients. Nobody adds permissions to itself, or to
-        what it registered.
+        Needs the permission admin.clients. Nobody adds anything to its own policy,
+        or to that of what it registered, and administrative permissions are added
+        only by a caller that holds them itself.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

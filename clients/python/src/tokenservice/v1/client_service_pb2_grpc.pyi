@@ -49,6 +49,8 @@ class ClientServiceStub:
     """Approves or rejects a PENDING registration, once.
 
     Needs the permission admin.clients, and a caller other than the registrant.
+    Administrative permissions (admin.*, tokens.revoke_any, audit.read) are let
+    through only by a caller that holds them itself.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
     CollectClientCredentials: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]
@@ -67,7 +69,8 @@ class ClientServiceStub:
     earlier rotation's overlap ends. A retry with the same request_id gets the
     same secret again.
 
-    A client may rotate its own secret; others' need admin.clients.
+    A client may rotate its own secret; others' need admin.clients, and every
+    administrative permission that the other client holds.
     Errors: CREDENTIAL_NOT_ALLOWED (for a call made with an access token, which
     must not become something that lives longer), CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
     many secrets work at the same time; an overlap of zero ends the others).
@@ -102,8 +105,9 @@ class ClientServiceStub:
     tokens in use read as expired and the next exchange gives narrower ones;
     where it no longer allows a session at all, that exchange is refused.
 
-    Needs the permission admin.clients. Nobody adds permissions to itself, or to
-    what it registered.
+    Needs the permission admin.clients. Nobody adds anything to its own policy,
+    or to that of what it registered, and administrative permissions are added
+    only by a caller that holds them itself.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
 
@@ -128,6 +132,8 @@ class ClientServiceAsyncStub(ClientServiceStub):
     """Approves or rejects a PENDING registration, once.
 
     Needs the permission admin.clients, and a caller other than the registrant.
+    Administrative permissions (admin.*, tokens.revoke_any, audit.read) are let
+    through only by a caller that holds them itself.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
     CollectClientCredentials: _aio.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]  # type: ignore[assignment]
@@ -146,7 +152,8 @@ class ClientServiceAsyncStub(ClientServiceStub):
     earlier rotation's overlap ends. A retry with the same request_id gets the
     same secret again.
 
-    A client may rotate its own secret; others' need admin.clients.
+    A client may rotate its own secret; others' need admin.clients, and every
+    administrative permission that the other client holds.
     Errors: CREDENTIAL_NOT_ALLOWED (for a call made with an access token, which
     must not become something that lives longer), CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
     many secrets work at the same time; an overlap of zero ends the others).
@@ -181,8 +188,9 @@ class ClientServiceAsyncStub(ClientServiceStub):
     tokens in use read as expired and the next exchange gives narrower ones;
     where it no longer allows a session at all, that exchange is refused.
 
-    Needs the permission admin.clients. Nobody adds permissions to itself, or to
-    what it registered.
+    Needs the permission admin.clients. Nobody adds anything to its own policy,
+    or to that of what it registered, and administrative permissions are added
+    only by a caller that holds them itself.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
 
@@ -216,6 +224,8 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         """Approves or rejects a PENDING registration, once.
 
         Needs the permission admin.clients, and a caller other than the registrant.
+        Administrative permissions (admin.*, tokens.revoke_any, audit.read) are let
+        through only by a caller that holds them itself.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
 
@@ -246,7 +256,8 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         earlier rotation's overlap ends. A retry with the same request_id gets the
         same secret again.
 
-        A client may rotate its own secret; others' need admin.clients.
+        A client may rotate its own secret; others' need admin.clients, and every
+        administrative permission that the other client holds.
         Errors: CREDENTIAL_NOT_ALLOWED (for a call made with an access token, which
         must not become something that lives longer), CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
         many secrets work at the same time; an overlap of zero ends the others).
@@ -311,8 +322,9 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         tokens in use read as expired and the next exchange gives narrower ones;
         where it no longer allows a session at all, that exchange is refused.
 
-        Needs the permission admin.clients. Nobody adds permissions to itself, or to
-        what it registered.
+        Needs the permission admin.clients. Nobody adds anything to its own policy,
+        or to that of what it registered, and administrative permissions are added
+        only by a caller that holds them itself.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
 
