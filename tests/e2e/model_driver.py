@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.e2e.model import ADMIN, GATEWAY, Access, Credential, Handout, Model, Refused
+from tests.e2e.model import Model
 from tests.e2e.model_keys import Key
+from tests.e2e.model_records import ADMIN, GATEWAY, Access, Credential, Handout, Refused
 from tests.faults.outcomes import outcome
 from tests.support.api import Api
 from tests.support.clocks import ShiftedClock

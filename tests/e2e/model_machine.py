@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from hypothesis.stateful import RuleBasedStateMachine
 
-from tests.e2e.model import ADMIN, SERVICE, Client, Model, Refused, User
 from tests.e2e.model_driver import Driver, expected
+from tests.e2e.model_records import ADMIN, SERVICE, Client, Refused, Session, User
 from tests.support.api import Api
 from tokenservice.core import TrustEffect, TrustEntryKind
 from tokenservice.v1 import token_service_pb2 as pb
@@ -50,7 +50,7 @@ class MachineBase(RuleBasedStateMachine):
         super().__init__()
         self.place = place
         self.driver = place.driver
-        self.model: Model = place.driver.model
+        self.model = place.driver.model
         self.number = next(place.numbers)
         self.passwords = itertools.count(1)
         self.exchange_ids = itertools.count(1)
@@ -207,6 +207,12 @@ class MachineBase(RuleBasedStateMachine):
         """Where the token belongs; somewhere else for one that no gateway asks about."""
         access = self.model.accesses.get(token)
         return access.audience if access and access.audience != SERVICE else "orders"
+
+    def session(self, age: int) -> Session:
+        """A session of a token that was handed out; every example has one."""
+        found = pick([one.session for one in self.model.credentials.values()], age)
+        assert found is not None
+        return found
 
     def exchange_id(self, choice: str) -> bytes:
         """A new one, none, or one that was used already."""
