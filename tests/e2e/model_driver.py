@@ -104,9 +104,13 @@ class Driver:
         self.model.now += by
         self.model.keys.tick(self.model.now)
 
+    def flush_activity(self) -> None:
+        """Write the activity that was gathered."""
+        self.wait(_done(self.server.application.parts.activity.flush))
+
     def check_sessions(self, subject: str) -> None:
         """The live sessions are the model's, and so is what became of them."""
-        self.wait(_done(self.server.application.parts.activity.flush))
+        self.flush_activity()
         listed: list[sessions_pb.Session] = []
         request = sessions_pb.ListSessionsRequest(subject=subject, page_size=2)
         more = True

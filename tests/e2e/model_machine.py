@@ -104,6 +104,7 @@ class MachineBase(RuleBasedStateMachine):
     def exchange(self, asked: Asked) -> None:
         """Exchange or Reauthenticate, and remember what was asked."""
         self.asked.append(asked)
+        self.driver.flush_activity()  # a retry's answer tells until when the session is good
         request: dict[str, Any] = {
             "token": asked.token,
             "exchange_id": asked.exchange_id,
@@ -130,6 +131,11 @@ class MachineBase(RuleBasedStateMachine):
             )
         )
         self.driver.check_handout(want, got)
+
+    def validate_all(self) -> None:
+        """Validate every token that this example knows of, where it belongs."""
+        for token in list(self.model.accesses):
+            self.driver.validate(token, self.audience(token), frozenset(), None, self.revision)
 
     def revoke(self, caller: str, change: Callable[[], int], **target: Any) -> None:
         """Revoke; `change` does it in the model and counts the sessions that it ends."""
@@ -207,6 +213,17 @@ class MachineBase(RuleBasedStateMachine):
         """Where the token belongs; somewhere else for one that no gateway asks about."""
         access = self.model.accesses.get(token)
         return access.audience if access and access.audience != SERVICE else "orders"
+
+    def repeatable(self) -> list[Asked]:
+        """The exchanges that made the current generation of a live session."""
+        found = []
+        for asked in self.asked:
+            one = self.model.credentials.get(asked.token)
+            if one is None or not asked.exchange_id or not self.model.is_live(one.session):
+                continue
+            if one.generation == one.session.generation - 1:
+                found.append(asked)
+        return found
 
     def session(self, age: int) -> Session:
         """A session of a token that was handed out; every example has one."""

@@ -114,6 +114,7 @@ class Revocations(MachineBase):
         if lost:
             self.narrow()
         self.check_revoked(None, got)
+        self.validate_all()
 
     @rule(chance=chances)
     def disable_user(self, chance: bool) -> None:

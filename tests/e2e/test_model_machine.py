@@ -171,13 +171,14 @@ class TokenMachine(Revocations):
         self.driver.validate(token, where, scopes, max_auth_age, revision)
 
     @rule()
-    def validate_all(self) -> None:
-        for token in list(self.model.accesses):
-            self.driver.validate(token, self.audience(token), frozenset(), None, self.revision)
+    def look_around(self) -> None:
+        self.validate_all()
 
     @rule(lapse=short_lapses)
     def minutes_pass(self, lapse: int) -> None:
         self.driver.advance(lapse)
+        self.validate_all()
+        self.driver.check_sessions(self.user.user_id)
 
     @rule(
         age=ages,
@@ -185,16 +186,18 @@ class TokenMachine(Revocations):
         beyond=st.sampled_from([-1, 0, 0, 1]),
     )
     def an_edge_is_near(self, age: int, edge: str, beyond: int) -> None:
-        session = self.session(age)
+        """Ask again what may be asked again, just before and just after that ends."""
+        asked = pick(self.repeatable(), age)
+        session = self.model.credentials[asked.token].session if asked else self.session(age)
         at = {
             "replay": session.rotated_at + session.client.window,
             "access": session.rotated_at + session.client.life,
             "idle": session.idle_at,
         }
         self.driver.advance(max(0.0, at[edge] + beyond - self.model.now))
-        asked = [one for one in self.asked if self.owner(one.token) == session.client.client_id]
-        for one in asked[-1:]:
-            self.exchange(one)
+        self.validate_all()
+        if asked is not None:
+            self.exchange(asked)
 
     @rule(lapse=long_lapses, chance=chances)
     def hours_pass(self, lapse: int, chance: bool) -> None:
