@@ -19,6 +19,17 @@ from typing import Any
 
 from tests.bench import filling, h2load, pgbench
 from tests.bench.processes import ROOT, Echo, Loader, cpu_seconds, free_port, median
+from tests.bench.requests import (
+    CHAINS,
+    IN_FLIGHT,
+    REVOCATIONS,
+    SMALL,
+    Size,
+    cold_requests,
+    revocations,
+    validate,
+    write_down,
+)
 from tests.support.api import basic
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
@@ -26,28 +37,12 @@ from token_service.adapters.crypto.secrets_config import SecretKeys
 from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.postgres.migrate import migrate
 from token_service.app.parts import Parts
-from tokenservice.core import Facts, parse_jwt
+from tokenservice.core import parse_jwt
 from tokenservice.v1 import token_service_pb2 as pb
 
 VALIDATE = "/tokenservice.v1.TokenService/Validate"
 EXCHANGE = "/tokenservice.v1.TokenService/Exchange"
-IN_FLIGHT = 64
-SMALL = 1_000
-CHAINS = 200
-"""Sessions 1 to CHAINS belong to the loader, the others to pgbench."""
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much is measured."""
-
-    rounds: int
-    calls: int
-    exchanges: int
-    pgbench_seconds: int
-    sessions: int
-
-
+REVOKE = "/tokenservice.v1.TokenService/Revoke"
 FULL = Size(rounds=7, calls=4_000, exchanges=2_000, pgbench_seconds=4, sessions=1_000_000)
 QUICK = Size(rounds=2, calls=1_000, exchanges=400, pgbench_seconds=2, sessions=20_000)
 
@@ -177,6 +172,17 @@ def one_round(bench: Bench, small: Side, large: Side, echo: Echo, number: int) -
                 authorization=side_.as_client("demo-web"),
                 requests=str(side_.requests["exchange"]),
             )
+        bench.measure(
+            f"revoke_{name}",
+            side_.pid,
+            16,
+            kind="cold",
+            count=REVOCATIONS,
+            method=REVOKE,
+            address=side_.server.address,
+            authorization=side_.as_client("demo-web"),
+            requests=str(side_.requests[f"revoke{number}"]),
+        )
     for concurrency in (IN_FLIGHT, 1):
         bench.measure(
             "echo_exchange",
@@ -206,7 +212,7 @@ def one_round(bench: Bench, small: Side, large: Side, echo: Echo, number: int) -
             bench.folder,
             clients=10,
             seconds=bench.size.pgbench_seconds,
-            text=pgbench.script(CHAINS + 1, bench.size.sessions),
+            text=pgbench.script(SMALL + 1, bench.size.sessions),
             mint_kid=large.mint_kid,
         )
     )
@@ -224,6 +230,7 @@ def ratios(bench: Bench) -> dict[str, Any]:
         "exchange_vs_pgbench_tps": exchanges / median(bench.rates["pgbench"]),
         "sessions_1e6_validate_ratio": bench.cpu("warm_large") / bench.cpu("warm_small"),
         "sessions_1e6_exchange_ratio": bench.cpu("exchange_large") / bench.cpu("exchange_small"),
+        "sessions_1e6_revoke_ratio": bench.cpu("revoke_large", 16) / bench.cpu("revoke_small", 16),
         "measured": {
             key: {
                 "cpu_us_per_call": round(median(values), 1),
@@ -306,35 +313,11 @@ async def prepare(
                 for token in filling.session_tokens(parts, range(1, CHAINS + 1))
             ],
             **cold_requests(bench.size, parts, facts),
+            **revocations(bench.size, parts),
         }
         return world, write_down(bench.folder, name, requests), parts.mint.active_kid()
     finally:
         await parts.close()
-
-
-def cold_requests(size: Size, parts: Parts, facts: Facts) -> dict[str, list[bytes]]:
-    """Tokens that are new in each round."""
-    made: dict[str, list[bytes]] = {}
-    for number in range(size.rounds):
-        for concurrency, count in ((IN_FLIGHT, size.calls), (1, size.calls // 8)):
-            tokens = filling.fresh_jwts(parts, facts, count)
-            made[f"cold{number}@{concurrency}"] = [validate(token) for token in tokens]
-    return made
-
-
-def validate(token: str) -> bytes:
-    """A gateway's question."""
-    request = pb.ValidateRequest(token=token, audience="orders", required_scopes=["orders.read"])
-    return request.SerializeToString()
-
-
-def write_down(folder: Path, name: str, requests: dict[str, list[bytes]]) -> dict[str, Path]:
-    """One file per kind of request, a line each, in hexadecimal."""
-    paths = {}
-    for kind, messages in requests.items():
-        paths[kind] = folder / f"{name}.{kind}"
-        paths[kind].write_text("\n".join(message.hex() for message in messages))
-    return paths
 
 
 def reply_sizes(small: Side) -> dict[str, int]:

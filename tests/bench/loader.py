@@ -51,7 +51,7 @@ class Run:
         for number in numbers:
             request = next(requests) if requests else self.requests[number]
             reply = await self._timed(call, request)
-            if reply is not None and self.job["method"].startswith("/tokenservice"):
+            if reply is not None and self.job["method"].endswith("/Validate"):
                 self._expect_active(reply)
 
     async def _exchanges(self, call: Call, numbers: Iterator[int], index: int) -> None:
