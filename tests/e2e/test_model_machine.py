@@ -181,12 +181,16 @@ class TokenMachine(Revocations):
         self.driver.check_sessions(self.user.user_id)
 
     @rule(
+        client=clients,
         age=ages,
         edge=st.sampled_from(["replay", "replay", "access", "idle"]),
         beyond=st.sampled_from([-1, 0, 0, 1]),
     )
-    def an_edge_is_near(self, age: int, edge: str, beyond: int) -> None:
+    def an_edge_is_near(self, client: str, age: int, edge: str, beyond: int) -> None:
         """Ask again what may be asked again, just before and just after that ends."""
+        if not self.repeatable():
+            self.log_in(client, ("orders",))
+            self.exchange_a_live_one(0)
         asked = pick(self.repeatable(), age)
         session = self.model.credentials[asked.token].session if asked else self.session(age)
         at = {
