@@ -219,7 +219,7 @@ def one_round(bench: Bench, small: Side, large: Side, echo: Echo, number: int) -
 
 
 def ratios(bench: Bench) -> dict[str, Any]:
-    """What the issue is about, and the figures behind it."""
+    """The ratios that matter, and the figures behind them."""
     floor, exchange_floor = bench.cpu("echo_validate"), bench.cpu("echo_exchange")
     exchanges = median(bench.rates[f"exchange_large@{IN_FLIGHT}"])
     return {
