@@ -13,6 +13,7 @@ from tokenservice.core import (
     TrustEntryKind,
     Verdict,
 )
+from tokenservice.core.facts import ACR_LEVELS
 
 __all__ = [
     "ACR_LEVELS",
@@ -37,9 +38,6 @@ __all__ = [
 SERVICE_AUDIENCE = "token-service"
 """Audience of access tokens with which a client calls this service itself."""
 
-ACR_LEVELS = ("", "aal1", "aal2", "aal3")
-"""Authenticator assurance levels (NIST SP 800-63B), by the code that a session row keeps."""
-
 SESSION_KIND_OF_PLATFORM = {
     Platform.WEB: TokenKind.WEB_SESSION,
     Platform.MOBILE: TokenKind.MOBILE_SESSION,
@@ -48,16 +46,12 @@ SESSION_KIND_OF_PLATFORM = {
 
 
 class Amr(IntFlag):
-    """Authentication methods (RFC 8176) as a bit mask."""
+    """Authentication methods (RFC 8176) as the bit mask that `tokenservice.core` spells out."""
 
     PWD = 1
     OTP = 2
     APP = 4
     XDEV = 8
-
-    def names(self) -> tuple[str, ...]:
-        """The claim's values, in a fixed order."""
-        return tuple(flag.name.lower() for flag in Amr if flag in self and flag.name)
 
 
 class Permission(StrEnum):

@@ -6,11 +6,11 @@ from hashlib import sha256
 from uuid import UUID
 
 from token_service.domain.grants import Grant
-from token_service.domain.kinds import ACR_LEVELS, AccessFormat, TokenKind
+from token_service.domain.kinds import AccessFormat, TokenKind
 from token_service.domain.policy import ClientPolicy
 from token_service.domain.ports import AccessTokens, Randomness, SessionMint
 from token_service.domain.records import Session
-from tokenservice.core import Facts, OpaqueAccess
+from tokenservice.core import Facts, OpaqueAccess, acr_name, amr_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,8 @@ def _facts(
         issued_at=int(issued_at.timestamp()),
         expires_at=int(expires_at.timestamp()),
         auth_time=int(session.auth_time.timestamp()),
-        acr=ACR_LEVELS[session.acr],
-        amr=session.amr.names(),
+        acr=acr_name(session.acr),
+        amr=amr_names(session.amr),
         token_id=token_id,
         key_id="",
         rev=rev,

@@ -1,4 +1,5 @@
 import hmac
+from hmac import compare_digest
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.unit.crypto.builders import access, in_state, loaded, new_key, one_of_each
 from token_service.adapters.crypto.access import AccessTokenFactory
-from token_service.adapters.crypto.secrets import PepperedSecrets, same_hash
+from token_service.adapters.crypto.secrets import PepperedSecrets
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import KeyPurpose, KeyState
 from tokenservice.core import MalformedToken, format_opaque, parse_opaque
@@ -25,7 +26,7 @@ def test_a_secret_matches_its_hash(code: str) -> None:
     assert pepper == SECRETS.active_pepper() == PEPPER.kid
     presented = SECRETS.hash(code, secret, pepper)
     assert presented is not None
-    assert same_hash(presented, hashed)
+    assert compare_digest(presented, hashed)
 
 
 def test_the_same_request_gives_the_same_secret_and_another_does_not() -> None:
@@ -52,7 +53,7 @@ def test_a_stored_hash_is_no_secret() -> None:
     _, hashed, pepper = SECRETS.make("cs", b"1")
     presented = SECRETS.hash("cs", format_opaque("cs", hashed), pepper)
     assert presented is not None
-    assert not same_hash(presented, hashed)
+    assert not compare_digest(presented, hashed)
 
 
 def test_kinds_do_not_mix() -> None:

@@ -38,7 +38,7 @@ class PepperedSecrets:
         return format_opaque(code, payload), _hash(pepper.key, code, payload), pepper.kid
 
     def hash(self, code: str, secret: str, pepper_id: str) -> bytes | None:
-        """Hash a presented secret, to be compared in constant time (`same_hash`).
+        """Hash a presented secret, to be compared in constant time (`hmac.compare_digest`).
 
         None when the pepper is not known (any more). Raises MalformedToken for anything but a
         secret of this kind.
@@ -59,11 +59,6 @@ class PepperedSecrets:
         It does not say whom it counts, and nobody outside can compute it.
         """
         return _keyed(self._limiter_key, *(part.encode("utf-8") for part in parts))
-
-
-def same_hash(one: bytes, other: bytes) -> bool:
-    """Whether two hashes are equal, in a time that does not tell where they differ."""
-    return hmac.compare_digest(one, other)
 
 
 def _hash(pepper: bytes, code: str, payload: bytes) -> bytes:
