@@ -1,6 +1,7 @@
 """The exchange in one round trip: it does what the decided one does, or nothing at all."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from tests.integration.postgres_world import NOW, POLICY, World, event, make_world
 from token_service.adapters.postgres.pool import Database
 from token_service.domain.exchange import Advance, Presented, decide_exchange, plain_grant
-from token_service.domain.ports import PlainAdvance
+from token_service.domain.ports import ClientTerms, PlainAdvance
 from token_service.domain.records import Session
 
 
@@ -25,23 +26,29 @@ HASH = bytes(range(32))
 BOUND = b"c" * 32
 
 
-def plainly(session: Session, **changes: Any) -> PlainAdvance:
-    """The plain exchange of the session's current token, in the initial world."""
+def plainly(
+    session: Session, terms: Mapping[str, Any] | None = None, **changes: Any
+) -> PlainAdvance:
+    """The plain exchange of the session's current token, in the initial world; `terms` are
+    changes of the client's."""
+    standing = ClientTerms(
+        client_id=session.client_id,
+        config_version=0,
+        audiences=POLICY.audiences,
+        scopes=tuple(POLICY.scopes),
+        idle_seconds=(1800, 3600, 7200),
+    )
     given = PlainAdvance(
+        terms=replace(standing, **(terms or {})),
         lookup_id=session.lookup_id,
         generation=session.generation,
         presented_mint_kid=session.mint_kid,
-        client_id=session.client_id,
         confirmation=b"",
         audiences=(),
         scopes=(),
-        client_audiences=POLICY.audiences,
-        client_scopes=tuple(POLICY.scopes),
-        idle_seconds=(1800, 3600, 7200),
         mint_kid=session.mint_kid,
         exchange_hash=HASH,
         at=NOW,
-        config_version=0,
     )
     return replace(given, **changes)
 
@@ -87,13 +94,13 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "an older generation": {"generation": 0},
     "a later generation": {"generation": 2},
     "another mint key": {"presented_mint_kid": "ffffffff"},
-    "another client": {"client_id": "other"},
+    "another client": {"terms": {"client_id": "other"}},
     "a wider scope": {"scopes": ("orders.refund",)},
     "a wider audience": {"audiences": ("stock",)},
-    "a narrowed policy's scopes": {"client_scopes": ("orders.read",)},
-    "a narrowed policy's audiences": {"client_audiences": ("orders",)},
-    "another idle lifetime": {"idle_seconds": (1800, 1800, 7200)},
-    "an outdated configuration": {"config_version": 1},
+    "a narrowed policy's scopes": {"terms": {"scopes": ("orders.read",)}},
+    "a narrowed policy's audiences": {"terms": {"audiences": ("orders",)}},
+    "another idle lifetime": {"terms": {"idle_seconds": (1800, 1800, 7200)}},
+    "an outdated configuration": {"terms": {"config_version": 1}},
     "idle for too long": {"at": NOW + timedelta(hours=1)},
 }
 
@@ -150,8 +157,40 @@ async def test_a_bound_session_goes_on_with_its_certificate(world: World) -> Non
 
 async def test_a_clients_own_session_needs_no_user(world: World) -> None:
     session = await world.issue(world.own_session())
-    change = plainly(session, idle_seconds=(1800, 1800, 3600))
+    change = plainly(session, {"idle_seconds": (1800, 1800, 3600)})
     await world.database.execute("UPDATE clients SET own_valid_rev = 1")
     assert await world.sessions.advance_plainly(change, event("exchange")) is None
     await world.database.execute("UPDATE clients SET own_valid_rev = 0")
     assert await world.sessions.advance_plainly(change, event("exchange")) is not None
+
+
+async def test_what_comes_at_once_advances_each_for_itself(world: World) -> None:
+    sessions = [await world.issue(world.session()) for _ in range(40)]
+    await world.database.execute(
+        "UPDATE sessions SET revoked_at = clock_timestamp() WHERE session_id = $1",
+        sessions[7].session_id,
+    )
+    changes = [plainly(one) for one in sessions]
+    changes[3] = replace(changes[3], generation=2)
+    changes[5] = replace(changes[5], audiences=("orders",))
+    asked = (world.sessions.advance_plainly(change, event("exchange")) for change in changes)
+    answers = await asyncio.gather(*asked)
+    for number, (session, answer) in enumerate(zip(sessions, answers, strict=True)):
+        if number in (3, 7):
+            assert answer is None
+        else:
+            assert answer is not None
+            assert answer[0].session_id == session.session_id
+            assert answer[0].generation == 2
+    assert await world.value("SELECT count(*) FROM audit_log WHERE action = 'exchange'") == 38
+
+
+async def test_of_many_presenters_at_once_one_advances(world: World) -> None:
+    session = await world.issue()
+    changes = [plainly(session, exchange_hash=bytes([number] * 32)) for number in range(20)]
+    asked = (world.sessions.advance_plainly(change, event("exchange")) for change in changes)
+    answers = await asyncio.gather(*asked)
+    (winner,) = (number for number, answer in enumerate(answers) if answer is not None)
+    assert await world.value("SELECT exchange_hash FROM sessions") == bytes([winner] * 32)
+    assert await world.value("SELECT count(*) FROM audit_log WHERE action = 'exchange'") == 1
+    assert await world.value("SELECT generation FROM sessions") == 2

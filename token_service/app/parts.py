@@ -201,6 +201,7 @@ class Parts:
     async def close(self) -> None:
         """Close every connection and thread."""
         await self.follower.stop()
+        await self.sessions.close()
         await self.revocations.close()
         await self.redis.close()
         self.hasher.close()

@@ -17,7 +17,9 @@ from token_service.domain.exchange import (
 )
 from token_service.domain.grants import Grant
 from token_service.domain.kinds import Amr, Permission, RevocationReason, TrustEntryKind
+from token_service.domain.policy import ClientPolicy
 from token_service.domain.ports import (
+    ClientTerms,
     Clock,
     PlainAdvance,
     RevocationStore,
@@ -28,7 +30,7 @@ from token_service.domain.ports import (
 )
 from token_service.domain.records import UNKNOWN_DEVICE, Device, Session, SessionView
 from token_service.domain.revocation import Revocation
-from token_service.usecases.client_directory import ClientDirectory
+from token_service.usecases.client_directory import MAX_CLIENTS, ClientDirectory
 from token_service.usecases.shielding import Shield
 from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
 
@@ -86,6 +88,7 @@ class SessionRotation:
         self._trust = trust
         self._maker = maker
         self._clock = clock
+        self._known_terms: dict[str, ClientTerms] = {}
 
     def present(self, caller: Caller, request: ExchangeRequest, purpose: str) -> Presented:
         """The authentic token and what is asked with it. Raises TOKEN_MALFORMED or
@@ -168,22 +171,19 @@ class SessionRotation:
     async def advance_plainly(self, caller: Caller, presented: Presented) -> IssuedTokens | None:
         """The common exchange in one round trip. None: decide."""
         client, version = await self._directory.require(caller.client_id)
-        policy, now = client.policy, self._clock.now()
+        policy = client.policy
+        now = self._clock.now()
         change = PlainAdvance(
+            terms=self._terms(caller.client_id, version, policy),
             lookup_id=presented.lookup_id,
             generation=presented.generation,
             presented_mint_kid=presented.mint_kid,
-            client_id=caller.client_id,
             confirmation=presented.confirmation,
             audiences=presented.audiences,
             scopes=presented.scopes,
-            client_audiences=own_audiences(policy),
-            client_scopes=tuple(policy.scopes),
-            idle_seconds=policy.idle_seconds,
             mint_kid=self._mint.active_kid(),
             exchange_hash=presented.request_hash,
             at=now,
-            config_version=version,
         )
         audit = caller.audit(now, "session.exchange")
         advanced = await self._sessions.advance_plainly(change, audit)
@@ -191,7 +191,24 @@ class SessionRotation:
             return None
         session, rev = advanced
         grant = plain_grant(session, policy, presented)
-        return self._maker.make(session, grant, policy, rev, now)
+        return self._maker.make(session, grant, policy, rev, session.rotated_at)
+
+    def _terms(self, client_id: str, version: int, policy: ClientPolicy) -> ClientTerms:
+        """Worked out once for each version of a client's policy."""
+        known = self._known_terms.get(client_id)
+        if known is not None and known.config_version == version:
+            return known
+        if len(self._known_terms) >= MAX_CLIENTS:
+            self._known_terms.clear()
+        terms = ClientTerms(
+            client_id=client_id,
+            config_version=version,
+            audiences=own_audiences(policy),
+            scopes=tuple(policy.scopes),
+            idle_seconds=policy.idle_seconds,
+        )
+        self._known_terms[client_id] = terms
+        return terms
 
     def replay(self, view: SessionView, grant: Grant) -> IssuedTokens:
         """The same successor again."""
@@ -258,12 +275,13 @@ class Exchange:
         """Exchange the token; once begun it is finished, also when the caller goes away."""
         caller.require(Permission.TOKENS_EXCHANGE)
         presented = self._rotation.present(caller, request, "exchange")
-        return await self._shield.run(self._exchange(caller, presented))
-
-    async def _exchange(self, caller: Caller, presented: Presented) -> ExchangeOutcome:
+        # The store finishes this one by itself; what follows where it does not apply is shielded.
         tokens = await self._rotation.advance_plainly(caller, presented)
         if tokens is not None:
             return ExchangeOutcome(tokens, False)
+        return await self._shield.run(self._decided(caller, presented))
+
+    async def _decided(self, caller: Caller, presented: Presented) -> ExchangeOutcome:
         for _ in range(_TRIES):
             view, decision = await self._rotation.decide(caller, presented)
             if isinstance(decision, Replay):

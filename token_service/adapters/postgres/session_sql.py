@@ -90,30 +90,33 @@ WITH advanced AS (
 SELECT revision FROM advanced
 """  # noqa: S608
 
-# The common case of an exchange in one round trip. It asks for more than `_ADVANCE`: that the token
-# is the current one of this client, and that neither policy nor roles took anything away since
-# the login. Where it does not apply, `decide_exchange` decides on what `_VIEW` reads.
+# The common case of an exchange in one round trip, for many sessions of one client at a time. It
+# asks for more than `ADVANCE`: that the token is the current one of this client, and that neither
+# policy nor roles took anything away since the login. Where it does not apply, `decide_exchange`
+# decides on what `VIEW` reads.
 ADVANCE_PLAINLY = f"""
 WITH advanced AS (
     UPDATE sessions s
     SET generation = s.generation + 1,
-        mint_kid = $11::text,
-        exchange_hash = $12::bytea,
-        rotated_at = $13::timestamptz,
-        last_active_at = GREATEST(s.last_active_at, $13::timestamptz),
+        mint_kid = $14::text,
+        exchange_hash = asked.exchange_hash,
+        rotated_at = $15::timestamptz,
+        last_active_at = GREATEST(s.last_active_at, $15::timestamptz),
         idle_expires_at = LEAST(
-            s.absolute_expires_at, $13::timestamptz + make_interval(secs => s.idle_seconds))
-    FROM trust_head h, clients c, keys k
-    WHERE s.lookup_id = $1::uuid
-      AND s.generation = $2::integer
-      AND s.mint_kid = $3::text
-      AND s.client_id = $4::text
-      AND (s.confirmation IS NULL OR s.confirmation = $5::bytea)
-      AND s.audiences @> $6::text[] AND s.scopes @> $7::text[]
-      AND s.audiences <@ $8::text[] AND s.scopes <@ $9::text[]
-      AND s.idle_seconds = ($10::integer[])[s.platform]
-      AND {not_expired("$13::timestamptz")}
-      AND h.config_version = $14::bigint
+            s.absolute_expires_at, $15::timestamptz + make_interval(secs => s.idle_seconds))
+    FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::bytea[], $5::text[], $6::text[])
+             AS asked (lookup_id, generation, mint_kid, exchange_hash, request_id, address),
+         trust_head h, clients c, keys k
+    WHERE s.lookup_id = asked.lookup_id
+      AND s.generation = asked.generation
+      AND s.mint_kid = asked.mint_kid
+      AND s.client_id = $7::text
+      AND (s.confirmation IS NULL OR s.confirmation = $8::bytea)
+      AND s.audiences @> $9::text[] AND s.scopes @> $10::text[]
+      AND s.audiences <@ $11::text[] AND s.scopes <@ $12::text[]
+      AND s.idle_seconds = ($13::integer[])[s.platform]
+      AND {not_expired("$15::timestamptz")}
+      AND h.config_version = $16::bigint
       AND {_UNREVOKED.strip()}
       AND CASE WHEN s.user_id IS NULL THEN s.rev >= c.own_valid_rev
           ELSE EXISTS (
@@ -123,11 +126,11 @@ WITH advanced AS (
                 AND s.scopes <@ ARRAY(
                     SELECT scope FROM roles r, unnest(r.scopes) AS scope
                     WHERE r.role = ANY (u.roles))) END
-    RETURNING {SESSION_COLUMNS}, h.revision
+    RETURNING {SESSION_COLUMNS}, h.revision, asked.request_id, asked.address
 ), audited AS (
     INSERT INTO audit_log ({audit_log.AUDIT_COLUMNS})
-    SELECT $13::timestamptz, $15::text, $16::text, session_id::text,
-           COALESCE(user_id::text, client_id), $17::text, $18::text, $19::text,
+    SELECT $15::timestamptz, $17::text, $18::text, session_id::text,
+           COALESCE(user_id::text, client_id), $19::text, request_id, address,
            'generation=' || generation
     FROM advanced
 )

@@ -10,6 +10,7 @@ from uuid import UUID
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres import session_sql
 from token_service.adapters.postgres.failures import retry_deadlock
+from token_service.adapters.postgres.plain_advances import PlainAdvances
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.rows import (
     count_of,
@@ -41,6 +42,11 @@ class SessionStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._plainly = PlainAdvances(database)
+
+    async def close(self) -> None:
+        """Finish what was asked."""
+        await self._plainly.close()
 
     async def insert(
         self, session: Session, guard: IssueGuard, audit: AuditEvent
@@ -90,31 +96,7 @@ class SessionStore:
         self, change: PlainAdvance, audit: AuditEvent
     ) -> tuple[Session, int] | None:
         """The plain exchange in one statement; None: not the plain case."""
-        row = await retry_deadlock(
-            lambda: self._database.fetchrow(
-                session_sql.ADVANCE_PLAINLY,
-                change.lookup_id,
-                change.generation,
-                change.presented_mint_kid,
-                change.client_id,
-                change.confirmation,
-                change.audiences,
-                change.scopes,
-                change.client_audiences,
-                change.client_scopes,
-                change.idle_seconds,
-                change.mint_kid,
-                change.exchange_hash,
-                change.at,
-                change.config_version,
-                audit.actor,
-                audit.action,
-                audit.outcome,
-                audit.request_id,
-                audit.address,
-            )
-        )
-        return None if row is None else (session_from_row(row), row["revision"])
+        return await self._plainly(change, audit)
 
     async def get(self, session_id: UUID) -> Session | None:
         """A session by its public id."""

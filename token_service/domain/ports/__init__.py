@@ -23,6 +23,7 @@ from token_service.domain.ports.crypto import (
     SessionMint,
 )
 from token_service.domain.ports.sessions import (
+    ClientTerms,
     Inserted,
     IssueGuard,
     PlainAdvance,
@@ -41,6 +42,7 @@ __all__ = [
     "Attempts",
     "AuthenticSession",
     "ClientStore",
+    "ClientTerms",
     "Clock",
     "CoarseLimiter",
     "Inserted",

@@ -51,28 +51,32 @@ class SessionAdvance:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientTerms:
+    """What a client's policy allows its sessions, as of `config_version`; `idle_seconds` has the
+    idle lifetime of each platform (by its number, from 1)."""
+
+    client_id: str
+    config_version: int
+    audiences: tuple[str, ...]
+    scopes: tuple[str, ...]
+    idle_seconds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PlainAdvance:
     """The exchange that nothing stands in the way of: the presented token is the current one and
-    nothing was narrowed since the login. Whatever else it is, this write does not touch it.
+    nothing was narrowed since the login. Whatever else it is, this write does not touch it."""
 
-    `idle_seconds` has today's idle lifetime of each platform (by its number, from 1); client
-    audiences and scopes are those of the policy as of `config_version`.
-    """
-
+    terms: ClientTerms
     lookup_id: UUID
     generation: int
     presented_mint_kid: str
-    client_id: str
     confirmation: bytes
     audiences: tuple[str, ...]
     scopes: tuple[str, ...]
-    client_audiences: tuple[str, ...]
-    client_scopes: tuple[str, ...]
-    idle_seconds: tuple[int, ...]
     mint_kid: str
     exchange_hash: bytes | None
     at: datetime
-    config_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,8 @@ class SessionStore(Protocol):
     ) -> tuple[Session, int] | None:
         """Read, check and advance in one statement and one snapshot: the session as it is then
         and the trust revision. None: not the plain case, decide on `view`. The audit row's
-        target, subject and details are filled in."""
+        target, subject and details are filled in. What comes at the same time shares a commit,
+        and the latest `at` of it; a caller that goes away does not stop it."""
         ...
 
     async def get(self, session_id: UUID) -> Session | None:

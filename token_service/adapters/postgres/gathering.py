@@ -1,0 +1,116 @@
+"""Group commit: what arrives while a statement is under way shares the next one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from token_service.domain.errors import TokenServiceError, store_unavailable
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+MOST = 256
+"""Questions to a statement."""
+
+MOST_WAITING = 64 * MOST
+
+
+@dataclass(slots=True, eq=False)
+class _Asked(Generic[Question, Answer]):
+    question: Question
+    answer: asyncio.Future[Answer] = field(default_factory=asyncio.Future)
+
+    def succeed(self, answer: Answer) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Gathering(Generic[Question, Answer]):
+    """Answers questions, those of one kind together.
+
+    `run` answers several questions of one kind in one transaction, in their order; when it raises
+    anything but a TokenServiceError, nothing of it may have happened: each is then run alone.
+    `lanes` statements are under way at a time. A caller that goes away stops nothing.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]],
+        kind_of: Callable[[Question], Hashable],
+        *,
+        lanes: int,
+        most: int = MOST,
+    ) -> None:
+        self._run = run
+        self._kind_of = kind_of
+        self._lanes = lanes
+        self._most = most
+        self._waiting: dict[Hashable, list[_Asked[Question, Answer]]] = {}
+        self._count = 0
+        self._workers: set[asyncio.Task[None]] = set()
+        self._starting = False
+
+    async def ask(self, question: Question) -> Answer:
+        """The answer. Raises what `run` raised for it, and STORE_UNAVAILABLE when too many wait."""
+        if self._count >= MOST_WAITING:
+            raise store_unavailable()
+        asked: _Asked[Question, Answer] = _Asked(question)
+        self._waiting.setdefault(self._kind_of(question), []).append(asked)
+        self._count += 1
+        if not self._starting and len(self._workers) < self._lanes:
+            self._starting = True
+            # In a context of its own: this caller's deadline is not the others'.
+            worker = asyncio.create_task(self._work(), context=Context())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+        return await asked.answer
+
+    async def close(self) -> None:
+        """Finish what was asked."""
+        while self._workers:
+            await asyncio.wait(set(self._workers))
+
+    async def _work(self) -> None:
+        self._starting = False
+        while self._waiting:
+            batch = self._next()
+            try:
+                await self._settle(batch)
+            finally:
+                for asked in batch:  # only a stop of the whole process leaves any
+                    asked.fail(store_unavailable())
+
+    def _next(self) -> list[_Asked[Question, Answer]]:
+        """What waits longest, with what is of its kind."""
+        kind, waiting = next(iter(self._waiting.items()))
+        del self._waiting[kind]
+        if len(waiting) > self._most:
+            self._waiting[kind] = waiting[self._most :]  # behind the other kinds
+            waiting = waiting[: self._most]
+        self._count -= len(waiting)
+        return waiting
+
+    async def _settle(self, batch: Sequence[_Asked[Question, Answer]]) -> None:
+        """Answer every question of `batch`, whatever happens to the others."""
+        try:
+            answers = await self._run([asked.question for asked in batch])
+        except TokenServiceError as error:
+            for asked in batch:
+                asked.fail(
+                    TokenServiceError(error.reason, error.message, retry_after=error.retry_after)
+                )
+        except Exception as error:  # noqa: BLE001 - a question that cannot be answered
+            if len(batch) == 1:
+                batch[0].fail(error)
+                return
+            for asked in batch:  # rolled back as a whole; alone, the others succeed
+                await self._settle([asked])
+        else:
+            for asked, answer in zip(batch, answers, strict=True):
+                asked.succeed(answer)

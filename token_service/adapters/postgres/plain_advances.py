@@ -1,0 +1,85 @@
+"""The common exchange: one round trip, and one commit for all that come at the same time."""
+
+from collections.abc import Hashable, Sequence
+
+from token_service.adapters.postgres import session_sql
+from token_service.adapters.postgres.failures import retry_deadlock
+from token_service.adapters.postgres.gathering import Gathering
+from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.rows import session_from_row
+from token_service.domain.ports import PlainAdvance
+from token_service.domain.records import AuditEvent, Session
+
+LANES = 2
+"""Statements under way at a time: while one waits for its commit, the next one is gathered."""
+
+Asked = tuple[PlainAdvance, AuditEvent]
+Advanced = tuple[Session, int] | None
+
+
+class PlainAdvances:
+    """Each session's advance is conditional on its own row alone; what they share is the
+    snapshot, the client whose sessions they are, and the commit."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._gathering = Gathering(self._advance, _kind, lanes=LANES)
+
+    async def __call__(self, change: PlainAdvance, audit: AuditEvent) -> Advanced:
+        """See `domain.ports.SessionStore.advance_plainly`."""
+        return await self._gathering.ask((change, audit))
+
+    async def close(self) -> None:
+        """Finish what was asked."""
+        await self._gathering.close()
+
+    async def _advance(self, asked: Sequence[Asked]) -> list[Advanced]:
+        first, audit = asked[0]
+        once = {change.lookup_id: (change, event) for change, event in reversed(asked)}
+        changes = [change for change, _ in once.values()]
+        events = [event for _, event in once.values()]
+        rows = await retry_deadlock(
+            lambda: self._database.fetch(
+                session_sql.ADVANCE_PLAINLY,
+                [change.lookup_id for change in changes],
+                [change.generation for change in changes],
+                [change.presented_mint_kid for change in changes],
+                [change.exchange_hash for change in changes],
+                [event.request_id for event in events],
+                [event.address for event in events],
+                first.terms.client_id,
+                first.confirmation,
+                first.audiences,
+                first.scopes,
+                first.terms.audiences,
+                first.terms.scopes,
+                first.terms.idle_seconds,
+                first.mint_kid,
+                max(change.at for change in changes),
+                first.terms.config_version,
+                audit.actor,
+                audit.action,
+                audit.outcome,
+            )
+        )
+        found = {row["lookup_id"]: (session_from_row(row), int(row["revision"])) for row in rows}
+        # A second presenter of the same token did not advance it: that is for the decision.
+        return [
+            found.get(change.lookup_id) if once[change.lookup_id][0] is change else None
+            for change, _ in asked
+        ]
+
+
+def _kind(asked: Asked) -> Hashable:
+    change, audit = asked
+    terms = change.terms
+    return (
+        terms.client_id,
+        terms.config_version,
+        change.mint_kid,
+        change.confirmation,
+        change.audiences,
+        change.scopes,
+        audit.action,
+        audit.outcome,
+    )
