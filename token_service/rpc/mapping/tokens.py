@@ -1,6 +1,6 @@
 """TokenService messages to domain values and back."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -166,7 +166,7 @@ def token_set(issued: IssuedTokens) -> types.TokenSet:
 def timestamp(moment: datetime) -> Timestamp:
     """A point in time, to the microsecond."""
     since = moment - _EPOCH
-    seconds = since // timedelta(seconds=1)
+    seconds = since.days * 86_400 + since.seconds
     return Timestamp(seconds=seconds, nanos=since.microseconds * 1000)
 
 

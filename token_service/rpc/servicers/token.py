@@ -6,7 +6,7 @@ from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError, invalid_field
 from token_service.domain.ports import Clock, Trust
 from token_service.rpc.mapping import tokens as mapping
-from token_service.rpc.mapping.verdicts import VerdictEncoder
+from token_service.rpc.mapping.verdicts import VerdictEncoder, embedded
 from token_service.usecases.exchange import Exchange
 from token_service.usecases.identity_cache import Identified
 from token_service.usecases.issue import Issue
@@ -94,7 +94,7 @@ class TokenServicer:
         found = await self._identify_all([item.token for item in requests])
         await self._trust.require_fresh(max(item.min_revision for item in requests))
         answers = map(self._answer, requirements, found)
-        return b"".join(_BATCH_ITEM_TAG + _length(answer) + answer for answer in answers)
+        return b"".join(embedded(_BATCH_ITEM_TAG, answer) for answer in answers)
 
     def _requirement(self, request: pb.ValidateRequest) -> Requirement:
         """Check and map what is demanded; what was checked before is remembered."""
@@ -137,14 +137,3 @@ def _require_protected(caller: Caller, requirement: Requirement, prefix: str) ->
             "the caller does not protect this audience",
             field=f"{prefix}audience",
         )
-
-
-def _length(data: bytes) -> bytes:
-    """A length as a base-128 varint (Protocol Buffers encoding)."""
-    size = len(data)
-    out = bytearray()
-    while size > 0x7F:
-        out.append(size & 0x7F | 0x80)
-        size >>= 7
-    out.append(size)
-    return bytes(out)
