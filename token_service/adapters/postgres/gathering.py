@@ -53,7 +53,8 @@ class Gathering(Generic[Question, Answer]):
         self._most = most
         self._waiting: dict[Hashable, list[_Asked[Question, Answer]]] = {}
         self._count = 0
-        self._workers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._working = 0
         self._starting = False
 
     async def ask(self, question: Question) -> Answer:
@@ -63,28 +64,33 @@ class Gathering(Generic[Question, Answer]):
         asked: _Asked[Question, Answer] = _Asked(question)
         self._waiting.setdefault(self._kind_of(question), []).append(asked)
         self._count += 1
-        if not self._starting and len(self._workers) < self._lanes:
+        if not self._starting and self._working < self._lanes:
             self._starting = True
+            self._working += 1
             # In a context of its own: this caller's deadline is not the others'.
-            worker = asyncio.create_task(self._work(), context=Context())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            task = asyncio.create_task(self._work(), context=Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await asked.answer
 
     async def close(self) -> None:
         """Finish what was asked."""
-        while self._workers:
-            await asyncio.wait(set(self._workers))
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
 
     async def _work(self) -> None:
         self._starting = False
-        while self._waiting:
-            batch = self._next()
-            try:
-                await self._settle(batch)
-            finally:
-                for asked in batch:  # only a stop of the whole process leaves any
-                    asked.fail(store_unavailable())
+        try:
+            while self._waiting:
+                batch = self._next()
+                try:
+                    await self._settle(batch)
+                finally:
+                    for asked in batch:  # only a stop of the whole process leaves any
+                        asked.fail(store_unavailable())
+        finally:
+            # Here, and not once the task has ended: nobody may ask in between and be forgotten.
+            self._working -= 1
 
     def _next(self) -> list[_Asked[Question, Answer]]:
         """What waits longest, with what is of its kind."""
