@@ -43,6 +43,7 @@ from tokenservice.v1 import token_service_pb2 as pb
 VALIDATE = "/tokenservice.v1.TokenService/Validate"
 EXCHANGE = "/tokenservice.v1.TokenService/Exchange"
 REVOKE = "/tokenservice.v1.TokenService/Revoke"
+PGBENCH_CLIENTS = 10
 FULL = Size(rounds=7, calls=4_000, exchanges=2_000, pgbench_seconds=4, sessions=1_000_000)
 QUICK = Size(rounds=2, calls=1_000, exchanges=400, pgbench_seconds=2, sessions=20_000)
 
@@ -206,13 +207,15 @@ def one_round(bench: Bench, small: Side, large: Side, echo: Echo, number: int) -
                 bench.folder,
             )
         )
+    stride = (bench.size.sessions - SMALL) // (bench.size.rounds * PGBENCH_CLIENTS)
     bench.rates["pgbench"].append(
         pgbench.tps(
             large.world.dsn,
             bench.folder,
-            clients=10,
+            sessions=pgbench.Range(
+                SMALL + 1 + number * stride * PGBENCH_CLIENTS, stride, PGBENCH_CLIENTS
+            ),
             seconds=bench.size.pgbench_seconds,
-            text=pgbench.script(SMALL + 1, bench.size.sessions),
             mint_kid=large.mint_kid,
         )
     )
