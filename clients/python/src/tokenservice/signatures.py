@@ -2,6 +2,8 @@
 
 PyJWT's algorithm objects do the mathematics; nothing else of PyJWT is used. Its ``decode``
 accepts key text where a key object is due, reads the wall clock and knows no strict parsing.
+EdDSA, by default the algorithm of every token, is checked by libsodium (PyNaCl), which needs half
+the time that OpenSSL does and refuses, too, keys and signatures of small order.
 Here an algorithm belongs to a key from the moment it is loaded, so what a token's header says
 can only match or not match: it chooses nothing (RFC 8725, sections 3.1 and 3.2).
 """
@@ -19,11 +21,12 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from jwt.algorithms import (
     ECAlgorithm,
     HMACAlgorithm,
-    OKPAlgorithm,
     RSAAlgorithm,
     RSAPSSAlgorithm,
 )
 from jwt.exceptions import InvalidKeyError
+from nacl.bindings import crypto_sign_BYTES, crypto_sign_open
+from nacl.exceptions import BadSignatureError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +41,6 @@ MAX_RSA_BITS: Final = 4096
 """A larger key would let whoever publishes it make every check expensive."""
 MIN_SECRET_LENGTH: Final = 32
 
-_EDDSA: Final = OKPAlgorithm()
 _ES256: Final = ECAlgorithm(hashes.SHA256, SECP256R1)
 _RS256: Final = RSAAlgorithm(hashes.SHA256)
 _PS256: Final = RSAPSSAlgorithm(hashes.SHA256)
@@ -153,8 +155,7 @@ def _bind(alg: str, key: PublicKey | bytes) -> _Verify:
     _check_fit(alg, key)
     try:
         if isinstance(key, Ed25519PublicKey):
-            okp = _EDDSA.prepare_key(key)
-            return lambda message, signature: _EDDSA.verify(message, okp, signature)
+            return _ed25519(key)
         if isinstance(key, EllipticCurvePublicKey):
             _ES256.prepare_key(key)
             return lambda message, signature: _ES256.verify(message, key, signature)
@@ -166,3 +167,19 @@ def _bind(alg: str, key: PublicKey | bytes) -> _Verify:
         return lambda message, signature: _HS256.verify(message, secret, signature)
     except (InvalidKeyError, TypeError, ValueError):
         raise KeyRefused("the key does not fit the algorithm") from None
+
+
+def _ed25519(key: Ed25519PublicKey) -> _Verify:
+    """RFC 8032, section 5.1.7: an Ed25519 signature has 64 bytes."""
+    public = key.public_bytes_raw()
+
+    def verify(message: bytes, signature: bytes) -> bool:
+        if len(signature) != crypto_sign_BYTES:
+            return False
+        try:
+            crypto_sign_open(signature + message, public)
+        except BadSignatureError:
+            return False
+        return True
+
+    return verify
