@@ -97,7 +97,8 @@ async def test_the_deadline_reaches_what_works_for_the_call(
 
     world.answer = measure
     await unary_unary(channel, method)(raw("x"), metadata=ALICE, timeout=given)
-    assert most - 2.0 < left[0] <= most
+    # On the wire a timeout has three digits and is rounded up.
+    assert most - 2.0 < left[0] <= most * 1.01
 
 
 async def test_a_call_that_takes_too_long_is_cut_off() -> None:
