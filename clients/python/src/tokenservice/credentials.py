@@ -1,0 +1,107 @@
+"""As whom this process calls the token service.
+
+Take one and give it to a :class:`tokenservice.connection.Connection`::
+
+    ClientSecret("shop-gateway", os.environ["CLIENT_SECRET"])   # RFC 7617
+    ClientCertificate("shop-gateway")                           # RFC 8705; with Tls(certificate=…)
+    AccessTokenCredentials(TokenSource(…, audience="token-service"))   # RFC 6750
+
+None of them shows its secret in its repr.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Final, Protocol, runtime_checkable
+from urllib.parse import quote
+
+SERVICE_AUDIENCE: Final = "token-service"
+"""Audience of access tokens with which the token service itself is called."""
+
+
+class CallerCredentials(Protocol):
+    """Whatever proves who calls."""
+
+    async def authorization(self) -> str:
+        """Give the value of the ``authorization`` header for a call that is made now.
+
+        Raises TokenServiceError when there is none to be had.
+        """
+        ...
+
+
+@runtime_checkable
+class Renewable(Protocol):
+    """Credentials that can be had anew when the service refuses them."""
+
+    def rejected(self, authorization: str) -> None:
+        """Take note that the service does not accept this value any more."""
+        ...
+
+
+class TokenSupplier(Protocol):
+    """Whoever keeps an access token fresh, as :mod:`tokenservice.token_source` does."""
+
+    async def token(self) -> str:
+        """Give a token that is good now. Raises TokenServiceError."""
+        ...
+
+    def rejected(self, token: str) -> None:
+        """Take note that the token was refused before its time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """A client's id and secret, sent with each call (RFC 7617)."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    _value: str = field(init=False, repr=False, compare=False, default="")
+
+    def __post_init__(self) -> None:
+        if not self.client_id or not self.client_secret:
+            raise ValueError("client id and secret are needed")
+        # Neither may hold a colon or a percent sign as such (RFC 6749, section 2.3.1).
+        pair = f"{quote(self.client_id, safe='')}:{quote(self.client_secret, safe='')}"
+        value = "Basic " + base64.b64encode(pair.encode()).decode()
+        object.__setattr__(self, "_value", value)
+
+    async def authorization(self) -> str:
+        """Give the same value each time."""
+        return self._value
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A client whom the certificate of its connection speaks for (RFC 8705); no secret is sent.
+
+    The connection needs a :class:`tokenservice.connection.Tls` with that certificate, and the
+    client's policy its thumbprint.
+    """
+
+    client_id: str
+
+    async def authorization(self) -> str:
+        """Give nothing: the client id travels in a header of its own."""
+        return ""
+
+
+class AccessTokenCredentials:
+    """An access token of the client's own session for the audience ``token-service`` (RFC 6750).
+
+    The secret then travels once per login and not with each call. The supplier refreshes the
+    token before it expires; it needs a connection of its own, with a :class:`ClientSecret`.
+    """
+
+    def __init__(self, supplier: TokenSupplier) -> None:
+        self._supplier = supplier
+
+    async def authorization(self) -> str:
+        """Give a token that is good now. Raises TokenServiceError when there is none to be had."""
+        return "Bearer " + await self._supplier.token()
+
+    def rejected(self, authorization: str) -> None:
+        """Have the supplier get another one: this was revoked before its time."""
+        self._supplier.rejected(authorization.removeprefix("Bearer "))
