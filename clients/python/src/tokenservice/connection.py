@@ -167,7 +167,7 @@ class Connection:
         """Give the stubs of the next channel, passing over those that cannot connect."""
         return self._next().stubs
 
-    async def ready_stubs(self, timeout: float) -> Stubs | None:  # noqa: ASYNC109 - not raised
+    async def ready_stubs(self, timeout: float) -> Stubs | None:
         """Give the stubs of a channel that is connected, waiting for one up to ``timeout`` seconds.
 
         None when no server could be reached: then nothing has been sent.

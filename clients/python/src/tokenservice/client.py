@@ -1,0 +1,55 @@
+"""Calls to the token service with deadlines, safe retries, and plain values instead of messages.
+
+::
+
+    async with Connection("localhost:50051", ClientSecret("demo-web", secret)) as connection:
+        client = TokenClient(connection)
+        tokens = await client.login_with_password("alice", password, platform=Platform.WEB)
+        successor = await client.exchange(tokens.session_token)
+        orders = successor.access_token("orders").token
+        await client.revoke(token=successor.session_token)
+
+Programs without an event loop use :class:`tokenservice.sync.SyncTokenClient`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING
+
+from tokenservice.calls import Calls
+from tokenservice.exchange_ids import ExchangeIds, random_exchange_id
+from tokenservice.session_calls import SessionCalls
+from tokenservice.token_calls import TokenCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tokenservice.backoff import Backoff
+    from tokenservice.connection import Connection
+
+
+class TokenClient(TokenCalls, SessionCalls):
+    """The service's calls, each service's in a base class of its own.
+
+    Every call has a deadline. One that does the same done twice is retried after a pause, on the
+    next channel; one that does not is sent once. ``exchange_ids`` says which id an exchange gets
+    (:mod:`tokenservice.exchange_ids`). Tests give clock (monotonic seconds), randomness ([0, 1))
+    and sleep. The connection belongs to the caller, who closes it.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        exchange_ids: ExchangeIds = random_exchange_id,
+        backoff: Backoff | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        calls = Calls(connection, backoff=backoff, clock=clock, random=random, sleep=sleep)
+        TokenCalls.__init__(self, calls, exchange_ids)
+        SessionCalls.__init__(self, calls)

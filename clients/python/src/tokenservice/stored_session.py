@@ -1,0 +1,138 @@
+"""A session whose tokens are kept in a store and exchanged so that nothing is lost.
+
+::
+
+    session = StoredSession(client, FileTokenStore(path))
+    async with asyncio.timeout(60):
+        tokens = await session.tokens() or await session.start(await log_in())
+    tokens = await session.exchange()
+
+For a program's own session, which can log in by itself, :mod:`tokenservice.token_source` does
+all this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tokenservice.errors import TokenServiceError
+from tokenservice.exchange_ids import random_exchange_id
+from tokenservice.messages import names
+from tokenservice.token_store import PendingExchange, StoredTokens, TokenStoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tokenservice.client import TokenClient
+    from tokenservice.exchange_ids import ExchangeIds
+    from tokenservice.token_store import TokenStore
+    from tokenservice.tokens import Device, TokenSet
+
+NOT_CONSUMED: Final = frozenset(
+    {"FIELD_INVALID", "SCOPE_WIDENED", "SCOPE_NOT_ALLOWED", "AUDIENCE_NOT_ALLOWED"}
+)
+"""Refusals of what was asked for: repeating it is pointless, and the token is as it was.
+
+Nothing else lets go of a pending exchange, for an earlier attempt may have succeeded."""
+
+
+class StoredSession:
+    """One session in one store. Its exchanges are one at a time, of all processes that share it."""
+
+    def __init__(
+        self,
+        client: TokenClient,
+        store: TokenStore,
+        *,
+        exchange_ids: ExchangeIds = random_exchange_id,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._exchange_ids = exchange_ids
+
+    async def start(self, tokens: TokenSet) -> TokenSet:
+        """Keep the tokens of a login, instead of what was kept before."""
+        async with self._store.locked():
+            await self._store.save(StoredTokens(tokens))
+        return tokens
+
+    async def tokens(self) -> TokenSet | None:
+        """Give the tokens of the last login or exchange that was finished; None for no session."""
+        stored = await self._store.load()
+        return stored.tokens if stored is not None else None
+
+    async def exchange(
+        self,
+        *,
+        audiences: Collection[str] = (),
+        scopes: Collection[str] = (),
+        device: Device | None = None,
+        confirmation: bytes = b"",
+        timeout: float | None = None,
+    ) -> TokenSet:
+        """Exchange the session's token, and first finish an exchange that was left unfinished.
+
+        After Unreachable, call again: the same id is used. When the error is ``session_over``,
+        the store was emptied. Raises TokenStoreError where nobody is logged in.
+        """
+        async with self._store.locked():
+            stored = await self._store.load()
+            if stored is None:
+                raise TokenStoreError("there is no session: log in first")
+            return await exchange_stored(
+                self._client,
+                self._store,
+                stored,
+                audiences=audiences,
+                scopes=scopes,
+                device=device,
+                confirmation=confirmation,
+                timeout=timeout,
+                exchange_ids=self._exchange_ids,
+            )
+
+    async def forget(self) -> None:
+        """Empty the store, after a logout."""
+        async with self._store.locked():
+            await self._store.save(None)
+
+
+async def exchange_stored(
+    client: TokenClient,
+    store: TokenStore,
+    stored: StoredTokens,
+    *,
+    audiences: Collection[str] = (),
+    scopes: Collection[str] = (),
+    device: Device | None = None,
+    confirmation: bytes = b"",
+    timeout: float | None = None,
+    exchange_ids: ExchangeIds = random_exchange_id,
+) -> TokenSet:
+    """Exchange what was loaded from a store that the caller holds, see :class:`StoredSession`."""
+    wanted = (tuple(names(audiences)), tuple(names(scopes)))
+    while True:
+        tokens, pending = stored.tokens, stored.pending
+        if pending is None:
+            pending = PendingExchange(exchange_ids(tokens.exchangeable), *wanted)
+            await store.save(StoredTokens(tokens, pending))
+        try:
+            successor = await client.exchange(
+                tokens.exchangeable,
+                exchange_id=pending.exchange_id,
+                audiences=pending.audiences,
+                scopes=pending.scopes,
+                device=device,
+                confirmation=confirmation,
+                timeout=timeout,
+            )
+        except TokenServiceError as error:
+            if error.session_over:
+                await store.save(None)
+            elif error.reason in NOT_CONSUMED:
+                await store.save(StoredTokens(tokens))
+            raise
+        stored = StoredTokens(successor)
+        await store.save(stored)
+        if (pending.audiences, pending.scopes) == wanted:
+            return successor
