@@ -217,13 +217,13 @@ class Connection:
     def _open(self) -> None:
         home = (os.getpid(), asyncio.get_running_loop())
         if self._home is None and not self._closed:
-            self._home = home
             # Neighbours lead to different servers.
             self._lanes = [
                 _Lane(self._channel(target))
                 for _ in range(self._channels)
                 for target in self._targets
             ]
+            self._home = home
         if self._closed:
             raise RuntimeError("the connection is closed")
         if self._home != home:

@@ -43,9 +43,10 @@ class BearerAuth(httpx.Auth):
         source = self._source
         if not isinstance(source, SyncTokenSource):
             raise TypeError("an httpx.Client needs a SyncTokenSource")
+        repeatable = isinstance(request.stream, httpx.ByteStream)
         token = source.token()
         response = yield self._with(request, token)
-        if _may_help(request, response):
+        if repeatable and _may_help(response):
             source.rejected(token)
             yield self._with(request, source.token())
 
@@ -56,9 +57,10 @@ class BearerAuth(httpx.Auth):
         source = self._source
         if not isinstance(source, TokenSource):
             raise TypeError("an httpx.AsyncClient needs a TokenSource")
+        repeatable = isinstance(request.stream, httpx.ByteStream)
         token = await source.token()
         response = yield self._with(request, token)
-        if _may_help(request, response):
+        if repeatable and _may_help(response):
             source.rejected(token)
             yield self._with(request, await source.token())
 
@@ -70,10 +72,9 @@ class BearerAuth(httpx.Auth):
         return request
 
 
-def _may_help(request: httpx.Request, response: httpx.Response) -> bool:
-    """Whether the same request may fare better with another token."""
+def _may_help(response: httpx.Response) -> bool:
+    """Whether another token may be accepted where this one was not."""
     return (
         response.status_code == httpx.codes.UNAUTHORIZED
         and _STEP_UP not in response.headers.get("WWW-Authenticate", "")
-        and isinstance(request.stream, httpx.ByteStream)
     )
