@@ -98,12 +98,16 @@ class FakeConnection:
         self.reachable = True
         self.renewable = False
         self.renewed = 0
+        self.failures = 0
 
     def stubs(self) -> Stubs:
         return cast("Stubs", self)
 
     async def ready_stubs(self, _: float) -> Stubs | None:
         return self.stubs() if self.reachable else None
+
+    def failed(self, _: Stubs) -> None:
+        self.failures += 1
 
     async def metadata(self) -> Metadata:
         return (("authorization", f"Basic {self.renewed}"),)

@@ -55,6 +55,7 @@ async def test_what_is_tried_again(effort: Effort, error: Any, again: bool) -> N
     if again:
         assert await call(connection, effort) == "done"
         assert connection.requests == ["request"] * 2
+        assert connection.failures == (error is not BUSY)
     else:
         with pytest.raises(TokenServiceError):
             await call(connection, effort)

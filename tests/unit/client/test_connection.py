@@ -161,3 +161,18 @@ async def test_a_failed_opening_is_tried_again(tmp_path: Path) -> None:
     missing.write_bytes(b"not read before the first handshake")
     connection.stubs()
     await connection.close()
+
+
+async def test_a_server_that_did_not_answer_comes_last_for_a_while() -> None:
+    now = 0.0
+    targets = ["unix:/nowhere/a", "unix:/nowhere/b"]
+    async with Connection(targets, CALLER, channels=3, clock=lambda: now) as connection:
+        first, second = connection.stubs(), connection.stubs()
+        connection.failed(first)
+        others = {id(connection.stubs()) for _ in range(12)}
+        assert len(others) == 3
+        assert id(second) in others
+        connection.failed(second)
+        assert len({id(connection.stubs()) for _ in range(12)}) == 6
+        now = 5.0
+        assert len({id(connection.stubs()) for _ in range(12)}) == 6

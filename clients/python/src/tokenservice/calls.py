@@ -124,16 +124,19 @@ class _Call:
         try:
             async with asyncio.timeout(self.remaining()):
                 self._metadata = await self._connection.metadata()
-                stubs = await self._stubs()
         except TimeoutError:
-            raise _not_sent("DEADLINE_EXCEEDED", "no time was left to send the request") from None
+            raise _not_sent("DEADLINE_EXCEEDED", "no credential was to be had in time") from None
+        stubs = await self._stubs()
         remaining = self.remaining()
         limit = min(remaining, self.effort.attempt_timeout or remaining)
         self.sent = True
         try:
             return await method(stubs)(request, timeout=limit, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise error_of(error) from error
+            failure = error_of(error)
+            if isinstance(failure, Unreachable):
+                self._connection.failed(stubs)
+            raise failure from error
 
     async def _stubs(self) -> Stubs:
         """Those of the next channel; for what must not be sent twice, of one that is connected:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
@@ -28,7 +29,7 @@ from tokenservice.v1.token_service_pb2_grpc import TokenServiceStub
 from tokenservice.v1.trust_service_pb2_grpc import TrustServiceStub
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tokenservice.v1.session_service_pb2_grpc import SessionServiceAsyncStub
     from tokenservice.v1.token_service_pb2_grpc import TokenServiceAsyncStub
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 DEFAULT_CHANNELS: Final = 4
+
+SUSPECT_SECONDS: Final = 5.0
 
 _CLIENT_ID_KEY: Final = "x-client-id"
 _READY: Final = grpc.ChannelConnectivity.READY
@@ -101,9 +104,10 @@ class Stubs:
 class _Lane:
     """One channel with its stubs."""
 
-    __slots__ = ("channel", "stubs")
+    __slots__ = ("channel", "stubs", "target")
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, target: str, channel: grpc.aio.Channel) -> None:
+        self.target = target
         self.channel = channel
         self.stubs = Stubs(
             TokenServiceStub(channel), TrustServiceStub(channel), SessionServiceStub(channel)
@@ -133,6 +137,7 @@ class Connection:
         tls: Tls | None = None,
         channels: int = DEFAULT_CHANNELS,
         allow_plaintext: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._targets = _checked(targets, tls, allow_plaintext=allow_plaintext)
         if channels < 1:
@@ -144,6 +149,8 @@ class Connection:
         self._channels = channels
         self._lanes: list[_Lane] = []
         self._turn = 0
+        self._clock = clock
+        self._suspect_until: dict[str, float] = {}
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._closed = False
 
@@ -164,8 +171,17 @@ class Connection:
         await asyncio.gather(*(lane.channel.close() for lane in lanes))
 
     def stubs(self) -> Stubs:
-        """Give the stubs of the next channel, passing over those that cannot connect."""
+        """Give the stubs of the next channel, passing over servers that do not answer."""
         return self._next().stubs
+
+    def failed(self, stubs: Stubs) -> None:
+        """Take note that a call by these stubs was not answered: others come first for a while.
+
+        A server that went silent still looks connected, until the keepalive finds out.
+        """
+        for lane in self._lanes:
+            if lane.stubs is stubs:
+                self._suspect_until[lane.target] = self._clock() + SUSPECT_SECONDS
 
     async def ready_stubs(self, timeout: float) -> Stubs | None:
         """Give the stubs of a channel that is connected, waiting for one up to ``timeout`` seconds.
@@ -208,18 +224,21 @@ class Connection:
         self._open()
         count = len(self._lanes)
         self._turn = (self._turn + 1) % count
-        for step in range(count):
-            lane = self._lanes[(self._turn + step) % count]
-            if lane.state() is not _FAILING:
-                return lane
-        return self._lanes[self._turn]
+        in_turn = [self._lanes[(self._turn + step) % count] for step in range(count)]
+        return next((lane for lane in in_turn if self._promising(lane)), in_turn[0])
+
+    def _promising(self, lane: _Lane) -> bool:
+        suspect_until = self._suspect_until.get(lane.target)
+        if suspect_until is not None and self._clock() < suspect_until:
+            return False
+        return lane.state() is not _FAILING
 
     def _open(self) -> None:
         home = (os.getpid(), asyncio.get_running_loop())
         if self._home is None and not self._closed:
             # Neighbours lead to different servers.
             self._lanes = [
-                _Lane(self._channel(target))
+                _Lane(target, self._channel(target))
                 for _ in range(self._channels)
                 for target in self._targets
             ]

@@ -1,0 +1,233 @@
+"""The client package against a real server: every call, and that nothing secret shows."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from tests.faults.canaries import Canaries
+from tests.support.clients import connect, secret_of
+from tests.support.fixtures import LocalServer, StartApplication
+from tests.support.world import World
+from tokenservice.client import TokenClient
+from tokenservice.connection import Connection
+from tokenservice.core import Platform, RevocationReason, TokenKind, Verdict
+from tokenservice.credentials import AccessTokenCredentials
+from tokenservice.decision import Source
+from tokenservice.errors import TokenServiceError
+from tokenservice.exchange_ids import DerivedExchangeId
+from tokenservice.token_source import TokenSource
+from tokenservice.tokens import Check, Device, TokenSet
+from tokenservice.v1 import types_pb2 as types
+
+PHONE = Device("phone-1", "Alice's phone", "app/1.0", "192.0.2.7")
+
+
+@asynccontextmanager
+async def client_of(world: World, address: str, client_id: str) -> AsyncIterator[TokenClient]:
+    async with connect(world, address, client_id) as connection:
+        yield TokenClient(connection)
+
+
+async def login(world: World, client: TokenClient, device: Device | None = None) -> TokenSet:
+    return await client.login_with_password(
+        world.username, world.password, platform=Platform.WEB, audiences=["orders"], device=device
+    )
+
+
+@pytest.fixture
+async def server(start_application: StartApplication) -> LocalServer:
+    return await start_application()
+
+
+async def test_from_login_to_logout(world: World, server: LocalServer) -> None:
+    async with (
+        client_of(world, server.address, "demo-web") as web,
+        client_of(world, server.address, "demo-gateway") as gateway,
+    ):
+        first = await login(world, web, PHONE)
+        assert first.session_kind is TokenKind.WEB_SESSION
+        assert first.idle_expires_at < first.absolute_expires_at
+        second = await web.exchange(first.session_token, scopes=["orders.read"], device=PHONE)
+        access = second.access_token("orders")
+        assert (access.scopes, second.session_id) == (("orders.read",), first.session_id)
+        decision = await gateway.validate(
+            access.token, audience="orders", scopes=["orders.read"], max_auth_age=60, acr="aal1"
+        )
+        assert (decision.verdict, decision.http_status, decision.source) == (
+            Verdict.ACTIVE,
+            200,
+            Source.REMOTE,
+        )
+        assert decision.principal is not None
+        assert decision.principal.session_id == first.session_id
+        assert decision.principal.device_id == "phone-1"
+        assert decision.principal.expires_at == access.expires_at
+        third = await web.reauthenticate(second.session_token, world.username, world.password)
+        with pytest.raises(TokenServiceError, match="CREDENTIALS_INVALID"):
+            await web.reauthenticate(third.session_token, world.username, "wrong password")
+        revoked = await web.revoke(token=third.session_token)
+        assert revoked.sessions == 1
+        checks = [
+            Check(access.token, "orders", min_revision=revoked.revision),
+            Check(access.token, "billing"),
+            Check("nonsense", "orders"),
+            Check("", "orders", scopes=["orders.read"]),
+            Check("\ud800", "orders", max_auth_age=timedelta(minutes=5)),
+        ]
+        verdicts = [one.verdict for one in await gateway.batch_validate(checks)]
+        assert verdicts[0] is Verdict.REVOKED
+        assert verdicts[2:] == [Verdict.MALFORMED] * 3
+        assert (await web.revoke(token="no token at all")).sessions == 0
+        with pytest.raises(TokenServiceError) as over:
+            await web.exchange(third.session_token)
+        assert (over.value.reason, over.value.session_over) == ("TOKEN_REVOKED", True)
+        assert over.value.request_id
+
+
+async def test_sessions_are_listed_and_ended(world: World, server: LocalServer) -> None:
+    async with client_of(world, server.address, "demo-web") as web:
+        sets = [await login(world, web, PHONE), *[await login(world, web) for _ in range(4)]]
+        page = await web.list_sessions(session_token=sets[-1].session_token, page_size=3)
+        assert [one.session_id for one in page.sessions] == [
+            one.session_id for one in reversed(sets[2:])
+        ]
+        rest = await web.list_sessions(
+            session_token=sets[-1].session_token, page_size=3, page_token=page.next_page_token
+        )
+        assert (len(rest.sessions), rest.next_page_token) == (2, "")
+        oldest = rest.sessions[-1]
+        assert (oldest.device, oldest.platform) == (PHONE, Platform.WEB)
+        assert oldest.revoked_at is None
+        subject = oldest.subject
+        assert len((await web.list_sessions(subject=subject)).sessions) == 5
+        ended = await web.revoke_session(oldest.session_id, reason=RevocationReason.LOST_DEVICE)
+        assert ended.sessions == 1
+        gone = await web.get_session(oldest.session_id)
+        assert gone.revoked_at is not None
+        assert gone.revoked_reason is RevocationReason.LOST_DEVICE
+        assert (await web.revoke_other_sessions(sets[-1].session_token)).sessions == 3
+        assert (await web.exchange(sets[-1].session_token)).session_id == sets[-1].session_id
+        with pytest.raises(TokenServiceError, match="SESSION_NOT_FOUND"):
+            await web.get_session("00000000-0000-4000-8000-000000000000")
+
+
+async def test_every_kind_of_target_is_revoked(world: World, server: LocalServer) -> None:
+    async with (
+        client_of(world, server.address, "demo-admin") as admin,
+        client_of(world, server.address, "demo-web") as web,
+    ):
+        tokens = await login(world, web, PHONE)
+        subject = (await web.get_session(tokens.session_id)).subject
+        kid = server.application.parts.mint.active_kid()
+        targets = (
+            {"token": tokens.access_tokens[0].token},
+            {"subject": subject, "device_id": "phone-1"},
+            {"session_id": (await login(world, web)).session_id},
+            {"subject": subject},
+            {"client_id": "demo-web"},
+            {"everything": True},
+            {"key_id": kid},
+        )
+        revisions = [(await admin.revoke(**target, note="a test")).revision for target in targets]
+        assert revisions == sorted(set(revisions))
+
+
+async def test_one_browsers_parallel_requests_converge(world: World, server: LocalServer) -> None:
+    """Two workers of a gateway, which share nothing but the key."""
+    key = bytes(range(32))
+    async with (
+        connect(world, server.address, "demo-web") as one,
+        connect(world, server.address, "demo-web") as two,
+    ):
+        workers = [TokenClient(c, exchange_ids=DerivedExchangeId(key)) for c in (one, two)]
+        tokens = await login(world, workers[0])
+        for _ in range(2):
+            successors = await asyncio.gather(
+                *(workers[n % 2].exchange(tokens.session_token) for n in range(32))
+            )
+            assert len({one.session_token for one in successors}) == 1
+            assert sum(not one.replayed for one in successors) == 1
+            tokens = successors[0]
+        stranger = TokenClient(one, exchange_ids=DerivedExchangeId(key[::-1]))
+        current = (await workers[0].exchange(tokens.session_token)).session_token
+        with pytest.raises(TokenServiceError) as caught:
+            await stranger.exchange(tokens.session_token)
+        assert (caught.value.reason, caught.value.session_over) == ("TOKEN_REUSED", True)
+        with pytest.raises(TokenServiceError, match="TOKEN_REVOKED"):
+            await workers[1].exchange(current)
+
+
+async def test_the_service_is_called_with_an_access_token(
+    world: World, server: LocalServer
+) -> None:
+    async with connect(world, server.address, "demo-admin", channels=1) as own:
+        source = TokenSource(TokenClient(own), "token-service")
+        async with (
+            source,
+            Connection(server.address, AccessTokenCredentials(source)) as connection,
+        ):
+            client = TokenClient(connection)
+            listed = (await client.list_sessions(subject="demo-admin")).sessions
+            assert len(listed) == 1
+            first = await source.token()
+            await TokenClient(own).revoke(token=first)
+            # It is refused, replaced by exchange and the call made again.
+            assert len((await client.list_sessions(subject="demo-admin")).sessions) == 1
+            assert await source.token() != first
+            await TokenClient(own).revoke(session_id=listed[0].session_id)
+            again = (await client.list_sessions(subject="demo-admin")).sessions
+            assert [one.session_id for one in again] != [listed[0].session_id]
+
+
+async def test_a_rolling_token_is_exchanged_too(world: World, server: LocalServer) -> None:
+    async with client_of(world, server.address, "demo-rolling") as client:
+        tokens = await login(world, client)
+        assert tokens.session_token == ""
+        once = b"0123456789abcdef"
+        successor = await client.exchange(tokens.exchangeable, exchange_id=once)
+        replay = await client.exchange(tokens.exchangeable, exchange_id=once)
+        assert successor.access_tokens[0].exchange_until is not None
+        assert replay.replayed
+        assert (await client.exchange(replay.exchangeable)).session_id == tokens.session_id
+
+
+async def test_nothing_secret_shows(
+    world: World, server: LocalServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    canaries = Canaries(world)
+    once = b"\xfe\xed" * 8
+    canaries.plant(once.hex())
+    said: list[str] = []
+    async with client_of(world, server.address, "demo-web") as web:
+        tokens = await login(world, web)
+        successor = await web.exchange(tokens.session_token, exchange_id=once)
+        for one in (tokens, successor):
+            said.append(repr(one))
+            kept = types.TokenSet(session_token=one.session_token)
+            kept.access_tokens.add(token=one.access_tokens[0].token)
+            canaries.token_set(kept)
+        said += [repr(web), repr(secret_of(world, "demo-web")), repr(Check(said[0], "orders"))]
+        wrong = canaries.plant("a wrong password")
+        for attempt in (
+            web.exchange(tokens.session_token),
+            web.exchange(successor.session_token, scopes=[successor.session_token]),
+            web.exchange(successor.access_tokens[0].token),
+            web.login_with_password(world.username, wrong, platform=Platform.WEB),
+            web.login_with_password(world.username, wrong + "\ud800", platform=Platform.WEB),
+            web.validate(successor.session_token, audience=successor.session_token),
+            web.list_sessions(session_token=tokens.session_token),
+            web.get_session(successor.session_token),
+            web.revoke(session_id=successor.session_token),
+        ):
+            with pytest.raises(TokenServiceError) as caught:
+                await attempt
+            said += [repr(caught.value), str(caught.value)]
+            said += traceback.format_exception(caught.value)
+    assert len(said) > 40
+    assert canaries.seen_in([*said, caplog.text]) == []

@@ -1,0 +1,79 @@
+"""The client package on threads, against a real server process."""
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.clients import secret_of
+from tests.support.fixtures import StartApplication, StartServer
+from tests.support.world import World
+from tokenservice.background_loop import BackgroundLoop
+from tokenservice.core import Platform, Verdict
+from tokenservice.credentials import AccessTokenCredentials
+from tokenservice.errors import TokenServiceError
+from tokenservice.exchange_ids import DerivedExchangeId
+from tokenservice.sync import SyncTokenClient
+from tokenservice.token_source import SyncTokenSource
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # what the end is about
+def test_threads(world: World, start_server: StartServer) -> None:
+    server = start_server()
+    ids = DerivedExchangeId(bytes(range(32)))
+    address = server.address
+    web = SyncTokenClient.connect(address, secret_of(world, "demo-web"), exchange_ids=ids)
+    gateway = SyncTokenClient.connect(address, secret_of(world, "demo-gateway"))
+    with web, gateway, ThreadPoolExecutor(32) as pool:
+        tokens = web.login_with_password(
+            world.username, world.password, platform=Platform.WEB, audiences=["orders"]
+        )
+        exchanged = list(pool.map(web.exchange, [tokens.session_token] * 32))
+        assert len({one.session_token for one in exchanged}) == 1
+        access = exchanged[0].access_tokens[0].token
+        verdicts = pool.map(lambda _: gateway.validate(access, audience="orders"), range(64))
+        assert {one.verdict for one in verdicts} == {Verdict.ACTIVE}
+        page = web.list_sessions(session_token=exchanged[0].session_token)
+        assert [one.session_id for one in page.sessions] == [tokens.session_id]
+        with pytest.raises(TokenServiceError, match="SESSION_NOT_FOUND"):
+            web.get_session("00000000-0000-4000-8000-000000000000")
+        assert web.revoke(token=exchanged[0].session_token).sessions == 1
+        child = os.fork()
+        if child == 0:
+            _in_the_child(web)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with pytest.raises(RuntimeError, match="closed"):
+        web.get_session(tokens.session_id)
+
+
+def _in_the_child(client: SyncTokenClient) -> None:
+    """Forked: it must hear so, and neither hang nor disturb its parent."""
+    try:
+        client.get_session("x")
+    except RuntimeError as error:
+        client.close()
+        os._exit(0 if "fork" in str(error) else 2)
+    finally:
+        os._exit(1)
+
+
+async def test_a_client_with_an_access_token_of_its_own(
+    world: World, start_application: StartApplication
+) -> None:
+    server = await start_application()
+
+    def on_a_thread() -> list[int]:
+        loop = BackgroundLoop()
+        secret = secret_of(world, "demo-admin")
+        with SyncTokenClient.connect(server.address, secret, channels=1, loop=loop) as own:
+            source = SyncTokenSource(own, "token-service")
+            credentials = AccessTokenCredentials(source.asynchronous)
+            with SyncTokenClient.connect(server.address, credentials, loop=loop) as client:
+                counts = [len(client.list_sessions(subject="demo-admin").sessions)]
+                own.revoke(token=source.token())
+                counts.append(len(client.list_sessions(subject="demo-admin").sessions))
+        loop.close()
+        return counts
+
+    assert await asyncio.to_thread(on_a_thread) == [1, 1]
