@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -163,10 +165,17 @@ async def test_a_failed_opening_is_tried_again(tmp_path: Path) -> None:
     await connection.close()
 
 
-async def test_a_server_that_did_not_answer_comes_last_for_a_while() -> None:
+@pytest.fixture
+def silent() -> Iterator[list[str]]:
+    """Two servers that take connections and say nothing: channels to them stay on the way."""
+    nowhere = ("127.0.0.1", 0)
+    with socket.create_server(nowhere) as one, socket.create_server(nowhere) as two:
+        yield [f"127.0.0.1:{listening.getsockname()[1]}" for listening in (one, two)]
+
+
+async def test_a_server_that_did_not_answer_comes_last_for_a_while(silent: list[str]) -> None:
     now = 0.0
-    targets = ["unix:/nowhere/a", "unix:/nowhere/b"]
-    async with Connection(targets, CALLER, channels=3, clock=lambda: now) as connection:
+    async with Connection(silent, CALLER, channels=3, clock=lambda: now) as connection:
         first, second = connection.stubs(), connection.stubs()
         connection.failed(first)
         others = {id(connection.stubs()) for _ in range(12)}

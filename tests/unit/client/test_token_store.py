@@ -16,6 +16,7 @@ from tokenservice.token_store import (
     PendingExchange,
     StoredTokens,
     TokenStoreError,
+    held,
 )
 
 TOKENS = token_set(1, 0, 1_800_000_000.5)
@@ -147,6 +148,19 @@ async def test_whoever_gives_up_waiting_leaves_the_lock_alone(path: Path) -> Non
                 pass
     async with asyncio.timeout(5), FileTokenStore(path).locked():
         pass
+
+
+async def test_nobody_waits_forever(path: Path) -> None:
+    for first, second in (
+        (FileTokenStore(path), FileTokenStore(path)),
+        (shared := MemoryTokenStore(), shared),
+    ):
+        async with first.locked():
+            with pytest.raises(TokenStoreError, match="let go"):
+                async with held(second, within=0.05):
+                    pass
+        async with held(second, within=5):
+            pass
 
 
 async def test_no_repr_shows_a_token_or_an_id(path: Path) -> None:

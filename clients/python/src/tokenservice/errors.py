@@ -103,9 +103,10 @@ def error_of(error: grpc.RpcError) -> TokenServiceError:
     """Read what a failed call says, of ``grpc`` or of ``grpc.aio``."""
     call = cast("_FailedCall", error)  # every error that a call raises is one
     code = call.code()
-    metadata = dict(call.trailing_metadata() or ())
-    request_id = metadata.get(REQUEST_ID_KEY, "")
-    status = _status(metadata.get(DETAILS_KEY))
+    # As pairs: older aio.Metadata looks like a mapping to dict() and is none.
+    metadata = list(call.trailing_metadata() or ())
+    request_id = _value(metadata, REQUEST_ID_KEY)
+    status = _status(_value(metadata, DETAILS_KEY))
     info, fields, retry_after = _details(status)
     known = info.domain == DOMAIN
     unreachable = code in _UNREACHABLE or (code in _BROKEN_OFF and not known)
@@ -120,7 +121,11 @@ def error_of(error: grpc.RpcError) -> TokenServiceError:
     )
 
 
-def _status(details: str | bytes | None) -> Status:
+def _value(metadata: list[tuple[str, str | bytes]], wanted: str) -> str | bytes:
+    return next((value for key, value in metadata if key == wanted), "")
+
+
+def _status(details: str | bytes) -> Status:
     if not isinstance(details, bytes):
         return Status()
     try:

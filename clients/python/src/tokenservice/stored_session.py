@@ -3,8 +3,8 @@
 ::
 
     session = StoredSession(client, FileTokenStore(path))
-    async with asyncio.timeout(60):
-        tokens = await session.tokens() or await session.start(await log_in())
+    if await session.tokens() is None:
+        await session.start(await client.login_with_password(…))
     tokens = await session.exchange()
 
 For a program's own session, which can log in by itself, :mod:`tokenservice.token_source` does
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from tokenservice.errors import TokenServiceError
 from tokenservice.exchange_ids import random_exchange_id
 from tokenservice.messages import names
-from tokenservice.token_store import PendingExchange, StoredTokens, TokenStoreError
+from tokenservice.token_store import PendingExchange, StoredTokens, TokenStoreError, held
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -37,7 +37,10 @@ Nothing else lets go of a pending exchange, for an earlier attempt may have succ
 
 
 class StoredSession:
-    """One session in one store. Its exchanges are one at a time, of all processes that share it."""
+    """One session in one store. Its exchanges are one at a time, of all processes that share it.
+
+    Everything raises TokenStoreError when another user does not let go of the store in time.
+    """
 
     def __init__(
         self,
@@ -52,7 +55,7 @@ class StoredSession:
 
     async def start(self, tokens: TokenSet) -> TokenSet:
         """Keep the tokens of a login, instead of what was kept before."""
-        async with self._store.locked():
+        async with held(self._store):
             await self._store.save(StoredTokens(tokens))
         return tokens
 
@@ -75,7 +78,7 @@ class StoredSession:
         After Unreachable, call again: the same id is used. When the error is ``session_over``,
         the store was emptied. Raises TokenStoreError where nobody is logged in.
         """
-        async with self._store.locked():
+        async with held(self._store):
             stored = await self._store.load()
             if stored is None:
                 raise TokenStoreError("there is no session: log in first")
@@ -93,7 +96,7 @@ class StoredSession:
 
     async def forget(self) -> None:
         """Empty the store, after a logout."""
-        async with self._store.locked():
+        async with held(self._store):
             await self._store.save(None)
 
 

@@ -25,7 +25,7 @@ from tokenservice.errors import TokenServiceError
 from tokenservice.messages import names
 from tokenservice.server_time import ServerTime
 from tokenservice.stored_session import NOT_CONSUMED, exchange_stored
-from tokenservice.token_store import MemoryTokenStore, StoredTokens
+from tokenservice.token_store import MemoryTokenStore, StoredTokens, held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 MARGIN: Final = 2.0
 """Seconds before its expiry from which on a token is not handed out: it takes time to arrive."""
 
-REFRESH_TIMEOUT: Final = 30.0
-"""Seconds for one refresh, waiting for other users of the store included."""
+REFRESH_TIMEOUT: Final = 60.0
+"""Seconds for one refresh with all its waiting; the calls have shorter deadlines of their own."""
 
 _UNFIT: Final = NOT_CONSUMED | {"CLIENT_MISMATCH"}
 """Refusals that a stored session of another configuration gets; a new login cures them."""
@@ -165,7 +165,7 @@ class TokenSource:
             self._refresh = None
 
     async def _obtain(self) -> AccessToken:
-        async with self._store.locked():
+        async with held(self._store):
             stored = await self._store.load()
             access = self._renewed_elsewhere(stored)
             if access is None:

@@ -14,15 +14,18 @@ row lock or an advisory lock.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
     from tokenservice.tokens import TokenSet
+
+HOLD_SECONDS: Final = 30.0
+"""Longer than any exchange takes; whoever holds a store longer is stuck."""
 
 
 class TokenStoreError(Exception):
@@ -63,6 +66,18 @@ class TokenStore(Protocol):
     async def save(self, stored: StoredTokens | None) -> None:
         """Replace what is stored, or with None forget it; when this returns, that is durable."""
         ...
+
+
+@asynccontextmanager
+async def held(store: TokenStore, within: float = HOLD_SECONDS) -> AsyncIterator[None]:
+    """Hold a store. Raises TokenStoreError when it cannot be had ``within`` so many seconds."""
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(within):
+                await stack.enter_async_context(store.locked())
+        except TimeoutError:
+            raise TokenStoreError("another user does not let go of the store") from None
+        yield
 
 
 class MemoryTokenStore:
