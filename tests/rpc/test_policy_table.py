@@ -21,6 +21,7 @@ from token_service.rpc.policy import METHODS, Anonymous, Work
 from token_service.rpc.server import PROBES, REFLECTION, RpcServer, ServerOptions
 from tokenservice.v1 import (
     client_service_pb2,
+    code_service_pb2,
     key_service_pb2,
     session_service_pb2,
     token_service_pb2,
@@ -32,6 +33,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service
     for module in (
         client_service_pb2,
+        code_service_pb2,
         key_service_pb2,
         session_service_pb2,
         token_service_pb2,
@@ -87,6 +89,10 @@ EXPECTED: dict[str, frozenset[Permission]] = {
     "KeyService/ListKeys": frozenset({Permission.ADMIN_KEYS}),
     "KeyService/RotateKey": frozenset({Permission.ADMIN_KEYS}),
     "KeyService/CompromiseKey": frozenset({Permission.ADMIN_KEYS}),
+    "CodeService/IssueCode": frozenset({Permission.CODES}),
+    "CodeService/RedeemCode": frozenset({Permission.CODES}),
+    "CodeService/RevokeCode": frozenset({Permission.CODES}),
+    "CodeService/GetCode": frozenset({Permission.CODES}),
 }
 ANONYMOUS_WHERE_OPEN = {
     "/tokenservice.v1.ClientService/RegisterClient",

@@ -10,6 +10,7 @@ from grpc_status import rpc_status  # type: ignore[import-untyped]
 
 from tokenservice.v1 import (
     client_service_pb2_grpc,
+    code_service_pb2_grpc,
     key_service_pb2_grpc,
     session_service_pb2_grpc,
     token_service_pb2,
@@ -45,6 +46,7 @@ class Api:
         self.sessions = session_service_pb2_grpc.SessionServiceStub(self.channel)
         self.clients = client_service_pb2_grpc.ClientServiceStub(self.channel)
         self.users = user_service_pb2_grpc.UserServiceStub(self.channel)
+        self.codes = code_service_pb2_grpc.CodeServiceStub(self.channel)
         self.keys = key_service_pb2_grpc.KeyServiceStub(self.channel)
 
     async def __aenter__(self) -> Self:

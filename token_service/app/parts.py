@@ -9,6 +9,7 @@ from typing import Self
 import asyncpg
 
 from token_service.adapters.crypto.access import AccessTokenFactory
+from token_service.adapters.crypto.codes import PepperedCodes
 from token_service.adapters.crypto.keyring import Keyring
 from token_service.adapters.crypto.mint import Mint
 from token_service.adapters.crypto.passwords import Argon2Cost, Argon2Passwords
@@ -17,6 +18,7 @@ from token_service.adapters.crypto.secrets_config import SecretKeys
 from token_service.adapters.postgres import trust as trust_log
 from token_service.adapters.postgres.attempts import Attempts
 from token_service.adapters.postgres.clients import ClientStore
+from token_service.adapters.postgres.codes import CodeStore
 from token_service.adapters.postgres.follower import TrustFollower
 from token_service.adapters.postgres.health import UnsafeStoreError, check_durability
 from token_service.adapters.postgres.keys import KeyStore
@@ -88,6 +90,8 @@ class Parts:
     users: UserStore
     keys: KeyStore
     attempts: Attempts
+    codes: CodeStore
+    code_secrets: PepperedCodes
     trust: TrustFeed
     follower: TrustFollower
     directory: ClientDirectory
@@ -156,6 +160,8 @@ class Parts:
             users=UserStore(database),
             keys=keys,
             attempts=Attempts(database),
+            codes=CodeStore(database),
+            code_secrets=PepperedCodes(keyring),
             trust=trust,
             follower=TrustFollower(database, trust, boot=clock.anchor.boot),
             directory=ClientDirectory(clients),

@@ -116,12 +116,13 @@ class Application:
         await self.parts.activity.flush()
 
     async def _sweep(self) -> None:
-        """Remove what is over: sessions, trust entries, counted failures."""
+        """Remove what is over: sessions, codes, trust entries, counted failures."""
         now = self.parts.clock.now()
-        over = SWEEP_BATCH
-        while over == SWEEP_BATCH:
-            over = await self.parts.sessions.sweep(now, SWEEP_BATCH)
-            await asyncio.sleep(SWEEP_PAUSE_SECONDS)  # leave room for calls
+        for store in (self.parts.sessions, self.parts.codes):
+            over = SWEEP_BATCH
+            while over == SWEEP_BATCH:
+                over = await store.sweep(now, SWEEP_BATCH)
+                await asyncio.sleep(SWEEP_PAUSE_SECONDS)  # leave room for calls
         await self.parts.prune_trust(now, SWEEP_BATCH)
         await self.parts.attempts.sweep(now, SWEEP_BATCH)
 

@@ -9,6 +9,7 @@ from token_service.rpc.pipeline import Pipeline
 from token_service.rpc.policy import Work
 from token_service.rpc.server import RpcServer, ServerOptions
 from token_service.rpc.servicers.client import ClientServicer
+from token_service.rpc.servicers.code import CodeServicer
 from token_service.rpc.servicers.key import KeyServicer
 from token_service.rpc.servicers.session import SessionServicer
 from token_service.rpc.servicers.token import TokenServicer
@@ -23,12 +24,15 @@ from token_service.usecases.client_credentials import (
 )
 from token_service.usecases.client_records import ClientRecords
 from token_service.usecases.clients import ClientAdministration, RegisterClient, ReviewClient
+from token_service.usecases.codes import CodeAdministration
 from token_service.usecases.exchange import Exchange, SessionRotation
 from token_service.usecases.identity_cache import IdentityCache
 from token_service.usecases.issue import Issue
+from token_service.usecases.issue_code import IssueCode, IssueLimits
 from token_service.usecases.keys import CompromiseKey, KeyAdministration
 from token_service.usecases.passwords import PasswordLimits, VerifyPassword
 from token_service.usecases.reauthenticate import Reauthenticate
+from token_service.usecases.redeem_code import RedeemCode, WrongCodeLimits
 from token_service.usecases.revoke import Revoke
 from token_service.usecases.roles import RoleAdministration
 from token_service.usecases.sessions import (
@@ -43,6 +47,7 @@ from token_service.usecases.users import CreateUser, UserAdministration
 from token_service.usecases.validate import Validate
 from tokenservice.v1 import (
     client_service_pb2,
+    code_service_pb2,
     key_service_pb2,
     session_service_pb2,
     token_service_pb2,
@@ -90,6 +95,7 @@ def build_server(settings: Settings, parts: Parts) -> RpcServer:
         (client_service_pb2, "ClientService", _client(settings, parts)),
         (user_service_pb2, "UserService", _user(parts, shared)),
         (key_service_pb2, "KeyService", _key(settings, parts, shared)),
+        (code_service_pb2, "CodeService", _code(settings, parts)),
     ):
         server.add(module.DESCRIPTOR.services_by_name[name], servicer)
     return server
@@ -255,3 +261,19 @@ def _key(settings: Settings, parts: Parts, shared: _Shared) -> KeyServicer:
         settings.signing_algorithms[0],
     )
     return KeyServicer(administration, shared.compromise_key)
+
+
+def _code(settings: Settings, parts: Parts) -> CodeServicer:
+    store, secrets, clock = parts.codes, parts.code_secrets, parts.clock
+    limits = IssueLimits(
+        recipient=settings.codes_per_recipient,
+        caller=settings.codes_per_caller,
+        window=settings.codes_window,
+    )
+    return CodeServicer(
+        IssueCode(
+            store, secrets, parts.secrets, parts.attempts, clock, parts.random, parts.shield, limits
+        ),
+        RedeemCode(store, secrets, parts.secrets, parts.attempts, clock, WrongCodeLimits()),
+        CodeAdministration(store, clock, parts.shield),
+    )

@@ -13,6 +13,7 @@ from token_service.cli.output import Output
 from token_service.cli.problems import CliError
 from token_service.cli.target import Identity, Target, Wishes, resolve
 from tokenservice.v1.client_service_pb2_grpc import ClientServiceStub
+from tokenservice.v1.code_service_pb2_grpc import CodeServiceStub
 from tokenservice.v1.key_service_pb2_grpc import KeyServiceStub
 from tokenservice.v1.session_service_pb2_grpc import SessionServiceStub
 from tokenservice.v1.token_service_pb2_grpc import TokenServiceStub
@@ -89,6 +90,11 @@ class Api:
     def keys(self) -> KeyServiceStub:
         """KeyService."""
         return KeyServiceStub(self._channel)
+
+    @cached_property
+    def codes(self) -> CodeServiceStub:
+        """CodeService."""
+        return CodeServiceStub(self._channel)
 
     @cached_property
     def trust(self) -> TrustServiceStub:

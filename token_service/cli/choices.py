@@ -32,6 +32,14 @@ class PurposeWord(StrEnum):
     OPAQUE = "opaque"
 
 
+class CodeWord(StrEnum):
+    """What a one-time code is for."""
+
+    COUPON = "coupon"
+    INVITATION = "invitation"
+    VERIFICATION = "verification"
+
+
 class TokenWord(StrEnum):
     """One token of a set."""
 
@@ -58,6 +66,12 @@ PURPOSES: Mapping[PurposeWord, types_pb2.KeyPurpose.ValueType] = {
     PurposeWord.MINT: types_pb2.KEY_PURPOSE_MINT,
     PurposeWord.PEPPER: types_pb2.KEY_PURPOSE_PEPPER,
     PurposeWord.OPAQUE: types_pb2.KEY_PURPOSE_OPAQUE,
+}
+
+CODE_KINDS: Mapping[CodeWord, types_pb2.CodeKind.ValueType] = {
+    CodeWord.COUPON: types_pb2.CODE_KIND_COUPON,
+    CodeWord.INVITATION: types_pb2.CODE_KIND_INVITATION,
+    CodeWord.VERIFICATION: types_pb2.CODE_KIND_VERIFICATION,
 }
 
 _REASONS: Mapping[ReasonWord, types_pb2.RevocationReason.ValueType] = {

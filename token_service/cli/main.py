@@ -2,6 +2,7 @@
 
 from token_service.cli import (
     clients,
+    codes,
     credentials,
     keys,
     operations,
@@ -19,5 +20,6 @@ app.add_typer(users.app, name="user")
 app.add_typer(keys.app, name="keys")
 app.add_typer(sessions.app, name="session")
 app.add_typer(tokens.app, name="token")
+app.add_typer(codes.app, name="code")
 app.add_typer(trust.app, name="trust")
 app.add_typer(credentials.app, name="credentials")

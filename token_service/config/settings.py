@@ -148,6 +148,16 @@ class Settings(BaseModel):
         "Passwords", "How long a lock lasts.", timedelta(minutes=5), gt=_NOTHING
     )
 
+    codes_per_recipient: int = _setting(
+        "Codes", "Codes that one client may issue for one recipient within the window.", 10, ge=1
+    )
+    codes_per_caller: int = _setting(
+        "Codes", "Codes that one client may issue within the window.", 30_000, ge=1
+    )
+    codes_window: Duration = _setting(
+        "Codes", "Time in which issued codes are counted.", timedelta(minutes=10), gt=_NOTHING
+    )
+
     grpc_listen: Annotated[str, BeforeValidator(check_listen_address)] = _setting(
         "Server",
         "Where to listen: `host:port` (port 0 for any free one) or `unix:/path`.",

@@ -55,6 +55,13 @@ class Reason(StrEnum):
     METHOD_UNKNOWN = auto()
     INTERNAL = auto()
 
+    CODE_UNKNOWN = auto()
+    CODE_EXPIRED = auto()
+    CODE_NOT_YET_VALID = auto()
+    CODE_USED_UP = auto()
+    CODE_REVOKED = auto()
+    REQUEST_ID_USED = auto()
+
 
 class TokenServiceError(Exception):
     """A refusal. `message` is shown to the caller and never holds a secret.

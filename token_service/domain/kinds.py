@@ -23,6 +23,7 @@ __all__ = [
     "AccessFormat",
     "Amr",
     "ClientState",
+    "CodeKind",
     "KeyPurpose",
     "KeyState",
     "Permission",
@@ -104,3 +105,12 @@ class KeyPurpose(IntEnum):
     MINT = 2
     PEPPER = 3
     OPAQUE = 4
+
+
+class CodeKind(IntEnum):
+    """What a one-time code of an application is for."""
+
+    UNSPECIFIED = 0
+    COUPON = 1
+    INVITATION = 2
+    VERIFICATION = 3

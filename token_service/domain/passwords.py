@@ -21,7 +21,7 @@ def canonical_username(text: str, field: str = "username") -> str:
     """
     if not 1 <= len(text) <= MAX_USERNAME_CHARACTERS:
         raise invalid_field(field, f"must have 1 to {MAX_USERNAME_CHARACTERS} characters")
-    name = _fold(text, field)
+    name = folded(text, field)
     # Folding may lengthen: the bound holds for what is stored too.
     if not 1 <= len(name) <= MAX_USERNAME_CHARACTERS:
         raise invalid_field(field, f"must have 1 to {MAX_USERNAME_CHARACTERS} characters")
@@ -61,8 +61,11 @@ def new_password(text: str, field: str = "password") -> str:
     return password
 
 
-def _fold(text: str, field: str) -> str:
-    """NFKC and case folding until nothing changes: each can undo the other's form."""
+def folded(text: str, field: str) -> str:
+    """NFKC and case folding until nothing changes: each can undo the other's form.
+
+    Raises FIELD_INVALID for the few texts that never settle.
+    """
     for _ in range(_MAX_FOLDS):
         folded = unicodedata.normalize("NFKC", text.casefold())
         if folded == text:

@@ -56,6 +56,12 @@ STATUS: Mapping[Reason, StatusCode] = {
     Reason.DEADLINE_EXCEEDED: StatusCode.DEADLINE_EXCEEDED,
     Reason.METHOD_UNKNOWN: StatusCode.UNIMPLEMENTED,
     Reason.INTERNAL: StatusCode.INTERNAL,
+    Reason.CODE_UNKNOWN: StatusCode.NOT_FOUND,
+    Reason.CODE_EXPIRED: StatusCode.FAILED_PRECONDITION,
+    Reason.CODE_NOT_YET_VALID: StatusCode.FAILED_PRECONDITION,
+    Reason.CODE_USED_UP: StatusCode.FAILED_PRECONDITION,
+    Reason.CODE_REVOKED: StatusCode.FAILED_PRECONDITION,
+    Reason.REQUEST_ID_USED: StatusCode.FAILED_PRECONDITION,
 }
 
 RETRY_AFTER: Mapping[Reason, timedelta] = {

@@ -160,6 +160,13 @@ _KEY = {
     "CompromiseKey": _needs(Permission.ADMIN_KEYS, rate=_ADMINISTRATION),
 }
 
+_CODE = {
+    "IssueCode": _needs(Permission.CODES),
+    "RedeemCode": _needs(Permission.CODES, rate=_EXCHANGES, audited=True),
+    "RevokeCode": _needs(Permission.CODES),
+    "GetCode": _needs(Permission.CODES),
+}
+
 _PROBE = MethodPolicy(
     anonymous=Anonymous.ALWAYS,
     work=Work.PROBE,
@@ -183,6 +190,7 @@ METHODS: Mapping[str, MethodPolicy] = {
         "tokenservice.v1.ClientService": _CLIENT,
         "tokenservice.v1.UserService": _USER,
         "tokenservice.v1.KeyService": _KEY,
+        "tokenservice.v1.CodeService": _CODE,
         "grpc.health.v1.Health": {
             "Check": _PROBE,
             "List": _PROBE,

@@ -155,6 +155,10 @@ class Keyring:
         """Get a key if it verifies."""
         return self._snapshot.macs.get((purpose, kid))
 
+    def mac_keys(self, purpose: KeyPurpose) -> tuple[MacKey, ...]:
+        """List all keys that verify."""
+        return tuple(key for (of, _), key in self._snapshot.macs.items() if of is purpose)
+
     def is_compromised(self, purpose: KeyPurpose, kid: str) -> bool:
         """Whether the key was declared compromised."""
         return (purpose, kid) in self._snapshot.compromised

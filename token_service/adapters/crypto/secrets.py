@@ -10,8 +10,8 @@ from tokenservice.core.opaque import CLIENT_SECRET_CODE, REGISTRATION_SECRET_COD
 CODES = frozenset({CLIENT_SECRET_CODE, REGISTRATION_SECRET_CODE})
 
 # The pepper's two uses must never meet: a hash at rest is not a secret in disguise.
-_MAKE = b"make"
-_HASH = b"hash"
+MAKE = b"make"
+HASH = b"hash"
 
 
 class PepperedSecrets:
@@ -34,7 +34,7 @@ class PepperedSecrets:
         if code not in CODES:
             raise ValueError("not a kind of secret")
         pepper = self._keyring.active_mac_key(KeyPurpose.PEPPER)
-        payload = _keyed(pepper.key, _MAKE, code.encode("ascii"), context)
+        payload = keyed(pepper.key, MAKE, code.encode("ascii"), context)
         return format_opaque(code, payload), _hash(pepper.key, code, payload), pepper.kid
 
     def hash(self, code: str, secret: str, pepper_id: str) -> bytes | None:
@@ -58,14 +58,14 @@ class PepperedSecrets:
 
         It does not say whom it counts, and nobody outside can compute it.
         """
-        return _keyed(self._limiter_key, *(part.encode("utf-8") for part in parts))
+        return keyed(self._limiter_key, *(part.encode("utf-8") for part in parts))
 
 
 def _hash(pepper: bytes, code: str, payload: bytes) -> bytes:
-    return _keyed(pepper, _HASH, code.encode("ascii"), payload)
+    return keyed(pepper, HASH, code.encode("ascii"), payload)
 
 
-def _keyed(key: bytes, *parts: bytes) -> bytes:
+def keyed(key: bytes, *parts: bytes) -> bytes:
     """HMAC-SHA256 over parts, each with its length: no two lists of parts are spelled alike."""
     message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     return hmac.digest(key, message, "sha256")

@@ -13,6 +13,7 @@ from token_service.domain.ports.administration import (
     Standing,
     UserStore,
 )
+from token_service.domain.ports.codes import CodeSecrets, CodeStore, RedeemAnswer
 from token_service.domain.ports.crypto import (
     AccessTokens,
     AuthenticSession,
@@ -45,6 +46,8 @@ __all__ = [
     "ClientTerms",
     "Clock",
     "CoarseLimiter",
+    "CodeSecrets",
+    "CodeStore",
     "Inserted",
     "IssueGuard",
     "KeyChange",
@@ -53,6 +56,7 @@ __all__ = [
     "PasswordHasher",
     "PlainAdvance",
     "Randomness",
+    "RedeemAnswer",
     "RevocationStore",
     "Secrets",
     "SessionAdvance",

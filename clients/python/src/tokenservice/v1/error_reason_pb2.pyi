@@ -134,7 +134,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED: too many calls; RetryInfo says when to come back."""
     ERROR_REASON_ACCOUNT_LOCKED: _ErrorReason.ValueType  # 34
     """RESOURCE_EXHAUSTED: too many wrong credentials for this account or from
-    this address; RetryInfo says when to come back.
+    this address, or too many wrong codes for this recipient or redeemer;
+    RetryInfo says when to come back.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 35
     """RESOURCE_EXHAUSTED: the server has as much work in flight as it accepts;
@@ -160,6 +161,25 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 41
     """UNIMPLEMENTED: this server does not offer the method."""
+    ERROR_REASON_CODE_UNKNOWN: _ErrorReason.ValueType  # 60
+    """NOT_FOUND: there is no such code, or not for this caller, purpose and
+    recipient. A verification code that is wrong, expired, replaced, revoked or
+    used is answered alike.
+    """
+    ERROR_REASON_CODE_EXPIRED: _ErrorReason.ValueType  # 61
+    """FAILED_PRECONDITION: the coupon or invitation has expired."""
+    ERROR_REASON_CODE_NOT_YET_VALID: _ErrorReason.ValueType  # 62
+    """FAILED_PRECONDITION: the coupon or invitation is not accepted yet."""
+    ERROR_REASON_CODE_USED_UP: _ErrorReason.ValueType  # 63
+    """FAILED_PRECONDITION: the coupon or invitation was redeemed as often as it
+    can be.
+    """
+    ERROR_REASON_CODE_REVOKED: _ErrorReason.ValueType  # 64
+    """FAILED_PRECONDITION: the coupon or invitation was revoked."""
+    ERROR_REASON_REQUEST_ID_USED: _ErrorReason.ValueType  # 65
+    """FAILED_PRECONDITION: the request_id was used before, for another request.
+    Nothing was touched.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. New reasons may be added: treat an unknown one by its
@@ -270,7 +290,8 @@ ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 33
 """RESOURCE_EXHAUSTED: too many calls; RetryInfo says when to come back."""
 ERROR_REASON_ACCOUNT_LOCKED: ErrorReason.ValueType  # 34
 """RESOURCE_EXHAUSTED: too many wrong credentials for this account or from
-this address; RetryInfo says when to come back.
+this address, or too many wrong codes for this recipient or redeemer;
+RetryInfo says when to come back.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 35
 """RESOURCE_EXHAUSTED: the server has as much work in flight as it accepts;
@@ -296,4 +317,23 @@ id that the reply's metadata names.
 """
 ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 41
 """UNIMPLEMENTED: this server does not offer the method."""
+ERROR_REASON_CODE_UNKNOWN: ErrorReason.ValueType  # 60
+"""NOT_FOUND: there is no such code, or not for this caller, purpose and
+recipient. A verification code that is wrong, expired, replaced, revoked or
+used is answered alike.
+"""
+ERROR_REASON_CODE_EXPIRED: ErrorReason.ValueType  # 61
+"""FAILED_PRECONDITION: the coupon or invitation has expired."""
+ERROR_REASON_CODE_NOT_YET_VALID: ErrorReason.ValueType  # 62
+"""FAILED_PRECONDITION: the coupon or invitation is not accepted yet."""
+ERROR_REASON_CODE_USED_UP: ErrorReason.ValueType  # 63
+"""FAILED_PRECONDITION: the coupon or invitation was redeemed as often as it
+can be.
+"""
+ERROR_REASON_CODE_REVOKED: ErrorReason.ValueType  # 64
+"""FAILED_PRECONDITION: the coupon or invitation was revoked."""
+ERROR_REASON_REQUEST_ID_USED: ErrorReason.ValueType  # 65
+"""FAILED_PRECONDITION: the request_id was used before, for another request.
+Nothing was touched.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

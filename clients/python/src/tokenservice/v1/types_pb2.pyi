@@ -358,6 +358,34 @@ KEY_STATE_COMPROMISED: KeyState.ValueType  # 5
 """Declared compromised: none of its tokens is accepted."""
 Global___KeyState: _TypeAlias = KeyState  # noqa: Y015
 
+class _CodeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CodeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CodeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CODE_KIND_UNSPECIFIED: _CodeKind.ValueType  # 0
+    """Not set; refused."""
+    CODE_KIND_COUPON: _CodeKind.ValueType  # 1
+    """Whoever has it may use it, as often as it says, while it says."""
+    CODE_KIND_INVITATION: _CodeKind.ValueType  # 2
+    """Lets somebody join; its payload says what."""
+    CODE_KIND_VERIFICATION: _CodeKind.ValueType  # 3
+    """Shows that a recipient got it: a few digits, single use, few attempts."""
+
+class CodeKind(_CodeKind, metaclass=_CodeKindEnumTypeWrapper):
+    """What a one-time code is for."""
+
+CODE_KIND_UNSPECIFIED: CodeKind.ValueType  # 0
+"""Not set; refused."""
+CODE_KIND_COUPON: CodeKind.ValueType  # 1
+"""Whoever has it may use it, as often as it says, while it says."""
+CODE_KIND_INVITATION: CodeKind.ValueType  # 2
+"""Lets somebody join; its payload says what."""
+CODE_KIND_VERIFICATION: CodeKind.ValueType  # 3
+"""Shows that a recipient got it: a few digits, single use, few attempts."""
+Global___CodeKind: _TypeAlias = CodeKind  # noqa: Y015
+
 @_typing.final
 class Device(_message.Message):
     """The device behind a login, as the client that talks to it saw it. It is shown
