@@ -1,0 +1,134 @@
+"""Lost replies to IssueCode and RedeemCode, stores that are away, and what must not be seen."""
+
+import asyncio
+import json
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.faults.breakable import Breakable
+from tests.faults.callers import Callers
+from tests.faults.canaries import Canaries
+from tests.faults.code_callers import INVITATION, VERIFICATION, issue, record, redeem, wrong
+from tests.faults.outcomes import outcome
+from tests.faults.test_canaries import UNREDACTED, rows_of
+from tests.support.fixtures import StartApplication, StartServer
+from tests.support.servers import ServerProcess
+from tests.support.world import World
+from token_service.app import Application
+from tokenservice.v1 import code_service_pb2 as pb
+
+CUT_OFF = "tests.faults.code_cut_off"
+NOBODY_LISTENS = "redis://127.0.0.1:1/0"
+
+
+async def test_after_a_crash_between_commit_and_reply(
+    world: World, start_server: StartServer
+) -> None:
+    issuing = start_server(module=CUT_OFF, extra={"TEST_DIES_AFTER": "issue"})
+    redeeming = start_server(module=CUT_OFF, extra={"TEST_DIES_AFTER": "redeem"})
+    async with world.api(issuing.address, "demo-admin") as api:
+        assert await outcome(issue(api, request_id="i1", payload=b"10%")) == "UNAVAILABLE"
+    assert issuing.process.wait(10) != 0
+    async with world.api(redeeming.address, "demo-admin") as api:
+        issued = await issue(api, request_id="i1", payload=b"10%")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await redeem(api, issued.code, request_id="r1", redeemer="u1")
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert redeeming.process.wait(10) != 0
+    survivor = start_server()
+    async with world.api(survivor.address, "demo-admin") as api:
+        assert await issue(api, request_id="i1", payload=b"10%") == issued
+        replayed = await redeem(api, issued.code.lower(), request_id="r1", redeemer="u1")
+        assert (replayed.code_id, replayed.replayed) == (issued.code_id, True)
+        assert (replayed.payload, replayed.uses_left) == (b"10%", 0)
+        other = redeem(api, issued.code, request_id="r1", redeemer="u2")
+        assert await outcome(other) == "REQUEST_ID_USED"
+        assert await outcome(redeem(api, issued.code, request_id="r2")) == "CODE_USED_UP"
+        assert (await record(api, issued.code_id)).uses == 1
+
+
+async def test_without_redis_everything_works(
+    world: World, start_application: StartApplication
+) -> None:
+    server = await start_application(redis_url=NOBODY_LISTENS)
+    async with world.api(server.address, "demo-admin") as api:
+        issued = await issue(api, kind=VERIFICATION, recipient="ana")
+        guess = redeem(api, wrong(issued.code), recipient="ana")
+        assert await outcome(guess) == "CODE_UNKNOWN"
+        assert (await redeem(api, issued.code, recipient="ANA")).code_id == issued.code_id
+        revoking = pb.RevokeCodeRequest(code_id=issued.code_id)
+        await api.codes.RevokeCode(revoking, metadata=api.metadata)
+
+
+async def test_without_postgres_nothing_is_said_and_the_same_request_settles_it(
+    breakable: Breakable,
+) -> None:
+    world = breakable.world
+    application = await Application.create(world.settings(postgres_timeout=1, staleness_limit=30))
+    try:
+        async with world.api(await application.start(), "demo-admin") as api:
+            issued = await issue(api, request_id="i1")
+            await asyncio.to_thread(breakable.postgres.crash)
+            try:
+                for call in (
+                    issue(api, request_id="i2"),
+                    issue(api, request_id="i1"),
+                    redeem(api, issued.code, request_id="r1"),
+                    record(api, issued.code_id),
+                ):
+                    assert await outcome(call) == "STORE_UNAVAILABLE"
+            finally:
+                await asyncio.to_thread(breakable.postgres.start)
+            while await outcome(record(api, issued.code_id)) == "STORE_UNAVAILABLE":
+                await asyncio.sleep(0.1)
+            await redeem(api, issued.code, request_id="r1")
+            assert (await redeem(api, issued.code, request_id="r1")).replayed
+            assert (await record(api, issued.code_id)).uses == 1
+    finally:
+        await application.stop()
+
+
+async def use_codes(callers: Callers, canaries: Canaries) -> None:
+    """Every kind of code, in right and wrong ways, with codes where they do not belong."""
+    api = callers.admin
+    wishes: list[dict[str, Any]] = [
+        {"max_uses": 2},
+        {"kind": INVITATION},
+        {"kind": VERIFICATION, "length": 12, "recipient": "ana"},
+    ]
+    for fields in wishes:
+        code = canaries.plant((await issue(api, **fields)).code)
+        missing = canaries.plant("7K3M9XQ27K3M9XQ2" if not code.isdigit() else wrong(code))
+        for bad in ({"purpose": f"{code}\0"}, {"recipient": code * 30}, {"request_id": code * 9}):
+            await canaries.refuse(redeem(api, code, **bad))
+            await canaries.refuse(issue(api, **bad))
+        await canaries.refuse(issue(api, alphabet=code))
+        await canaries.refuse(record(api, code))
+        await canaries.refuse(redeem(api, missing, recipient="ana"))
+        await canaries.refuse(redeem(callers.web, code, recipient="ana"))
+        await redeem(api, code.lower(), recipient="ana", request_id=f"r{len(code)}-{code[:1]}")
+        await canaries.refuse(redeem(api, code, recipient="ana", request_id="x\0"))
+        for _ in range(6):
+            await canaries.refuse(redeem(api, missing, recipient="ana"))
+
+
+async def test_no_code_is_in_a_log_or_an_error_or_at_rest(breakable: Breakable) -> None:
+    world = breakable.world
+    canaries = Canaries(world)
+    server = ServerProcess(world.environment(), module=UNREDACTED)
+    try:
+        async with Callers(world, server.address) as callers:
+            await use_codes(callers, canaries)
+        stored = await rows_of(world.dsn)
+        assert server.terminate() == 0
+    finally:
+        server.kill()
+    logged = [json.loads(line) for line in server.output if line.startswith("{")]
+    reasons = {line.get("reason") for line in logged}
+    assert {"CODE_UNKNOWN", "ACCOUNT_LOCKED", "FIELD_INVALID", "PERMISSION_MISSING"} <= reasons
+    assert canaries.seen_in(server.output) == []
+    assert canaries.seen_in(canaries.said) == []
+    assert any("code.redeem" in row for row in stored), "nothing was read"
+    assert canaries.seen_in(stored) == []
