@@ -74,7 +74,7 @@ def redeem(
     """Use a code once."""
     request = pb.RedeemCodeRequest(
         purpose=purpose,
-        code=inputs.read_token(source, "Code"),
+        code=inputs.read_code(source),
         recipient=recipient,
         redeemer=redeemer,
         request_id=inputs.request_id(request_id),

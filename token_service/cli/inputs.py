@@ -19,6 +19,7 @@ AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 TOKEN_VARIABLE = "TOKEN_SERVICE_TOKEN"  # noqa: S105 - a variable's name
 PASSWORD_VARIABLE = "TOKEN_SERVICE_PASSWORD"  # noqa: S105 - a variable's name
+CODE_VARIABLE = "TOKEN_SERVICE_CODE"
 STDIN = "-"
 
 _MAX_INPUT = 1024 * 1024  # characters
@@ -41,6 +42,16 @@ def read_password(source: str | None, prompt: str = "Password", *, confirm: bool
     taken off. `confirm` asks twice where it asks."""
     text = _read_secret(source, PASSWORD_VARIABLE, prompt, confirm=confirm)
     return text.removesuffix("\n").removesuffix("\r")
+
+
+def read_code(source: str | None) -> str:
+    """Read a one-time code as `read_token` does (TOKEN_SERVICE_CODE)."""
+    if source is not None and source != STDIN and not _exists(Path(source)):
+        raise CliError(
+            "there is no such file; the code itself is no argument, which every user of this "
+            "machine could see: give it on stdin (-) or in a file"
+        )
+    return _read_secret(source, CODE_VARIABLE, "Code").strip()
 
 
 def _read_secret(source: str | None, variable: str, prompt: str, *, confirm: bool = False) -> str:
