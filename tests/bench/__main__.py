@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench import filling, h2load, pgbench
+from tests.bench import filling, h2load, pgbench, redeem
 from tests.bench.processes import ROOT, Echo, Loader, cpu_seconds, free_port, median
 from tests.bench.requests import (
     CHAINS,
@@ -120,11 +120,15 @@ def run(bench: Bench) -> dict[str, Any]:
         small = side(bench, postgres, valkey.url, "small", SMALL)
         large = side(bench, postgres, valkey.url, "large", bench.size.sessions)
         sizes = reply_sizes(small)
-        echo = Echo(**sizes)
+        coupons = redeem.coupons(small.world, small.server, bench.folder)
+        echo = Echo(**sizes, redeem=coupons.reply_size)
         bench.stack.callback(echo.close)
         for number in range(bench.size.rounds):
             sys.stderr.write(f"round {number + 1} of {bench.size.rounds}\n")
             one_round(bench, small, large, echo, number)
+            for concurrency in (IN_FLIGHT, 1):
+                calls = bench.size.exchanges // (1 if concurrency > 1 else 8)
+                coupons.one_round(bench.measure, echo, concurrency, calls, number)
         return ratios(bench)
 
 
@@ -230,6 +234,7 @@ def ratios(bench: Bench) -> dict[str, Any]:
         "validate_cold_vs_echo_cpu": bench.cpu("cold_small") / floor,
         "validate_opaque_vs_echo_cpu": bench.cpu("opaque_small") / floor,
         "exchange_vs_echo_cpu": bench.cpu("exchange_small") / exchange_floor,
+        "redeem_vs_echo_cpu": bench.cpu("redeem") / bench.cpu("echo_redeem"),
         "exchange_vs_pgbench_tps": exchanges / median(bench.rates["pgbench"]),
         "sessions_1e6_validate_ratio": bench.cpu("warm_large") / bench.cpu("warm_small"),
         "sessions_1e6_exchange_ratio": bench.cpu("exchange_large") / bench.cpu("exchange_small"),
