@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 
 from token_service.domain.caller import Caller
 from token_service.domain.codes import (
+    ATTEMPT_WINDOW,
+    MAX_ATTEMPTS,
     Presented,
     Redeem,
     Redemption,
@@ -45,10 +47,10 @@ class WrongCodeLimits:
     and by the calling client in all. The client's lock is short: it also stops the honest."""
 
     redeemer: int = 20
-    caller: int = 10_000
+    caller: int = 3_000
     window: timedelta = timedelta(minutes=15)
     lock: timedelta = timedelta(minutes=15)
-    caller_lock: timedelta = timedelta(minutes=1)
+    caller_lock: timedelta = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +121,22 @@ class RedeemCode:
         )
 
     def _buckets(self, caller: Caller, request: RedeemRequest) -> list[AttemptBucket]:
+        """What a wrong code counts against.
+
+        Guesses at a verification code are counted on the code. Here they are counted as well, and
+        so are those at a recipient who has none: whoever guesses is locked out either way, and
+        does not learn whether one was sent.
+        """
         limits, bucket = self._limits, self._secrets.bucket
         own = bucket("code-redeem", caller.client_id)
         buckets = [AttemptBucket(own, limits.caller, limits.window, limits.caller_lock)]
         if request.redeemer:
             theirs = bucket("code-redeem-by", caller.client_id, request.redeemer)
             buckets.append(AttemptBucket(theirs, limits.redeemer, limits.window, limits.lock))
+        if request.recipient:
+            place = (caller.client_id, request.purpose, request.recipient)
+            guessed = bucket("code-redeem-for", *place)
+            buckets.append(AttemptBucket(guessed, MAX_ATTEMPTS, ATTEMPT_WINDOW, ATTEMPT_WINDOW))
         return buckets
 
     async def _wrong(self, buckets: list[AttemptBucket], now: datetime) -> TokenServiceError:

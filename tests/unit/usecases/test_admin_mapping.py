@@ -26,10 +26,12 @@ from token_service.rpc.mapping.policy import policy_from, policy_message
 from token_service.rpc.methods import methods_of
 from token_service.rpc.policy import METHODS
 from token_service.rpc.servicers.client import ClientServicer
+from token_service.rpc.servicers.code import CodeServicer
 from token_service.rpc.servicers.key import KeyServicer
 from token_service.rpc.servicers.user import UserServicer
 from tokenservice.v1 import client_policy_pb2 as policy_pb
 from tokenservice.v1 import client_service_pb2 as client_pb
+from tokenservice.v1 import code_service_pb2 as code_pb
 from tokenservice.v1 import key_service_pb2 as key_pb
 from tokenservice.v1 import types_pb2 as types
 from tokenservice.v1 import user_service_pb2 as user_pb
@@ -354,6 +356,7 @@ def test_a_key_is_shown_without_its_private_half() -> None:
         (ClientServicer, client_pb, "ClientService"),
         (UserServicer, user_pb, "UserService"),
         (KeyServicer, key_pb, "KeyService"),
+        (CodeServicer, code_pb, "CodeService"),
     ],
 )
 def test_every_method_is_handled_and_has_its_row(servicer: type, module: Any, service: str) -> None:
