@@ -9,6 +9,7 @@ from asyncpg import Record
 
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres import code_sql
+from token_service.adapters.postgres.failures import MAX_ATTEMPTS
 from token_service.adapters.postgres.pool import Database, retry_deadlock
 from token_service.adapters.postgres.rows import count_of
 from token_service.domain.codes import (
@@ -19,6 +20,7 @@ from token_service.domain.codes import (
     RedeemView,
     Redemption,
 )
+from token_service.domain.errors import store_unavailable
 from token_service.domain.kinds import CodeKind
 from token_service.domain.ports import RedeemAnswer
 from token_service.domain.records import AuditEvent
@@ -52,29 +54,29 @@ class CodeStore:
         self, presented: Presented, buckets: Sequence[bytes], now: datetime, audit: AuditEvent
     ) -> RedeemAnswer:
         """Use the code once, or count a wrong one, or tell why neither was done."""
-        try:
-            row = await retry_deadlock(
-                lambda: self._database.fetchrow(
-                    code_sql.REDEEM,
-                    presented.hashes,
-                    presented.client_id,
-                    presented.purpose,
-                    presented.recipient,
-                    now,
-                    presented.request_id or None,
-                    presented.redeemer,
-                    buckets,
-                    now + ATTEMPT_WINDOW,
-                    audit.actor,
-                    audit.action,
-                    audit.outcome,
-                    audit.request_id,
-                    audit.address,
-                )
-            )
-        except asyncpg.UniqueViolationError:  # the same request was first: the next reading has it
-            return await self.redeem(presented, buckets, now, audit)
-        return _answer(row, presented) if row is not None else RedeemAnswer()
+        args = (
+            presented.hashes,
+            presented.client_id,
+            presented.purpose,
+            presented.recipient,
+            now,
+            presented.request_id or None,
+            presented.redeemer,
+            buckets,
+            now + ATTEMPT_WINDOW,
+            audit.actor,
+            audit.action,
+            audit.outcome,
+            audit.request_id,
+            audit.address,
+        )
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                row = await retry_deadlock(lambda: self._database.fetchrow(code_sql.REDEEM, *args))
+            except asyncpg.UniqueViolationError:
+                continue  # the same request was first: the next reading has what it redeemed
+            return RedeemAnswer() if row is None else _answer(row, presented)
+        raise store_unavailable()
 
     async def get(self, client_id: str, code_id: UUID) -> Code | None:
         """One of the client's codes."""
