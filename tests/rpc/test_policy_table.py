@@ -23,6 +23,7 @@ from tokenservice.v1 import (
     client_service_pb2,
     code_service_pb2,
     key_service_pb2,
+    pairing_service_pb2,
     session_service_pb2,
     token_service_pb2,
     trust_service_pb2,
@@ -35,6 +36,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
         client_service_pb2,
         code_service_pb2,
         key_service_pb2,
+        pairing_service_pb2,
         session_service_pb2,
         token_service_pb2,
         trust_service_pb2,
@@ -66,6 +68,10 @@ EXPECTED: dict[str, frozenset[Permission]] = {
     "SessionService/GetSession": frozenset({Permission.SESSIONS_READ}),
     "SessionService/RevokeSession": frozenset({Permission.TOKENS_REVOKE}),
     "SessionService/RevokeOtherSessions": frozenset({Permission.TOKENS_REVOKE}),
+    **{
+        f"PairingService/{step}Pairing": frozenset({Permission.PAIRING})
+        for step in ("Start", "Watch", "Get", "Scan", "Approve", "Deny", "Cancel", "Collect")
+    },
     "ClientService/RegisterClient": frozenset({Permission.CLIENTS_REGISTER}),
     "ClientService/ReviewClient": frozenset({Permission.ADMIN_CLIENTS}),
     "ClientService/CollectClientCredentials": frozenset({Permission.CLIENTS_REGISTER}),
@@ -220,7 +226,7 @@ def test_the_rows_are_bounded(method: str) -> None:
     assert (row.anonymous is Anonymous.ALWAYS) == (method in STANDARD)
     assert (row.work in PROBES) == (method in STANDARD)
     streams = method in API and API[method].server_streaming
-    assert (row.work is Work.STREAM) == streams
+    assert (row.work in {Work.STREAM, Work.PAIRING}) == streams
     assert row.default_deadline > 0 or name in {"WatchTrust", "Watch", "ServerReflectionInfo"}
 
 

@@ -12,6 +12,7 @@ from tokenservice.v1 import (
     client_service_pb2_grpc,
     code_service_pb2_grpc,
     key_service_pb2_grpc,
+    pairing_service_pb2_grpc,
     session_service_pb2_grpc,
     token_service_pb2,
     token_service_pb2_grpc,
@@ -47,6 +48,7 @@ class Api:
         self.clients = client_service_pb2_grpc.ClientServiceStub(self.channel)
         self.users = user_service_pb2_grpc.UserServiceStub(self.channel)
         self.codes = code_service_pb2_grpc.CodeServiceStub(self.channel)
+        self.pairings = pairing_service_pb2_grpc.PairingServiceStub(self.channel)
         self.keys = key_service_pb2_grpc.KeyServiceStub(self.channel)
 
     async def __aenter__(self) -> Self:

@@ -1,9 +1,12 @@
-"""What takes Redis' place where none is configured: everything works, more of it on Postgres."""
+"""What takes Redis' place where none is configured: all but the start of a pairing works, more of
+it on Postgres."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from token_service.domain.errors import store_unavailable
+from token_service.domain.pairing import Pairing
 from token_service.domain.ports import SessionStore
 from token_service.domain.records import Session
 
@@ -35,3 +38,24 @@ class OwnActivity:
     async def unmarked(self, session_ids: Sequence[UUID]) -> Sequence[UUID]:
         """Return all of them."""
         return session_ids
+
+
+class NoPendingPairings:
+    """Implements `ports.PendingPairings` where there is no Redis: none can be started."""
+
+    async def put(self, pairing: Pairing) -> None:
+        """Raise STORE_UNAVAILABLE."""
+        del pairing
+        raise store_unavailable()
+
+    async def get(self, pairing_id: UUID) -> Pairing | None:
+        """Find nothing."""
+        del pairing_id
+        return None
+
+    async def find_by_code(
+        self, tag: str, code_hashes: Sequence[bytes], now: datetime
+    ) -> Pairing | None:
+        """Find nothing."""
+        del tag, code_hashes, now
+        return None

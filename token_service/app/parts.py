@@ -12,6 +12,7 @@ from token_service.adapters.crypto.access import AccessTokenFactory
 from token_service.adapters.crypto.codes import PepperedCodes
 from token_service.adapters.crypto.keyring import Keyring
 from token_service.adapters.crypto.mint import Mint
+from token_service.adapters.crypto.pairing_secrets import PepperedPairingSecrets
 from token_service.adapters.crypto.passwords import Argon2Cost, Argon2Passwords
 from token_service.adapters.crypto.secrets import PepperedSecrets
 from token_service.adapters.crypto.secrets_config import SecretKeys
@@ -23,6 +24,8 @@ from token_service.adapters.postgres.follower import TrustFollower
 from token_service.adapters.postgres.health import UnsafeStoreError, check_durability
 from token_service.adapters.postgres.keys import KeyStore
 from token_service.adapters.postgres.migrate import MigrationError, pending
+from token_service.adapters.postgres.pairing_wakeups import PairingWakeups
+from token_service.adapters.postgres.pairings import PairingStore
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.revocations import RevocationStore
 from token_service.adapters.postgres.sessions import SessionStore
@@ -32,8 +35,14 @@ from token_service.adapters.redis.activity import ActivityMarks
 from token_service.adapters.redis.facts import CachedSessionFacts
 from token_service.adapters.redis.gate import RedisGate
 from token_service.adapters.redis.limiter import GcraLimiter
+from token_service.adapters.redis.pairings import RedisPendingPairings
 from token_service.adapters.system import AnchoredSystemClock, SystemRandomness
-from token_service.adapters.without_redis import NoCoarseLimit, OwnActivity, StoredSessionFacts
+from token_service.adapters.without_redis import (
+    NoCoarseLimit,
+    NoPendingPairings,
+    OwnActivity,
+    StoredSessionFacts,
+)
 from token_service.config import Settings
 from token_service.domain import ports
 from token_service.domain.errors import TokenServiceError
@@ -58,6 +67,7 @@ class RedisParts:
     facts: ports.SessionFacts
     coarse: ports.CoarseLimiter
     marker: ports.ActivityMarker
+    pairings: ports.PendingPairings
     gate: RedisGate | None = None
 
     async def close(self) -> None:
@@ -85,6 +95,9 @@ class Parts:
     secrets: PepperedSecrets
     hasher: Argon2Passwords
     sessions: SessionStore
+    pairings: PairingStore
+    pairing_secrets: PepperedPairingSecrets
+    pairing_wakeups: PairingWakeups
     revocations: RevocationStore
     clients: ClientStore
     users: UserStore
@@ -155,6 +168,9 @@ class Parts:
             secrets=PepperedSecrets(keyring, secret_keys.limiter_key()),
             hasher=_hasher(settings),
             sessions=sessions,
+            pairings=PairingStore(database),
+            pairing_secrets=PepperedPairingSecrets(keyring, random.bytes),
+            pairing_wakeups=PairingWakeups(database),
             revocations=RevocationStore(database),
             clients=clients,
             users=UserStore(database),
@@ -185,6 +201,7 @@ class Parts:
         await self._first_reading()
         await self.key_maintenance.ensure(self.clock.now())
         await self.follower.refresh()
+        self.pairing_wakeups.start()
 
     async def _first_reading(self) -> None:
         try:
@@ -206,6 +223,7 @@ class Parts:
 
     async def close(self) -> None:
         """Close every connection and thread."""
+        await self.pairing_wakeups.stop()
         await self.follower.stop()
         await self.sessions.close()
         await self.revocations.close()
@@ -269,7 +287,9 @@ def _redis_parts(
     settings: Settings, secret_keys: SecretKeys, store: SessionStore, clock: AnchoredSystemClock
 ) -> RedisParts:
     if settings.redis_url is None:
-        return RedisParts(StoredSessionFacts(store), NoCoarseLimit(), OwnActivity())
+        return RedisParts(
+            StoredSessionFacts(store), NoCoarseLimit(), OwnActivity(), NoPendingPairings()
+        )
     timeout = settings.redis_timeout.total_seconds()
     client = connection.connect(
         settings.redis_url.get_secret_value(),
@@ -282,5 +302,6 @@ def _redis_parts(
         CachedSessionFacts(gate, store, clock, secret_keys.cache_key()),
         GcraLimiter(gate),
         ActivityMarks(gate, interval, os.urandom(8)),
+        RedisPendingPairings(gate, secret_keys.cache_key()),
         gate,
     )

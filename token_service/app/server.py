@@ -116,9 +116,9 @@ class Application:
         await self.parts.activity.flush()
 
     async def _sweep(self) -> None:
-        """Remove what is over: sessions, codes, trust entries, counted failures."""
+        """Remove what is over: sessions, codes, pairings, trust entries, counted failures."""
         now = self.parts.clock.now()
-        for store in (self.parts.sessions, self.parts.codes):
+        for store in (self.parts.sessions, self.parts.codes, self.parts.pairings):
             over = SWEEP_BATCH
             while over == SWEEP_BATCH:
                 over = await store.sweep(now, SWEEP_BATCH)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from token_service.app.pairing import pairing_servicer
 from token_service.app.parts import Parts
 from token_service.config import Settings
 from token_service.rpc.admission import Gate
@@ -49,6 +50,7 @@ from tokenservice.v1 import (
     client_service_pb2,
     code_service_pb2,
     key_service_pb2,
+    pairing_service_pb2,
     session_service_pb2,
     token_service_pb2,
     trust_service_pb2,
@@ -82,6 +84,7 @@ def build_server(settings: Settings, parts: Parts) -> RpcServer:
     bounds = {
         Work.UNARY: settings.max_unary_calls,
         Work.STREAM: settings.max_streams,
+        Work.PAIRING: settings.max_pairing_watches,
         Work.PASSWORD: settings.max_password_calls,
         Work.PROBE: 200,
         Work.PROBE_STREAM: 200,
@@ -92,6 +95,7 @@ def build_server(settings: Settings, parts: Parts) -> RpcServer:
         (token_service_pb2, "TokenService", _token(parts, shared)),
         (trust_service_pb2, "TrustService", _trust(settings, parts)),
         (session_service_pb2, "SessionService", _session(parts, shared)),
+        (pairing_service_pb2, "PairingService", pairing_servicer(settings, parts, shared.access)),
         (client_service_pb2, "ClientService", _client(settings, parts)),
         (user_service_pb2, "UserService", _user(parts, shared)),
         (key_service_pb2, "KeyService", _key(settings, parts, shared)),

@@ -31,6 +31,8 @@ _KIND_OF_CODE = {
     "acc": "access",
     "cs": "client secret",
     "rs": "registration secret",
+    "pw": "pairing secret of who shows the code",
+    "ps": "pairing secret of who scanned it",
 }
 
 

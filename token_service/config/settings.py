@@ -54,7 +54,8 @@ class Settings(BaseModel):
     redis_url: SecretStr | None = _setting(
         "Stores",
         "Redis or Valkey, as `redis://`, `rediss://`, `unix://`, `redis+cluster://` or "
-        "`redis+sentinel://`. Without one everything works, slower.",
+        "`redis+sentinel://`. Without one no pairing can be started, and everything else works, "
+        "slower.",
         None,
     )
     redis_connections: int = _setting("Stores", "Connections to Redis.", 16, ge=1)
@@ -121,6 +122,16 @@ class Settings(BaseModel):
         "Activity of a session is written at most once in this time.",
         timedelta(minutes=1),
         ge=timedelta(seconds=1),
+    )
+
+    qr_uri_prefix: str = _setting(
+        "Tokens",
+        "What the QR codes of pairings begin with, such as `https://auth.example.com/pair/`; "
+        "the direction, a slash and the code follow.",
+        "tokenservice:pair/",
+        min_length=1,
+        max_length=256,
+        pattern=r"^[!-~]+$",
     )
 
     argon2_memory_kib: int = _setting(
@@ -203,6 +214,9 @@ class Settings(BaseModel):
 
     max_unary_calls: int = _setting("Limits", "Calls in flight, streams apart.", 1_000, ge=1)
     max_streams: int = _setting("Limits", "Streams at the same time.", 1_000, ge=1)
+    max_pairing_watches: int = _setting(
+        "Limits", "Streams of pairings at the same time.", 5_000, ge=1
+    )
     max_password_calls: int = _setting("Limits", "Calls with a password in flight.", 64, ge=1)
     max_connection_streams: int = _setting(
         "Limits", "Calls in flight on one connection.", 1_000, ge=1

@@ -53,6 +53,10 @@ class Reason(StrEnum):
     SHUTTING_DOWN = auto()
     DEADLINE_EXCEEDED = auto()
     METHOD_UNKNOWN = auto()
+    PAIRING_NOT_FOUND = auto()
+    PAIRING_STATE = auto()
+    PAIRING_NETWORK_MISMATCH = auto()
+    CHECK_NUMBER_WRONG = auto()
     INTERNAL = auto()
 
     CODE_UNKNOWN = auto()

@@ -26,6 +26,9 @@ __all__ = [
     "CodeKind",
     "KeyPurpose",
     "KeyState",
+    "PairingDirection",
+    "PairingNetworkRule",
+    "PairingState",
     "Permission",
     "Platform",
     "RevocationReason",
@@ -95,6 +98,35 @@ class ClientState(IntEnum):
     ACTIVE = 3
     REJECTED = 4
     DISABLED = 5
+
+
+class PairingDirection(IntEnum):
+    """Which of two paired devices lets the other one in."""
+
+    UNSPECIFIED = 0
+    PAM = 1
+    MAP = 2
+
+
+class PairingState(IntEnum):
+    """Where a pairing is in its life."""
+
+    UNSPECIFIED = 0
+    PENDING = 1
+    SCANNED = 2
+    APPROVED = 3
+    COMPLETED = 4
+    DENIED = 5
+    EXPIRED = 6
+    CANCELLED = 7
+
+
+class PairingNetworkRule(IntEnum):
+    """What becomes of a pairing whose devices are not on the same network; the strictest last."""
+
+    UNSPECIFIED = 0
+    WARN = 1
+    DENY = 2
 
 
 class KeyPurpose(IntEnum):

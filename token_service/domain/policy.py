@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from token_service.domain.kinds import AccessFormat, Permission, Platform, TokenScheme
+from token_service.domain.kinds import (
+    AccessFormat,
+    PairingNetworkRule,
+    Permission,
+    Platform,
+    TokenScheme,
+)
 
 MAX_SCOPES = 64
 """A session's scopes are one 64-bit mask in an opaque access token."""
@@ -51,6 +57,10 @@ class ClientPolicy:
     may_pair_for: frozenset[str] = frozenset()
     signing_algorithm: str = ""
     certificate_thumbprints: frozenset[str] = frozenset()
+    pam_direct: bool = False
+    """A phone gets a session of this client by the scan alone."""
+    pairing_max_auth_age: timedelta = timedelta(minutes=10)
+    pairing_network: PairingNetworkRule = PairingNetworkRule.WARN
 
     def lifetimes_for(self, platform: Platform) -> Lifetimes:
         """This policy's lifetimes for `platform`, else the defaults of the scheme."""

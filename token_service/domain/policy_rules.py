@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 from token_service.domain.errors import TokenServiceError, invalid_field
-from token_service.domain.kinds import AccessFormat, Platform, TokenScheme
+from token_service.domain.kinds import AccessFormat, PairingNetworkRule, Platform, TokenScheme
 from token_service.domain.policy import MAX_AUDIENCES, MAX_SCOPES, ClientPolicy, Lifetimes
 
 SIGNING_ALGORITHMS = frozenset({"EdDSA", "ES256", "RS256", "PS256", "HS256"})
@@ -19,6 +19,7 @@ MIN_IDLE = timedelta(minutes=1)
 MAX_ABSOLUTE = timedelta(days=180)
 """A mint key is kept for as long as the last session token that it made may be presented."""
 MAX_REPLAY_WINDOW = timedelta(hours=24)
+MAX_PAIRING_AUTH_AGE = timedelta(hours=24)
 
 _CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,64}")
@@ -74,6 +75,12 @@ def check_policy(policy: ClientPolicy, path: str = "policy") -> None:
         MAX_ROLLING_LIFETIME,
         f"{path}.rolling_lifetime",
     )
+    _check_lifetime(
+        policy.pairing_max_auth_age,
+        timedelta(0),
+        MAX_PAIRING_AUTH_AGE,
+        f"{path}.pairing_max_auth_age",
+    )
     for platform, own in policy.lifetimes.items():
         _check_session_lifetimes(platform, own, f"{path}.session_lifetimes")
 
@@ -81,6 +88,8 @@ def check_policy(policy: ClientPolicy, path: str = "policy") -> None:
 def adds_power(policy: ClientPolicy, former: ClientPolicy) -> bool:
     """Whether `policy` lets its client do, or be told, anything that `former` did not."""
     if policy.password_login and not former.password_login:
+        return True
+    if _pairs_more_easily(policy, former):
         return True
     return any(
         not frozenset(getattr(policy, name)) <= frozenset(getattr(former, name))
@@ -94,6 +103,14 @@ def adds_power(policy: ClientPolicy, former: ClientPolicy) -> bool:
             "may_pair_for",
             "certificate_thumbprints",
         )
+    )
+
+
+def _pairs_more_easily(policy: ClientPolicy, former: ClientPolicy) -> bool:
+    return (
+        (policy.pam_direct and not former.pam_direct)
+        or policy.pairing_max_auth_age > former.pairing_max_auth_age
+        or policy.pairing_network < former.pairing_network
     )
 
 
@@ -113,6 +130,8 @@ def _check_tokens(policy: ClientPolicy, path: str) -> None:
         raise invalid_field(f"{path}.scheme", "must be one of the schemes")
     if policy.access_format is AccessFormat.UNSPECIFIED:
         raise invalid_field(f"{path}.access_format", "must be one of the formats")
+    if policy.pairing_network is PairingNetworkRule.UNSPECIFIED:
+        raise invalid_field(f"{path}.pairing_network", "must be one of the rules")
     if Platform.UNSPECIFIED in policy.platforms:
         raise invalid_field(f"{path}.platforms", "must be platforms")
     if policy.scheme is TokenScheme.ROLLING and policy.access_format is not AccessFormat.JWT:

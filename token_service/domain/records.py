@@ -63,6 +63,9 @@ class Session:
     confirmation: bytes = b""
     revoked_at: datetime | None = None
     revoked_reason: RevocationReason | None = None
+    parent_session_id: UUID | None = None
+    """The session that approved the pairing which this one came of."""
+    pairing_id: UUID | None = None
 
     @property
     def subject(self) -> str:

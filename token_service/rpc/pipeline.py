@@ -22,6 +22,7 @@ from token_service.rpc.streams import DialogueCall, StreamCall
 BOUNDS: Mapping[Work, int] = {
     Work.UNARY: 1_000,
     Work.STREAM: 1_000,
+    Work.PAIRING: 5_000,
     Work.PASSWORD: 64,
     Work.PROBE: 200,
     Work.PROBE_STREAM: 200,

@@ -29,6 +29,8 @@ class Work(Enum):
 
     UNARY = auto()
     STREAM = auto()
+    PAIRING = auto()
+    """Streams of pairings: as many as people look at login pages, so they keep no others out."""
     PASSWORD = auto()
     PROBE = auto()
     """Short calls of health and reflection, by anybody."""
@@ -117,6 +119,21 @@ _SESSION = {
     "RevokeOtherSessions": _needs(Permission.TOKENS_REVOKE),
 }
 
+# Each person at a login page is a stream of the one gateway, and all come back after a restart.
+_PAIRING_WATCHES = Rate(500, 5_000)
+_PAIRING = {
+    "StartPairing": _needs(Permission.PAIRING),
+    "WatchPairing": _needs(
+        Permission.PAIRING, work=Work.PAIRING, rate=_PAIRING_WATCHES, default_deadline=1_200.0
+    ),
+    "GetPairing": _needs(Permission.PAIRING, rate=_EXCHANGES),
+    "ScanPairing": _needs(Permission.PAIRING),
+    "ApprovePairing": _needs(Permission.PAIRING),
+    "DenyPairing": _needs(Permission.PAIRING),
+    "CancelPairing": _needs(Permission.PAIRING),
+    "CollectPairing": _needs(Permission.PAIRING),
+}
+
 _CLIENT = {
     "RegisterClient": _needs(
         Permission.CLIENTS_REGISTER, anonymous=Anonymous.WHERE_OPEN, rate=_ADMINISTRATION
@@ -187,6 +204,7 @@ METHODS: Mapping[str, MethodPolicy] = {
         "tokenservice.v1.TokenService": _TOKEN,
         "tokenservice.v1.TrustService": _TRUST,
         "tokenservice.v1.SessionService": _SESSION,
+        "tokenservice.v1.PairingService": _PAIRING,
         "tokenservice.v1.ClientService": _CLIENT,
         "tokenservice.v1.UserService": _USER,
         "tokenservice.v1.KeyService": _KEY,

@@ -167,7 +167,7 @@ class RevokeSession:
             )
             others = [one for one in page.sessions if one.session_id != keep.session_id]
             outcomes = await asyncio.gather(
-                *(self._revoke(caller, session, reason, note) for session in others)
+                *(self._revoke(caller, session, reason, note, keep) for session in others)
             )
             revision = max([revision, *(done.revision for done in outcomes)])
             count += sum(done.sessions for done in outcomes)
@@ -176,7 +176,12 @@ class RevokeSession:
                 return Revoked(revision, count)
 
     async def _revoke(
-        self, caller: Caller, session: Session, reason: RevocationReason, note: str
+        self,
+        caller: Caller,
+        session: Session,
+        reason: RevocationReason,
+        note: str,
+        keep: Session | None = None,
     ) -> Revoked:
         now = self._clock.now()
         audit = caller.audit(
@@ -186,5 +191,11 @@ class RevokeSession:
             subject=session.subject,
             details=f"reason={reason.name.lower()} note={note}",
         )
-        revocation = Revocation(TrustEntryKind.SESSION, str(session.session_id), reason, audit)
+        revocation = Revocation(
+            TrustEntryKind.SESSION,
+            str(session.session_id),
+            reason,
+            audit,
+            spared=keep.session_id if keep else None,
+        )
         return await self._revocations.revoke(revocation, now)

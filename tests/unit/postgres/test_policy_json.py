@@ -14,7 +14,13 @@ from token_service.adapters.postgres.policy_json import (
     policy_from_text,
     policy_to_json,
 )
-from token_service.domain.kinds import AccessFormat, Permission, Platform, TokenScheme
+from token_service.domain.kinds import (
+    AccessFormat,
+    PairingNetworkRule,
+    Permission,
+    Platform,
+    TokenScheme,
+)
 from token_service.domain.policy import ClientPolicy, Lifetimes
 
 FULL = ClientPolicy(
@@ -35,6 +41,9 @@ FULL = ClientPolicy(
     may_pair_for=frozenset({"tv"}),
     signing_algorithm="ES256",
     certificate_thumbprints=frozenset({"ab" * 32}),
+    pam_direct=True,
+    pairing_max_auth_age=timedelta(minutes=5),
+    pairing_network=PairingNetworkRule.DENY,
 )
 
 texts = st.text(max_size=8)
@@ -58,6 +67,9 @@ policies = st.builds(
     may_pair_for=st.frozensets(texts),
     signing_algorithm=texts,
     certificate_thumbprints=st.frozensets(texts),
+    pam_direct=st.booleans(),
+    pairing_max_auth_age=durations,
+    pairing_network=st.sampled_from(PairingNetworkRule),
 )
 
 
@@ -93,6 +105,9 @@ def test_the_form_is_names_and_seconds() -> None:
         "may_pair_for": ["tv"],
         "signing_algorithm": "ES256",
         "certificate_thumbprints": ["ab" * 32],
+        "pam_direct": True,
+        "pairing_max_auth_age": 300,
+        "pairing_network": "DENY",
     }
 
 

@@ -23,6 +23,7 @@ from token_service.adapters.postgres.client_secrets import ClientSecretStore
 from token_service.adapters.postgres.paging import start_of, token_after
 from token_service.adapters.postgres.policy_json import policy_from_text, policy_to_json
 from token_service.adapters.postgres.pool import Connection, retry_deadlock
+from token_service.adapters.postgres.revocation_effects import end_descendants
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, RevocationReason, TrustEffect, TrustEntryKind
 from token_service.domain.policy import ClientPolicy
@@ -214,6 +215,7 @@ async def _switch(conn: Connection, client_id: str, enabled: bool, audit: AuditE
     entry = _entry(client_id, TrustEffect.REVOKE, RevocationReason.CLIENT_DISABLED)
     revision = await trust.append(conn, [entry], now=audit.at, bump_config=True)
     await conn.execute(_DISABLE, client_id, revision, audit.at)
+    await end_descendants(conn, entry, audit, audit.at)
 
 
 async def _publish(

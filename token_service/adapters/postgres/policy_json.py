@@ -10,7 +10,13 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from token_service.domain.kinds import AccessFormat, Permission, Platform, TokenScheme
+from token_service.domain.kinds import (
+    AccessFormat,
+    PairingNetworkRule,
+    Permission,
+    Platform,
+    TokenScheme,
+)
 from token_service.domain.policy import ClientPolicy, Lifetimes
 
 Json = dict[str, Any]
@@ -41,6 +47,9 @@ def policy_to_json(policy: ClientPolicy) -> Json:
         "may_pair_for": sorted(policy.may_pair_for),
         "signing_algorithm": policy.signing_algorithm,
         "certificate_thumbprints": sorted(policy.certificate_thumbprints),
+        "pam_direct": policy.pam_direct,
+        "pairing_max_auth_age": _seconds(policy.pairing_max_auth_age),
+        "pairing_network": policy.pairing_network.name,
     }
 
 
@@ -124,4 +133,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "may_pair_for": _text_set,
     "signing_algorithm": _text,
     "certificate_thumbprints": _text_set,
+    "pam_direct": _flag,
+    "pairing_max_auth_age": _duration,
+    "pairing_network": lambda name: PairingNetworkRule[name],
 }

@@ -1,11 +1,12 @@
 """What a batch of revocations does to the database, within one transaction."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.cascade import Root, descendants
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.rows import (
     NOT_REVOKED,
@@ -82,6 +83,14 @@ SET valid_rev = GREATEST(revoked_devices.valid_rev, EXCLUDED.valid_rev),
 """
 
 
+_WITH_DESCENDANTS = (
+    TrustEntryKind.SESSION,
+    TrustEntryKind.SUBJECT_DEVICE,
+    TrustEntryKind.CLIENT,
+    TrustEntryKind.KEY,
+)
+
+
 def entry_of(revocation: Revocation) -> NewEntry:
     """The entry that the trust log gets. Raises ValueError when no validator could honour it."""
     return NewEntry(
@@ -102,6 +111,11 @@ class _Effect:
     changes: bool = True
     sessions: int = 0
     revision: int = 0
+    spared: "UUID | None" = None
+    roots: list["_Effect"] = field(default_factory=list)
+    """For a descendant: what it goes with."""
+    below_until: int = 0
+    """The last revision of its descendants."""
 
     def revokes(self, *kinds: TrustEntryKind) -> bool:
         """Whether it revokes (and not only reissues) something of these kinds."""
@@ -114,19 +128,73 @@ async def apply(
     """Carry out all of them in the caller's transaction; an answer for each, in order.
 
     Locks users, clients, keys and sessions, each in the order of their ids, then the trust head.
-    A session or key that is revoked already, or unknown, gets no entry and no audit row.
+    A session or key that is revoked already, or unknown, gets no entry and no audit row; what is
+    below it is reached all the same. Whoever makes a descendant holds the head meanwhile, so one
+    that was not there before it was locked is there after, or will find its parent revoked.
     """
     requested = _merge(revocations)
     effects = list({id(effect): effect for effect in requested}.values())
     await _lock_subjects_and_clients(conn, effects)
     await _compromise_keys(conn, effects, now)
+    effects += await _below(conn, effects)
     await _revoke_sessions(conn, effects, now)
     await _count_live(conn, effects, now)
     changing = [effect for effect in effects if effect.changes]
     await audit_log.write_many(conn, [event for effect in changing for event in effect.audits])
     head = await _append(conn, changing, now)
     await _lift_valid_revs(conn, changing, now)
+    head = await _revoke_latecomers(conn, effects, now) or head
     return _answers(requested, head)
+
+
+async def end_descendants(
+    conn: Connection, entry: NewEntry, audit: AuditEvent, now: datetime
+) -> None:
+    """Revoke what is below sessions of `entry`, which the caller has appended already."""
+    await _revoke_latecomers(conn, [_Effect(entry, [audit])], now)
+
+
+async def _revoke_latecomers(
+    conn: Connection, effects: Sequence[_Effect], now: datetime
+) -> int | None:
+    """Revoke descendants that are not among `effects` yet; the head after, None for none."""
+    late = await _below(conn, effects)
+    if not late:
+        return None
+    await _revoke_sessions(conn, late, now)
+    changing = [effect for effect in late if effect.changes]
+    await audit_log.write_many(conn, [event for effect in changing for event in effect.audits])
+    return await _append(conn, changing, now)
+
+
+async def _below(conn: Connection, effects: Sequence[_Effect]) -> list[_Effect]:
+    """An effect for each descendant that has none yet."""
+    above = [effect for effect in effects if effect.revokes(*_WITH_DESCENDANTS)]
+    if not above:
+        return []
+    roots = [
+        Root(one.entry.kind, one.entry.id, one.entry.device_id, one.entry.reason, one.spared)
+        for one in above
+    ]
+    known = {one.entry.id for one in _of(effects, TrustEntryKind.SESSION)}
+    found: dict[str, _Effect] = {}
+    for one in await descendants(conn, roots):
+        session_id, root = str(one.session_id), above[one.place]
+        if session_id not in known:
+            found.setdefault(session_id, _descendant(session_id, root)).roots.append(root)
+    return list(found.values())
+
+
+def _descendant(session_id: str, root: _Effect) -> _Effect:
+    entry = root.entry
+    audit = replace(
+        root.audits[0],
+        action="session.revoke",
+        target=session_id,
+        details=f"reason={entry.reason.name.lower()} below {entry.kind.name.lower()} {entry.id}",
+    )
+    own = replace(entry, kind=TrustEntryKind.SESSION, id=session_id, device_id="")
+    return _Effect(own, [audit])
 
 
 def _merge(revocations: Sequence[Revocation]) -> list[_Effect]:
@@ -137,9 +205,9 @@ def _merge(revocations: Sequence[Revocation]) -> list[_Effect]:
     requested: list[_Effect] = []
     known: dict[object, _Effect] = {}
     for revocation in revocations:
-        effect = _Effect(entry_of(revocation))
+        effect = _Effect(entry_of(revocation), spared=revocation.spared)
         once = effect.revokes(TrustEntryKind.SESSION, TrustEntryKind.KEY)
-        key = (effect.entry.kind, effect.entry.id) if once else effect.entry
+        key = (effect.entry.kind, effect.entry.id) if once else (effect.entry, effect.spared)
         first = key not in known
         effect = known.setdefault(key, effect)
         if first or not once:
@@ -208,6 +276,9 @@ async def _append(conn: Connection, effects: Sequence[_Effect], now: datetime) -
     head = await append(conn, entries, now=now, bump_keys=keys)
     for revision, effect in enumerate(effects, head - len(effects) + 1):
         effect.revision = revision
+        for root in effect.roots:
+            root.below_until = revision
+            root.sessions += effect.sessions
     return head
 
 
@@ -241,7 +312,8 @@ def _answers(requested: Iterable[_Effect], head: int) -> list[Revoked]:
     for effect in requested:
         sessions = 0 if id(effect) in told else effect.sessions
         told.add(id(effect))
-        answers.append(Revoked(effect.revision or head, sessions))
+        revision = max(effect.revision or head, effect.below_until)
+        answers.append(Revoked(revision, sessions))
     return answers
 
 

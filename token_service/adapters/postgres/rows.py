@@ -45,6 +45,8 @@ _NEW: Mapping[str, str] = {
     "device_name": "text",
     "user_agent": "text",
     "ip_address": "text",
+    "parent_session_id": "uuid",
+    "pairing_id": "uuid",
 }
 NEW_COLUMNS = ", ".join(_NEW)
 NEW_VALUES = ", ".join(f"${place}::{kind}" for place, kind in enumerate(_NEW.values(), 1))
@@ -85,6 +87,8 @@ def session_args(session: Session) -> tuple[object, ...]:
         session.device.name,
         session.device.user_agent,
         session.device.ip_address,
+        session.parent_session_id,
+        session.pairing_id,
     )
 
 
@@ -118,6 +122,8 @@ def session_from_row(row: Record) -> Session:
         confirmation=row["confirmation"] or b"",
         revoked_at=row["revoked_at"],
         revoked_reason=None if reason is None else RevocationReason(reason),
+        parent_session_id=row["parent_session_id"],
+        pairing_id=row["pairing_id"],
     )
 
 

@@ -172,9 +172,11 @@ SET last_active_at = live.at,
 FROM live WHERE s.session_id = live.session_id
 """  # noqa: S608
 
+# A row outlives those that it let in: a revocation finds them through it.
 SWEEP = """
 DELETE FROM sessions WHERE session_id IN (
-    SELECT session_id FROM sessions WHERE absolute_expires_at <= $1
+    SELECT session_id FROM sessions s WHERE absolute_expires_at <= $1
+    AND NOT EXISTS (SELECT FROM sessions c WHERE c.parent_session_id = s.session_id)
     ORDER BY absolute_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
 

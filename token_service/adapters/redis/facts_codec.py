@@ -36,6 +36,8 @@ def identity_facts(session: Session) -> Session:
         idle_seconds=0,
         idle_expires_at=session.absolute_expires_at,
         device=Device(device_id=session.device.device_id),
+        parent_session_id=None,
+        pairing_id=None,
     )
 
 

@@ -7,7 +7,13 @@ from typing import TypeVar
 from google.protobuf.duration_pb2 import Duration
 
 from token_service.domain.errors import invalid_field
-from token_service.domain.kinds import AccessFormat, Permission, Platform, TokenScheme
+from token_service.domain.kinds import (
+    AccessFormat,
+    PairingNetworkRule,
+    Permission,
+    Platform,
+    TokenScheme,
+)
 from token_service.domain.policy import MAX_AUDIENCES, MAX_SCOPES, ClientPolicy, Lifetimes
 from token_service.domain.policy_rules import (
     MAX_CLIENT_IDS,
@@ -59,6 +65,17 @@ def policy_from(message: pb.ClientPolicy, path: str = "policy") -> ClientPolicy:
         certificate_thumbprints=_thumbprints(
             message.certificate_thumbprints, f"{path}.certificate_thumbprints"
         ),
+        pam_direct=message.pam_direct,
+        pairing_max_auth_age=_lifetime(
+            message,
+            "pairing_max_auth_age",
+            _DEFAULTS.pairing_max_auth_age,
+            f"{path}.pairing_max_auth_age",
+        ),
+        pairing_network=checks.member(
+            message.pairing_network, f"{path}.pairing_network", PairingNetworkRule, optional=True
+        )
+        or PairingNetworkRule.WARN,
     )
     check_policy(policy, path)
     return policy
@@ -92,6 +109,9 @@ def policy_message(policy: ClientPolicy) -> pb.ClientPolicy:
         certificate_thumbprints=[
             bytes.fromhex(thumbprint) for thumbprint in sorted(policy.certificate_thumbprints)
         ],
+        pam_direct=policy.pam_direct,
+        pairing_max_auth_age=_duration(policy.pairing_max_auth_age),
+        pairing_network=checks.wire(policy.pairing_network),
     )
 
 

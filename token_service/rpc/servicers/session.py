@@ -102,6 +102,7 @@ def session_message(session: Session) -> pb.Session:
         idle_expires_at=timestamp(session.idle_expires_at),
         absolute_expires_at=timestamp(session.absolute_expires_at),
         auth_time=timestamp(session.auth_time),
+        parent_session_id=str(session.parent_session_id or ""),
         revoked_at=timestamp(session.revoked_at) if session.revoked_at else None,
         revoked_reason=checks.wire(session.revoked_reason or RevocationReason.UNSPECIFIED),
     )

@@ -26,7 +26,7 @@ class Form(Enum):
     OPAQUE_ACCESS = auto()
     """An opaque access token: only the server can check it."""
     CREDENTIAL = auto()
-    """A client or registration secret: never good for calls (verdict WRONG_KIND)."""
+    """A client, registration or pairing secret: never good for calls (verdict WRONG_KIND)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 The prefix lets secret scanners recognise them, the checksum refuses typing errors and random
 text without a store, and every payload length plus four is a multiple of three, so each string
-has one spelling. Payloads of session and opaque access tokens carry a MAC of their own; client
-and registration secrets are plain randomness. Integers are big endian, times Unix seconds.
+has one spelling. Payloads of session and opaque access tokens carry a MAC of their own; client,
+registration and pairing secrets are plain randomness. Integers are big endian, times Unix seconds.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ API_CODE: Final = "api"
 ACCESS_CODE: Final = "acc"
 CLIENT_SECRET_CODE: Final = "cs"  # noqa: S105 - a prefix
 REGISTRATION_SECRET_CODE: Final = "rs"  # noqa: S105 - a prefix
+WATCH_SECRET_CODE: Final = "pw"  # noqa: S105 - a prefix
+SCAN_SECRET_CODE: Final = "ps"  # noqa: S105 - a prefix
 ROLLING_CODE: Final = "rol"
 """Goes into the MAC of a rolling token's ``xt`` only; no opaque string has this code."""
 
@@ -40,6 +42,8 @@ PAYLOAD_LENGTHS: Final = {
     ACCESS_CODE: ACCESS_PAYLOAD_LENGTH,
     CLIENT_SECRET_CODE: SECRET_PAYLOAD_LENGTH,
     REGISTRATION_SECRET_CODE: SECRET_PAYLOAD_LENGTH,
+    WATCH_SECRET_CODE: SECRET_PAYLOAD_LENGTH,
+    SCAN_SECRET_CODE: SECRET_PAYLOAD_LENGTH,
 }
 
 SESSION_KINDS: Final = {

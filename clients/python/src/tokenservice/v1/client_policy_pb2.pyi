@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tokenservice.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _PairingNetworkRule:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PairingNetworkRuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PairingNetworkRule.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAIRING_NETWORK_RULE_UNSPECIFIED: _PairingNetworkRule.ValueType  # 0
+    """Not set; means WARN."""
+    PAIRING_NETWORK_RULE_WARN: _PairingNetworkRule.ValueType  # 1
+    """Both sides are told, and the person decides."""
+    PAIRING_NETWORK_RULE_DENY: _PairingNetworkRule.ValueType  # 2
+    """The scan is refused, also when an address is not known."""
+
+class PairingNetworkRule(_PairingNetworkRule, metaclass=_PairingNetworkRuleEnumTypeWrapper):
+    """What becomes of a pairing whose devices are not on the same network."""
+
+PAIRING_NETWORK_RULE_UNSPECIFIED: PairingNetworkRule.ValueType  # 0
+"""Not set; means WARN."""
+PAIRING_NETWORK_RULE_WARN: PairingNetworkRule.ValueType  # 1
+"""Both sides are told, and the person decides."""
+PAIRING_NETWORK_RULE_DENY: PairingNetworkRule.ValueType  # 2
+"""The scan is refused, also when an address is not known."""
+Global___PairingNetworkRule: _TypeAlias = PairingNetworkRule  # noqa: Y015
 
 @_typing.final
 class SessionLifetime(_message.Message):
@@ -91,6 +116,9 @@ class ClientPolicy(_message.Message):
     MAY_PAIR_FOR_FIELD_NUMBER: _builtins.int
     PASSWORD_LOGIN_FIELD_NUMBER: _builtins.int
     CERTIFICATE_THUMBPRINTS_FIELD_NUMBER: _builtins.int
+    PAM_DIRECT_FIELD_NUMBER: _builtins.int
+    PAIRING_MAX_AUTH_AGE_FIELD_NUMBER: _builtins.int
+    PAIRING_NETWORK_FIELD_NUMBER: _builtins.int
     scheme: _types_pb2.TokenScheme.ValueType
     """Which tokens its sessions consist of."""
     access_format: _types_pb2.AccessFormat.ValueType
@@ -104,6 +132,14 @@ class ClientPolicy(_message.Message):
     """Whether users' passwords may be presented for its sessions. Only for
     first-party clients: a third party must never see a user's password
     (RFC 9700, section 2.4).
+    """
+    pam_direct: _builtins.bool
+    """Whether a phone may get a session of this client by the scan alone, with no
+    check number to type (PAM). Whoever sees the code can then take it first.
+    """
+    pairing_network: Global___PairingNetworkRule.ValueType
+    """What a pairing across networks gets. Where two clients take part, the
+    stricter rule counts.
     """
     @_builtins.property
     def platforms(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.Platform.ValueType]:
@@ -155,12 +191,21 @@ class ClientPolicy(_message.Message):
 
     @_builtins.property
     def may_pair_for(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Other clients that it may start pairings for, at most 64 client ids."""
+        """Other clients that it may start pairings for, and whose pairings its users
+        may approve, at most 64 client ids.
+        """
 
     @_builtins.property
     def certificate_thumbprints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """SHA-256 thumbprints, 32 bytes each and at most 8, of the TLS certificates
         by which it may authenticate instead of its secret (RFC 8705, section 2).
+        """
+
+    @_builtins.property
+    def pairing_max_auth_age(self) -> _duration_pb2.Duration:
+        """How recent a login must be to approve a pairing, up to 24 hours. Absent
+        means 10 minutes. Where the approving session and the new one are of two
+        clients, the shorter one counts.
         """
 
     def __init__(
@@ -181,10 +226,13 @@ class ClientPolicy(_message.Message):
         may_pair_for: _abc.Iterable[_builtins.str] | None = ...,
         password_login: _builtins.bool = ...,
         certificate_thumbprints: _abc.Iterable[_builtins.bytes] | None = ...,
+        pam_direct: _builtins.bool = ...,
+        pairing_max_auth_age: _duration_pb2.Duration | None = ...,
+        pairing_network: Global___PairingNetworkRule.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["access_lifetime", b"access_lifetime", "rolling_lifetime", b"rolling_lifetime"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["access_lifetime", b"access_lifetime", "pairing_max_auth_age", b"pairing_max_auth_age", "rolling_lifetime", b"rolling_lifetime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_format", b"access_format", "access_lifetime", b"access_lifetime", "audiences", b"audiences", "certificate_thumbprints", b"certificate_thumbprints", "may_issue_for", b"may_issue_for", "may_pair_for", b"may_pair_for", "password_login", b"password_login", "permissions", b"permissions", "platforms", b"platforms", "protects_audiences", b"protects_audiences", "rolling_lifetime", b"rolling_lifetime", "scheme", b"scheme", "scopes", b"scopes", "session_lifetimes", b"session_lifetimes", "signing_algorithm", b"signing_algorithm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_format", b"access_format", "access_lifetime", b"access_lifetime", "audiences", b"audiences", "certificate_thumbprints", b"certificate_thumbprints", "may_issue_for", b"may_issue_for", "may_pair_for", b"may_pair_for", "pairing_max_auth_age", b"pairing_max_auth_age", "pairing_network", b"pairing_network", "pam_direct", b"pam_direct", "password_login", b"password_login", "permissions", b"permissions", "platforms", b"platforms", "protects_audiences", b"protects_audiences", "rolling_lifetime", b"rolling_lifetime", "scheme", b"scheme", "scopes", b"scopes", "session_lifetimes", b"session_lifetimes", "signing_algorithm", b"signing_algorithm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -180,6 +180,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the request_id was used before, for another request.
     Nothing was touched.
     """
+    ERROR_REASON_PAIRING_NOT_FOUND: _ErrorReason.ValueType  # 50
+    """NOT_FOUND: there is no such pairing (any more), or the secret is not the
+    one that this call needs.
+    """
+    ERROR_REASON_PAIRING_NETWORK_MISMATCH: _ErrorReason.ValueType  # 51
+    """FAILED_PRECONDITION: the devices are not on the same network, and the
+    policy of one of the clients asks for that.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. New reasons may be added: treat an unknown one by its
@@ -335,5 +343,13 @@ ERROR_REASON_CODE_REVOKED: ErrorReason.ValueType  # 64
 ERROR_REASON_REQUEST_ID_USED: ErrorReason.ValueType  # 65
 """FAILED_PRECONDITION: the request_id was used before, for another request.
 Nothing was touched.
+"""
+ERROR_REASON_PAIRING_NOT_FOUND: ErrorReason.ValueType  # 50
+"""NOT_FOUND: there is no such pairing (any more), or the secret is not the
+one that this call needs.
+"""
+ERROR_REASON_PAIRING_NETWORK_MISMATCH: ErrorReason.ValueType  # 51
+"""FAILED_PRECONDITION: the devices are not on the same network, and the
+policy of one of the clients asks for that.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

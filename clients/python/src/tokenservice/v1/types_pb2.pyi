@@ -290,6 +290,78 @@ REVOCATION_REASON_KEY_COMPROMISED: RevocationReason.ValueType  # 10
 """A key was declared compromised. Set by the server."""
 Global___RevocationReason: _TypeAlias = RevocationReason  # noqa: Y015
 
+class _PairingDirection:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PairingDirectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PairingDirection.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAIRING_DIRECTION_UNSPECIFIED: _PairingDirection.ValueType  # 0
+    """Not set; refused where a direction is required."""
+    PAIRING_DIRECTION_PAM: _PairingDirection.ValueType  # 1
+    """The PC authorises the phone: it shows the code, the phone gets a session."""
+    PAIRING_DIRECTION_MAP: _PairingDirection.ValueType  # 2
+    """The phone authorises the PC: the PC shows the code and gets a session."""
+
+class PairingDirection(_PairingDirection, metaclass=_PairingDirectionEnumTypeWrapper):
+    """Which of two paired devices lets the other one in."""
+
+PAIRING_DIRECTION_UNSPECIFIED: PairingDirection.ValueType  # 0
+"""Not set; refused where a direction is required."""
+PAIRING_DIRECTION_PAM: PairingDirection.ValueType  # 1
+"""The PC authorises the phone: it shows the code, the phone gets a session."""
+PAIRING_DIRECTION_MAP: PairingDirection.ValueType  # 2
+"""The phone authorises the PC: the PC shows the code and gets a session."""
+Global___PairingDirection: _TypeAlias = PairingDirection  # noqa: Y015
+
+class _PairingState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PairingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PairingState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAIRING_STATE_UNSPECIFIED: _PairingState.ValueType  # 0
+    """Not set; never sent by the server."""
+    PAIRING_STATE_PENDING: _PairingState.ValueType  # 1
+    """Shows codes and waits for a scan."""
+    PAIRING_STATE_SCANNED: _PairingState.ValueType  # 2
+    """Scanned: waits for the person's decision."""
+    PAIRING_STATE_APPROVED: _PairingState.ValueType  # 3
+    """Approved: the session can be collected."""
+    PAIRING_STATE_COMPLETED: _PairingState.ValueType  # 4
+    """Collected. Final."""
+    PAIRING_STATE_DENIED: _PairingState.ValueType  # 5
+    """Refused by a person. Final."""
+    PAIRING_STATE_EXPIRED: _PairingState.ValueType  # 6
+    """Nothing happened in time. Final."""
+    PAIRING_STATE_CANCELLED: _PairingState.ValueType  # 7
+    """Given up, scanned by a second device, or the check number was wrong twice.
+    Final.
+    """
+
+class PairingState(_PairingState, metaclass=_PairingStateEnumTypeWrapper):
+    """Where a pairing is in its life."""
+
+PAIRING_STATE_UNSPECIFIED: PairingState.ValueType  # 0
+"""Not set; never sent by the server."""
+PAIRING_STATE_PENDING: PairingState.ValueType  # 1
+"""Shows codes and waits for a scan."""
+PAIRING_STATE_SCANNED: PairingState.ValueType  # 2
+"""Scanned: waits for the person's decision."""
+PAIRING_STATE_APPROVED: PairingState.ValueType  # 3
+"""Approved: the session can be collected."""
+PAIRING_STATE_COMPLETED: PairingState.ValueType  # 4
+"""Collected. Final."""
+PAIRING_STATE_DENIED: PairingState.ValueType  # 5
+"""Refused by a person. Final."""
+PAIRING_STATE_EXPIRED: PairingState.ValueType  # 6
+"""Nothing happened in time. Final."""
+PAIRING_STATE_CANCELLED: PairingState.ValueType  # 7
+"""Given up, scanned by a second device, or the check number was wrong twice.
+Final.
+"""
+Global___PairingState: _TypeAlias = PairingState  # noqa: Y015
+
 class _KeyPurpose:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015

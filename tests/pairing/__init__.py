@@ -1,0 +1,1 @@
+"""Pairings on real servers."""

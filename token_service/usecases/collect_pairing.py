@@ -1,0 +1,263 @@
+"""CollectPairing: an approved pairing becomes a session, once."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from token_service.domain.caller import Caller
+from token_service.domain.errors import Reason, TokenServiceError, invalid_field
+from token_service.domain.exchange import require_live
+from token_service.domain.grants import Grant, initial_grant, narrowed_grant
+from token_service.domain.kinds import (
+    SERVICE_AUDIENCE,
+    SESSION_KIND_OF_PLATFORM,
+    Amr,
+    TokenKind,
+    TokenScheme,
+)
+from token_service.domain.pairing import Event, Move, Pairing, Side, Step, decide_pairing
+from token_service.domain.policy import MAX_AUDIENCES, MAX_SCOPES
+from token_service.domain.ports import (
+    Clock,
+    CollectGuard,
+    PairingStore,
+    Randomness,
+    Secrets,
+    SessionMint,
+    UserStore,
+)
+from token_service.domain.records import Client, Session, SessionView
+from token_service.usecases.client_directory import ClientDirectory
+from token_service.usecases.pairing_access import (
+    PairingAccess,
+    Proof,
+    decided,
+    keeps_changing,
+    refused,
+    require_pairable,
+)
+from token_service.usecases.passwords import account_bucket
+from token_service.usecases.shielding import Shield
+from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
+
+_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class CollectRequest:
+    """`exchange_id` is 16 bytes drawn once and repeated on retries; empty: no retry."""
+
+    pairing_id: UUID
+    proof: Proof
+    exchange_id: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The new session; `replayed` when this answer was given before."""
+
+    tokens: IssuedTokens
+    replayed: bool
+
+
+class CollectPairing:
+    """Raises PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE, CLIENT_NOT_APPROVED,
+    CLIENT_DISABLED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED."""
+
+    def __init__(
+        self,
+        access: PairingAccess,
+        store: PairingStore,
+        users: UserStore,
+        directory: ClientDirectory,
+        maker: TokenSetMaker,
+        mint: SessionMint,
+        secrets: Secrets,
+        clock: Clock,
+        random: Randomness,
+        shield: Shield,
+    ) -> None:
+        self._access = access
+        self._store = store
+        self._users = users
+        self._directory = directory
+        self._maker = maker
+        self._mint = mint
+        self._secrets = secrets
+        self._clock = clock
+        self._random = random
+        self._shield = shield
+
+    async def __call__(self, caller: Caller, request: CollectRequest) -> Collected:
+        """Hand out the tokens; once begun it is finished, also when the caller goes away."""
+        return await self._shield.run(self._collect(caller, request))
+
+    async def _collect(self, caller: Caller, request: CollectRequest) -> Collected:
+        for attempt in range(_TRIES):
+            pairing = await self._access.find(caller, request.pairing_id, request.proof)
+            now = self._clock.now()
+            decision = decide_pairing(pairing, Event(Step.COLLECT, request.proof.side), now)
+            decided(decision)
+            if caller.client_id != pairing.client_id:
+                raise TokenServiceError(Reason.CLIENT_MISMATCH, "the pairing is for another client")
+            if not isinstance(decision, Move):
+                return await self._again(pairing, request, now)
+            tokens = await self._complete(caller, pairing, request, now, reread=attempt > 0)
+            if tokens is not None:
+                return Collected(tokens, False)
+        raise keeps_changing()
+
+    async def _again(self, pairing: Pairing, request: CollectRequest, now: datetime) -> Collected:
+        """The same tokens, for the same request within the replay window while they are unused."""
+        view = await self._store.child(pairing.pairing_id)
+        asked = _request_hash(pairing, request.exchange_id)
+        if view is None or asked is None or not _is_replay(view, asked, now):
+            raise refused(Reason.PAIRING_STATE)
+        require_live(view, now)
+        session, policy = view.session, view.policy
+        grant = narrowed_grant(
+            (),
+            (),
+            session=Grant(session.audiences, session.scopes),
+            client_audiences=policy.audiences,
+            client_scopes=policy.scopes,
+            user_scopes=view.user_scopes,
+        )
+        tokens = self._maker.make(session, grant, policy, view.head_revision, now)
+        return Collected(tokens, True)
+
+    async def _complete(
+        self,
+        caller: Caller,
+        pairing: Pairing,
+        request: CollectRequest,
+        now: datetime,
+        *,
+        reread: bool,
+    ) -> IssuedTokens | None:
+        client, version = await self._directory.require(pairing.client_id, reread=reread)
+        require_pairable(client, pairing.platform)
+        view = await self._approver(pairing, now)
+        bucket = await self._open_account(view.session, now)
+        grant = _grant(pairing, client, view)
+        child = self._child(pairing, client, view, grant, now)
+        child = replace(child, exchange_hash=_request_hash(pairing, request.exchange_id))
+        guard = CollectGuard(version, view.user_version, bucket)
+        audit = caller.audit(
+            now,
+            "pairing.collect",
+            target=str(child.session_id),
+            subject=child.subject,
+            details=f"pairing={pairing.pairing_id} parent={child.parent_session_id}"
+            f" client={client.client_id} platform={pairing.platform.name.lower()}",
+        )
+        inserted = await self._store.collect(child, guard, audit)
+        if inserted is None:
+            return None
+        return self._maker.make(child, grant, client.policy, inserted.rev, now)
+
+    async def _approver(self, pairing: Pairing, now: datetime) -> SessionView:
+        """The approving session, if it and its person are still good."""
+        session_id = pairing.approver_session
+        view = await self._store.approver(session_id) if session_id else None
+        if view is None:
+            raise _approver_gone()
+        try:
+            require_live(view, now)
+        except TokenServiceError:
+            raise _approver_gone() from None
+        return view
+
+    async def _open_account(self, session: Session, now: datetime) -> bytes:
+        """The bucket of failed logins of the approving person, whose lock counts here too."""
+        user = await self._users.get(session.user_id) if session.user_id else None
+        if user is None:
+            raise _approver_gone()
+        bucket = account_bucket(self._secrets, user.username)
+        if await self._store.is_locked(bucket, now):
+            raise _approver_gone()
+        return bucket
+
+    def _child(
+        self, pairing: Pairing, client: Client, view: SessionView, grant: Grant, now: datetime
+    ) -> Session:
+        if pairing.login is None:
+            raise _approver_gone()
+        login, parent, platform = pairing.login, view.session, pairing.platform
+        lifetimes = client.policy.lifetimes_for(platform)
+        rolling = client.policy.scheme is TokenScheme.ROLLING
+        absolute = now + lifetimes.absolute
+        return Session(
+            session_id=self._random.uuid(),
+            lookup_id=self._random.uuid(),
+            kind=TokenKind.ROLLING if rolling else SESSION_KIND_OF_PLATFORM[platform],
+            platform=platform,
+            client_id=client.client_id,
+            user_id=parent.user_id,
+            generation=1,
+            mint_kid=self._mint.active_kid(),
+            exchange_hash=None,
+            rev=0,
+            acr=login.acr,
+            amr=login.amr | Amr.XDEV,
+            auth_time=login.auth_time,
+            created_at=now,
+            rotated_at=now,
+            last_active_at=now,
+            idle_seconds=int(lifetimes.idle.total_seconds()),
+            idle_expires_at=min(now + lifetimes.idle, absolute),
+            absolute_expires_at=absolute,
+            audiences=grant.audiences,
+            scopes=grant.scopes,
+            roles=view.user_roles,
+            device=pairing.starter if pairing.collector is Side.STARTER else pairing.scanner,
+            parent_session_id=parent.session_id,
+            pairing_id=pairing.pairing_id,
+        )
+
+
+def _grant(pairing: Pairing, client: Client, view: SessionView) -> Grant:
+    """Asked for ∩ approving session ∩ client ∩ the user's roles."""
+    policy = client.policy
+    allowed = tuple(name for name in policy.audiences if name != SERVICE_AUDIENCE)
+    rolling = policy.scheme is TokenScheme.ROLLING
+    grant = initial_grant(
+        pairing.audiences or (allowed[:1] if rolling else ()),
+        pairing.scopes,
+        client_audiences=allowed,
+        client_scopes=policy.scopes,
+        user_scopes=(view.user_scopes or frozenset()) & set(view.session.scopes),
+    )
+    if rolling and len(grant.audiences) != 1:
+        raise invalid_field("audiences", "a rolling token has exactly one audience")
+    if len(grant.scopes) > MAX_SCOPES or len(grant.audiences) > MAX_AUDIENCES:
+        raise invalid_field("scopes", "too many scopes or audiences for one session")
+    return grant
+
+
+def _is_replay(view: SessionView, asked: bytes, now: datetime) -> bool:
+    session = view.session
+    window = view.policy.lifetimes_for(session.platform).replay_window
+    return (
+        session.generation == 1
+        and session.exchange_hash is not None
+        and hmac.compare_digest(session.exchange_hash, asked)
+        and now < session.rotated_at + window
+    )
+
+
+def _request_hash(pairing: Pairing, exchange_id: bytes) -> bytes | None:
+    """The fingerprint by which a repeated collection is recognised; None without an id."""
+    if not exchange_id:
+        return None
+    digest = hashlib.sha256(b"tokenservice collect v1\0" + exchange_id)
+    digest.update(pairing.pairing_id.bytes + pairing.client_id.encode())
+    return digest.digest()
+
+
+def _approver_gone() -> TokenServiceError:
+    return TokenServiceError(
+        Reason.PAIRING_STATE, "the session that approved it, or its user, is not good any more"
+    )
