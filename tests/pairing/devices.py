@@ -22,10 +22,9 @@ FAR_PHONE = types.Device(device_id="phone-2", name="A phone", ip_address="203.0.
 MAP, PAM = types.PAIRING_DIRECTION_MAP, types.PAIRING_DIRECTION_PAM
 
 
-def state_name(number: int) -> str:
+def state_name(number: types.PairingState.ValueType) -> str:
     """Without its prefix."""
-    name: str = types.PairingState.Name(number)  # type: ignore[arg-type]
-    return name.removeprefix("PAIRING_STATE_")
+    return types.PairingState.Name(number).removeprefix("PAIRING_STATE_")
 
 
 @dataclass
@@ -43,20 +42,20 @@ class Pair:
         return self.started.pairing_id
 
     @property
-    def starter(self) -> dict[str, str]:
+    def starter(self) -> dict[str, Any]:
         return {"pairing_id": self.pairing_id, "watch_secret": self.started.watch_secret}
 
     @property
-    def scanner(self) -> dict[str, str]:
+    def scanner(self) -> dict[str, Any]:
         assert self.scan is not None
         return {"pairing_id": self.pairing_id, "scan_secret": self.scan.scan_secret}
 
     @property
-    def approving(self) -> tuple[Api, dict[str, str]]:
+    def approving(self) -> tuple[Api, dict[str, Any]]:
         return (self.pc, self.starter) if self.direction == PAM else (self.phone, self.scanner)
 
     @property
-    def collecting(self) -> tuple[Api, dict[str, str]]:
+    def collecting(self) -> tuple[Api, dict[str, Any]]:
         return (self.phone, self.scanner) if self.direction == PAM else (self.pc, self.starter)
 
     async def state(self, side: str = "starter") -> pb.GetPairingResponse:
@@ -64,7 +63,7 @@ class Pair:
         api = self.pc if side == "starter" else self.phone
         proof = self.starter if side == "starter" else self.scanner
         return await api.pairings.GetPairing(
-            pb.GetPairingRequest(**proof),  # type: ignore[arg-type]
+            pb.GetPairingRequest(**proof),
             metadata=api.metadata,
         )
 
@@ -86,7 +85,7 @@ class Pair:
         request = pb.ApprovePairingRequest(
             session_token=token,
             check_number=await self.number() if number is None else number,
-            **proof,  # type: ignore[arg-type]
+            **proof,
         )
         return await api.pairings.ApprovePairing(request, metadata=api.metadata)
 
@@ -94,14 +93,14 @@ class Pair:
         """By the side that is logged in."""
         api, proof = self.approving
         return await api.pairings.DenyPairing(
-            pb.DenyPairingRequest(**proof),  # type: ignore[arg-type]
+            pb.DenyPairingRequest(**proof),
             metadata=api.metadata,
         )
 
     async def cancel(self) -> pb.CancelPairingResponse:
         """By who started."""
         return await self.pc.pairings.CancelPairing(
-            pb.CancelPairingRequest(**self.starter),  # type: ignore[arg-type]
+            pb.CancelPairingRequest(**self.starter),
             metadata=self.pc.metadata,
         )
 
@@ -110,7 +109,7 @@ class Pair:
         api, proof = self.collecting
         request = pb.CollectPairingRequest(
             exchange_id=exchange_id,
-            **proof,  # type: ignore[arg-type]
+            **proof,
         )
         return await api.pairings.CollectPairing(request, metadata=api.metadata)
 
@@ -119,7 +118,7 @@ class Pair:
         proof = self.starter if side == "starter" else self.scanner
         api = api or (self.pc if side == "starter" else self.phone)
         return api.pairings.WatchPairing(
-            pb.WatchPairingRequest(**proof),  # type: ignore[arg-type]
+            pb.WatchPairingRequest(**proof),
             metadata=api.metadata,
         )
 
