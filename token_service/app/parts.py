@@ -55,6 +55,10 @@ from token_service.usecases.key_maintenance import KeyMaintenance
 from token_service.usecases.shielding import Shield
 from token_service.usecases.trust_feed import TrustFeed
 
+PENDING_PAIRINGS_TIMEOUT = 1.0
+"""How long Redis may take, in seconds, where there is nobody else to ask: for pairings that were
+not scanned yet."""
+
 
 class StartupError(Exception):
     """The server cannot start; the text names the setting to look at, and never its value."""
@@ -68,14 +72,14 @@ class RedisParts:
     coarse: ports.CoarseLimiter
     marker: ports.ActivityMarker
     pairings: ports.PendingPairings
-    gate: RedisGate | None = None
+    gates: tuple[RedisGate, ...] = ()
 
     async def close(self) -> None:
         """Close the connections."""
         if isinstance(self.facts, CachedSessionFacts):
             await self.facts.close()
-        if self.gate is not None:
-            await self.gate.close()
+        for gate in self.gates:
+            await gate.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,18 +294,23 @@ def _redis_parts(
         return RedisParts(
             StoredSessionFacts(store), NoCoarseLimit(), OwnActivity(), NoPendingPairings()
         )
-    timeout = settings.redis_timeout.total_seconds()
-    client = connection.connect(
-        settings.redis_url.get_secret_value(),
-        max_connections=settings.redis_connections,
-        timeout=timeout,
-    )
-    gate = RedisGate(client, budget=timeout)
+    gate = _redis_gate(settings, settings.redis_timeout.total_seconds())
+    patient = _redis_gate(settings, PENDING_PAIRINGS_TIMEOUT)
     interval: timedelta = settings.activity_interval
     return RedisParts(
         CachedSessionFacts(gate, store, clock, secret_keys.cache_key()),
         GcraLimiter(gate),
         ActivityMarks(gate, interval, os.urandom(8)),
-        RedisPendingPairings(gate, secret_keys.cache_key()),
-        gate,
+        RedisPendingPairings(patient, secret_keys.cache_key()),
+        (gate, patient),
     )
+
+
+def _redis_gate(settings: Settings, timeout: float) -> RedisGate:
+    url = settings.redis_url
+    client = connection.connect(
+        url.get_secret_value() if url else "",
+        max_connections=settings.redis_connections,
+        timeout=timeout,
+    )
+    return RedisGate(client, budget=timeout)

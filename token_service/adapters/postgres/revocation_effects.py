@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres import valid_revs
 from token_service.adapters.postgres.cascade import Root, descendants
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.rows import (
@@ -59,30 +60,6 @@ CROSS JOIN LATERAL (
 WHERE w.device_id IN ('', s.device_id) AND {NOT_REVOKED} AND {not_expired("$4::timestamptz")}
 GROUP BY w.place
 """  # noqa: S608
-_LIFT_USERS = """
-UPDATE users u SET valid_rev = GREATEST(u.valid_rev, r.rev)
-FROM (SELECT id, max(rev) AS rev FROM unnest($1::uuid[], $2::bigint[]) AS x (id, rev) GROUP BY id)
-     AS r
-WHERE u.user_id = r.id
-"""
-_LIFT_CLIENTS = """
-UPDATE clients c SET valid_rev = GREATEST(c.valid_rev, r.every),
-                     own_valid_rev = GREATEST(c.own_valid_rev, r.own)
-FROM (SELECT id, max(rev) FILTER (WHERE NOT own) AS every, max(rev) FILTER (WHERE own) AS own
-      FROM unnest($1::text[], $2::bigint[], $3::boolean[]) AS x (id, rev, own) GROUP BY id) AS r
-WHERE c.client_id = r.id
-"""
-_LIFT_DEVICES = """
-INSERT INTO revoked_devices (subject, device_id, valid_rev, revoked_at)
-SELECT subject, device_id, max(rev), $4::timestamptz
-FROM unnest($1::text[], $2::text[], $3::bigint[]) AS x (subject, device_id, rev)
-GROUP BY subject, device_id
-ON CONFLICT (subject, device_id) DO UPDATE
-SET valid_rev = GREATEST(revoked_devices.valid_rev, EXCLUDED.valid_rev),
-    revoked_at = EXCLUDED.revoked_at
-"""
-
-
 _WITH_DESCENDANTS = (
     TrustEntryKind.SESSION,
     TrustEntryKind.SUBJECT_DEVICE,
@@ -142,7 +119,7 @@ async def apply(
     changing = [effect for effect in effects if effect.changes]
     await audit_log.write_many(conn, [event for effect in changing for event in effect.audits])
     head = await _append(conn, changing, now)
-    await _lift_valid_revs(conn, changing, now)
+    await valid_revs.lift(conn, [(one.entry, one.revision) for one in changing], now)
     head = await _revoke_latecomers(conn, effects, now) or head
     return _answers(requested, head)
 
@@ -278,31 +255,9 @@ async def _append(conn: Connection, effects: Sequence[_Effect], now: datetime) -
         effect.revision = revision
         for root in effect.roots:
             root.below_until = revision
-            root.sessions += effect.sessions
+        if effect.roots:
+            effect.roots[0].sessions += effect.sessions
     return head
-
-
-async def _lift_valid_revs(conn: Connection, effects: Sequence[_Effect], now: datetime) -> None:
-    users: list[tuple[UUID, int]] = []
-    clients: list[tuple[str, int, bool]] = []
-    devices: list[tuple[str, str, int]] = []
-    for effect in effects:
-        entry = effect.entry
-        if effect.revokes(TrustEntryKind.SUBJECT):
-            user_id, client_id = subject_ids(entry.id)
-            clients.append((client_id, effect.revision, True))
-            if user_id is not None:
-                users.append((user_id, effect.revision))
-        elif effect.revokes(TrustEntryKind.CLIENT):
-            clients.append((entry.id, effect.revision, False))
-        elif effect.revokes(TrustEntryKind.SUBJECT_DEVICE):
-            devices.append((entry.id, entry.device_id, effect.revision))
-    if users:
-        await conn.execute(_LIFT_USERS, *_columns(users))
-    if clients:
-        await conn.execute(_LIFT_CLIENTS, *_columns(clients))
-    if devices:
-        await conn.execute(_LIFT_DEVICES, *_columns(devices), now)
 
 
 def _answers(requested: Iterable[_Effect], head: int) -> list[Revoked]:
@@ -319,7 +274,3 @@ def _answers(requested: Iterable[_Effect], head: int) -> list[Revoked]:
 
 def _of(effects: Sequence[_Effect], *kinds: TrustEntryKind) -> list[_Effect]:
     return [effect for effect in effects if effect.revokes(*kinds)]
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
