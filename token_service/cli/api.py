@@ -15,6 +15,7 @@ from token_service.cli.target import Identity, Target, Wishes, resolve
 from tokenservice.v1.client_service_pb2_grpc import ClientServiceStub
 from tokenservice.v1.code_service_pb2_grpc import CodeServiceStub
 from tokenservice.v1.key_service_pb2_grpc import KeyServiceStub
+from tokenservice.v1.pairing_service_pb2_grpc import PairingServiceStub
 from tokenservice.v1.session_service_pb2_grpc import SessionServiceStub
 from tokenservice.v1.token_service_pb2_grpc import TokenServiceStub
 from tokenservice.v1.trust_service_pb2_grpc import TrustServiceStub
@@ -95,6 +96,11 @@ class Api:
     def codes(self) -> CodeServiceStub:
         """CodeService."""
         return CodeServiceStub(self._channel)
+
+    @cached_property
+    def pairings(self) -> PairingServiceStub:
+        """PairingService."""
+        return PairingServiceStub(self._channel)
 
     @cached_property
     def trust(self) -> TrustServiceStub:

@@ -6,6 +6,7 @@ from token_service.cli import (
     credentials,
     keys,
     operations,
+    pairs,
     sessions,
     tokens,
     trust,
@@ -21,5 +22,6 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(sessions.app, name="session")
 app.add_typer(tokens.app, name="token")
 app.add_typer(codes.app, name="code")
+app.add_typer(pairs.app, name="pair")
 app.add_typer(trust.app, name="trust")
 app.add_typer(credentials.app, name="credentials")

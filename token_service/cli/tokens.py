@@ -96,7 +96,7 @@ def issue(
         platform = platform or PlatformWord.WEB
         api.caller = _DEMO_OF_PLATFORM[platform]
         request.platform = PLATFORMS[platform]
-        request.password.CopyFrom(_password(api, user, password_file))
+        request.password.CopyFrom(credential_of(api, user, password_file))
     reply = api.call(api.tokens.Issue, request)
     _show(api.out, reply.tokens, only, {})
 
@@ -143,7 +143,7 @@ def reauthenticate(
     _choose_owner(api, token)
     request = token_service_pb2.ReauthenticateRequest(
         token=token,
-        password=_password(api, user, password_file),
+        password=credential_of(api, user, password_file),
         exchange_id=inputs.exchange_id(exchange_id),
         audiences=audience or [],
         scopes=scope or [],
@@ -245,9 +245,10 @@ def revoke(
     api.out.message(api.call(api.tokens.Revoke, request))
 
 
-def _password(
+def credential_of(
     api: Api, user: str, password_file: str | None
 ) -> token_service_pb2.PasswordCredential:
+    """Return a user's credential; the demo user's is known where nobody said another."""
     demo = api.target.demo
     unasked = password_file is None and not from_environment(inputs.PASSWORD_VARIABLE)
     if unasked and demo is not None and demo.user.username == user:

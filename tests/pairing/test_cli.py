@@ -1,0 +1,110 @@
+"""Both ends of a pairing on the command line."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.command_line import CommandLine
+from tests.support.fixtures import StartServer
+from tests.support.servers import ROOT
+from tests.support.world import World
+from token_service.cli import demo_file
+from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
+from token_service.cli.pairs import lines_of
+from tokenservice.v1 import pairing_service_pb2 as pb
+from tokenservice.v1 import types_pb2 as types
+
+
+@pytest.fixture
+def cli(world: World, start_server: StartServer, tmp_path: Path) -> CommandLine:
+    """The command line beside the `credentials.json` of a server with Redis."""
+    clients = {name: DemoClient(name, secret) for name, secret in world.clients.items()}
+    user = DemoUser(world.username, world.password)
+    file = DemoFile(
+        grpc=start_server().address, postgres=world.dsn, redis="", clients=clients, user=user
+    )
+    demo_file.write(tmp_path, file)
+    return CommandLine(tmp_path)
+
+
+@contextmanager
+def running(cli: CommandLine, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """A command with pipes to it, ended at the latest with the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "token_service", "pair", *arguments],
+        cwd=ROOT,
+        env=cli.process_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def told(process: "subprocess.Popen[str]") -> Any:
+    """The next message."""
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
+def type_in(process: "subprocess.Popen[str]", text: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(text + "\n")
+    process.stdin.flush()
+
+
+def test_the_phone_lets_the_pc_in_and_the_pc_the_phone(cli: CommandLine) -> None:
+    with running(cli, "demo", "--json") as pc, running(cli, "phone") as phone:
+        type_in(phone, told(pc)["qr_uri"])
+        scanned = told(pc)
+        assert scanned["peer"]["name"] == "Demo phone"
+        type_in(phone, scanned["check_number"])
+        assert told(pc)["state"] == "PAIRING_STATE_APPROVED"
+        assert told(pc)["state"] == "PAIRING_STATE_COMPLETED"
+        assert pc.wait(20) == phone.wait(20) == 0
+        assert pc.stderr is not None
+        assert "collected the web_session" in pc.stderr.read()
+    with (
+        running(cli, "demo", "--direction", "pam", "--json") as pc,
+        running(cli, "phone", "--json") as phone,
+    ):
+        type_in(phone, told(pc)["code"])
+        type_in(pc, told(phone)["check_number"])
+        assert pc.wait(20) == phone.wait(20) == 0
+        assert phone.stderr is not None
+        assert "collected the mobile_session" in phone.stderr.read()
+
+
+def test_people_see_a_code_that_they_can_scan_and_read() -> None:
+    uri = "tokenservice:pair/map/ABCDEF-GHJKMN-PQRSTV"
+    shown = lines_of(
+        pb.WatchPairingResponse(state=types.PAIRING_STATE_PENDING, code="x", qr_uri=uri)
+    )
+    assert shown[0] == "pending"
+    assert shown[-1] == uri
+    assert len({len(line) for line in shown[1:-1]}) == 1
+    assert set("".join(shown[1:-1])) == set("█▀▄ ")
+
+
+def test_people_see_the_other_device_and_the_number() -> None:
+    message = pb.WatchPairingResponse(
+        state=types.PAIRING_STATE_SCANNED,
+        peer=types.Device(name="A phone", ip_address="192.0.2.1"),
+        check_number="07",
+    )
+    assert lines_of(message) == [
+        "scanned",
+        "the other device: A phone, 192.0.2.1; not known to be on this network",
+        "check number 07: type it on the other device",
+    ]
