@@ -38,7 +38,6 @@ def pairing_servicer(settings: Settings, parts: Parts, sessions: SessionAccess) 
         collect=CollectPairing(
             access,
             store,
-            parts.users,
             directory,
             TokenSetMaker(parts.mint, parts.tokens, parts.random),
             parts.mint,

@@ -26,7 +26,6 @@ from token_service.domain.ports import (
     Randomness,
     Secrets,
     SessionMint,
-    UserStore,
 )
 from token_service.domain.records import Client, Session, SessionView
 from token_service.usecases.client_directory import ClientDirectory
@@ -70,7 +69,6 @@ class CollectPairing:
         self,
         access: PairingAccess,
         store: PairingStore,
-        users: UserStore,
         directory: ClientDirectory,
         maker: TokenSetMaker,
         mint: SessionMint,
@@ -81,7 +79,6 @@ class CollectPairing:
     ) -> None:
         self._access = access
         self._store = store
-        self._users = users
         self._directory = directory
         self._maker = maker
         self._mint = mint
@@ -139,8 +136,8 @@ class CollectPairing:
     ) -> IssuedTokens | None:
         client, version = await self._directory.require(pairing.client_id, reread=reread)
         require_pairable(client, pairing.platform)
-        view = await self._approver(pairing, now)
-        bucket = await self._open_account(view.session, now)
+        view, username = await self._approver(pairing, now)
+        bucket = account_bucket(self._secrets, username)
         grant = _grant(pairing, client, view)
         child = self._child(pairing, client, view, grant, now)
         child = replace(child, exchange_hash=_request_hash(pairing, request.exchange_id))
@@ -155,30 +152,22 @@ class CollectPairing:
         )
         inserted = await self._store.collect(child, guard, audit)
         if inserted is None:
+            if await self._store.is_locked(bucket, now):
+                raise _approver_gone()
             return None
         return self._maker.make(child, grant, client.policy, inserted.rev, now)
 
-    async def _approver(self, pairing: Pairing, now: datetime) -> SessionView:
-        """The approving session, if it and its person are still good."""
+    async def _approver(self, pairing: Pairing, now: datetime) -> tuple[SessionView, str]:
+        """The approving session, if it and its person are still good, and the person's name."""
         session_id = pairing.approver_session
-        view = await self._store.approver(session_id) if session_id else None
-        if view is None:
+        found = await self._store.approver(session_id) if session_id else None
+        if found is None:
             raise _approver_gone()
         try:
-            require_live(view, now)
+            require_live(found[0], now)
         except TokenServiceError:
             raise _approver_gone() from None
-        return view
-
-    async def _open_account(self, session: Session, now: datetime) -> bytes:
-        """The bucket of failed logins of the approving person, whose lock counts here too."""
-        user = await self._users.get(session.user_id) if session.user_id else None
-        if user is None:
-            raise _approver_gone()
-        bucket = account_bucket(self._secrets, user.username)
-        if await self._store.is_locked(bucket, now):
-            raise _approver_gone()
-        return bucket
+        return found
 
     def _child(
         self, pairing: Pairing, client: Client, view: SessionView, grant: Grant, now: datetime

@@ -68,7 +68,7 @@ class ApprovePairing:
         return await self._shield.run(
             self._access.step(
                 caller,
-                request.pairing_id,
+                pairing,
                 request.proof,
                 lambda found: self._event(found, request),
                 "pairing.approve",
@@ -102,8 +102,9 @@ class EndPairing:
         self, caller: Caller, pairing_id: UUID, proof: Proof, step: Step
     ) -> PairingState:
         event = Event(step, proof.side)
+        pairing = await self._access.find(caller, pairing_id, proof)
         return await self._shield.run(
             self._access.step(
-                caller, pairing_id, proof, lambda _: event, f"pairing.{step.name.lower()}"
+                caller, pairing, proof, lambda _: event, f"pairing.{step.name.lower()}"
             )
         )

@@ -75,16 +75,18 @@ class PairingAccess:
     async def step(
         self,
         caller: Caller,
-        pairing_id: UUID,
+        found: Pairing,
         proof: Proof,
         event_of: Callable[[Pairing], Event],
         action: str,
         login: Login | None = None,
     ) -> PairingState:
-        """Decide on the pairing as it is and write what was decided, or raise. An event that is to
-        be counted is counted before the error is raised."""
-        for _ in range(_TRIES):
-            pairing = await self.find(caller, pairing_id, proof)
+        """Decide on the pairing, as it was `found` or as it is since, and write what was decided,
+        or raise. An event that is to be counted is counted before the error is raised."""
+        pairing = found
+        for attempt in range(_TRIES):
+            if attempt:
+                pairing = await self.find(caller, found.pairing_id, proof)
             now = self._clock.now()
             decision = decide_pairing(pairing, event_of(pairing), now)
             if isinstance(decision, Refuse):

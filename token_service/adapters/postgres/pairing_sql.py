@@ -114,8 +114,8 @@ WITH allowed AS (
 SELECT rev, pg_notify('{CHANNEL}', pairing_id::text) FROM inserted
 """  # noqa: S608
 
-VIEW_OF_SESSION = f"""
-SELECT {VIEW_COLUMNS} FROM sessions s {VIEW_JOINS} WHERE s.session_id = $1
+VIEW_OF_APPROVER = f"""
+SELECT {VIEW_COLUMNS}, u.username FROM sessions s {VIEW_JOINS} WHERE s.session_id = $1
 """  # noqa: S608
 
 VIEW_OF_CHILD = f"""

@@ -88,9 +88,10 @@ class PairingStore:
 
         return await retry_deadlock(complete)
 
-    async def approver(self, session_id: UUID) -> SessionView | None:
-        """A session by its public id with all that decides over it, in one snapshot."""
-        return await self._view(pairing_sql.VIEW_OF_SESSION, session_id)
+    async def approver(self, session_id: UUID) -> tuple[SessionView, str] | None:
+        """A session by its public id with all that decides over it, and its user's name."""
+        row = await self._database.fetchrow(pairing_sql.VIEW_OF_APPROVER, session_id)
+        return None if row is None else (view_from_row(row), row["username"] or "")
 
     async def is_locked(self, attempt_bucket: bytes, now: datetime) -> bool:
         """Whether a bucket of failed logins is locked."""
@@ -98,18 +99,15 @@ class PairingStore:
         return row is not None
 
     async def child(self, pairing_id: UUID) -> SessionView | None:
-        """The same of the session that came of a pairing."""
-        return await self._view(pairing_sql.VIEW_OF_CHILD, pairing_id)
+        """The session that came of a pairing with all that decides over it, in one snapshot."""
+        row = await self._database.fetchrow(pairing_sql.VIEW_OF_CHILD, pairing_id)
+        return None if row is None else view_from_row(row)
 
     async def sweep(self, now: datetime, limit: int) -> int:
         """End what nobody ended in time, and forget what is long over."""
         await self._database.execute(pairing_sql.EXPIRE, now, limit)
         await self._database.execute(pairing_sql.SWEEP_CODES, now, limit)
         return count_of(await self._database.execute(pairing_sql.SWEEP, now - REMEMBERED, limit))
-
-    async def _view(self, sql: str, key: UUID) -> SessionView | None:
-        row = await self._database.fetchrow(sql, key)
-        return None if row is None else view_from_row(row)
 
 
 def _args(pairing: Pairing) -> tuple[object, ...]:

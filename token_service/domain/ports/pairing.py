@@ -72,8 +72,9 @@ class PairingStore(Protocol):
         approving session or the guard is not what was decided on."""
         ...
 
-    async def approver(self, session_id: UUID) -> SessionView | None:
-        """The approving session with all that decides over it, in one snapshot."""
+    async def approver(self, session_id: UUID) -> tuple[SessionView, str] | None:
+        """The approving session with all that decides over it, and its user's name (empty for
+        none), in one snapshot."""
         ...
 
     async def is_locked(self, attempt_bucket: bytes, now: datetime) -> bool:
@@ -81,7 +82,7 @@ class PairingStore(Protocol):
         ...
 
     async def child(self, pairing_id: UUID) -> SessionView | None:
-        """The same of the session that came of a pairing."""
+        """The session that came of a pairing with all that decides over it."""
         ...
 
     async def sweep(self, now: datetime, limit: int) -> int:
