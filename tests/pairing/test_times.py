@@ -16,6 +16,7 @@ from tests.pairing.devices import (
     Pair,
     change_policy,
     following,
+    other_number,
     scan,
     start_map,
     start_pam,
@@ -286,3 +287,43 @@ async def test_without_redis_none_is_started(
     server = await start_application(redis_url=None)
     async with Callers(world, server.address) as callers:
         assert await outcome(start_map(callers)) == "STORE_UNAVAILABLE"
+
+
+async def test_watchers_hear_of_it_although_the_connection_is_lost(here: Here) -> None:
+    pair = await start_map(here.callers)
+    database = here.server.application.parts.database
+    async with following(pair.watch()) as stream:
+        await stream.read()
+        ended = await database.fetch(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name LIKE '% pairing'"
+        )
+        assert len(ended) == 1
+        await pair.scanned(session_token=here.phone)
+        async with asyncio.timeout(10):
+            assert state_name((await stream.read()).state) == "SCANNED"
+            while not here.server.application.parts.pairing_wakeups.connected:
+                await asyncio.sleep(0.05)
+        await pair.approve(here.phone)
+        assert state_name((await stream.read()).state) == "APPROVED"
+
+
+async def test_every_step_has_its_audit_row(here: Here) -> None:
+    pair = await start_map(here.callers)
+    await pair.scanned(session_token=here.phone)
+    number = await pair.number()
+    await outcome(pair.approve(here.phone, other_number(number)))
+    await pair.approve(here.phone, number)
+    collected = await pair.collect()
+    rows = await here.server.application.parts.database.fetch(
+        "SELECT action, outcome, actor, subject, target, request_id FROM audit_log"
+        " WHERE action LIKE 'pairing.%' ORDER BY id"
+    )
+    person, pairing_id = here.person.user_id, pair.pairing_id
+    assert [tuple(row)[:5] for row in rows] == [
+        ("pairing.scan", "ok", "demo-mobile", person, pairing_id),
+        ("pairing.approve", "check_number_wrong", "demo-mobile", person, pairing_id),
+        ("pairing.approve", "ok", "demo-mobile", person, pairing_id),
+        ("pairing.collect", "ok", "demo-web", person, collected.tokens.session_id),
+    ]
+    assert all(row["request_id"] for row in rows)

@@ -73,6 +73,7 @@ class ApprovePairing:
                 lambda found: self._event(found, request),
                 "pairing.approve",
                 login_of(session),
+                session.subject,
             )
         )
 

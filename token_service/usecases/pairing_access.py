@@ -80,6 +80,7 @@ class PairingAccess:
         event_of: Callable[[Pairing], Event],
         action: str,
         login: Login | None = None,
+        subject: str = "",
     ) -> PairingState:
         """Decide on the pairing, as it was `found` or as it is since, and write what was decided,
         or raise. An event that is to be counted is counted before the error is raised."""
@@ -93,7 +94,7 @@ class PairingAccess:
                 raise refused(decision.reason)
             if not isinstance(decision, Move):
                 return pairing.state
-            if await self.write(caller, pairing, decision, now, action, login):
+            if await self.write(caller, pairing, decision, now, action, login, subject):
                 if decision.refusal is not None:
                     raise refused(decision.refusal)
                 return decision.state
@@ -107,9 +108,10 @@ class PairingAccess:
         now: datetime,
         action: str,
         login: Login | None = None,
+        subject: str = "",
     ) -> bool:
         """Write one step; False: the pairing is not any more what was decided on."""
-        audit = audit_of(caller, pairing, now, action, move)
+        audit = audit_of(caller, pairing, now, action, move, subject)
         if pairing.state is PairingState.PENDING:
             ended = replace(pairing, state=move.state, ends_at=move.ends_at)
             return await self._store.insert(ended, (), audit)
@@ -169,15 +171,22 @@ def require_may_pair_for(caller: Caller, client_id: str) -> None:
 
 
 def audit_of(
-    caller: Caller, pairing: Pairing, now: datetime, action: str, move: Move
+    caller: Caller, pairing: Pairing, now: datetime, action: str, move: Move, subject: str = ""
 ) -> AuditEvent:
-    """The audit row of a step."""
+    """The audit row of a step; `subject` is the person whose session took it."""
     outcome = "ok" if move.refusal is None else move.refusal.value.lower()
     details = (
         f"direction={pairing.direction.name.lower()} client={pairing.client_id}"
         f" state={move.state.name.lower()}"
     )
-    return caller.audit(now, action, outcome, target=str(pairing.pairing_id), details=details)
+    return caller.audit(
+        now,
+        action,
+        outcome,
+        target=str(pairing.pairing_id),
+        subject=subject,
+        details=details,
+    )
 
 
 def _clients_of(pairing: Pairing, side: Side) -> tuple[str, ...]:

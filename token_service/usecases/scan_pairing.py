@@ -152,7 +152,8 @@ class ScanPairing:
                 return self._answer(pairing, secret)
             if pairing.state is PairingState.PENDING:
                 taken = _taken(pairing, decision, caller, request, scan_hash, session, now)
-                audit = audit_of(caller, taken, now, "pairing.scan", decision)
+                subject = session.subject if session else ""
+                audit = audit_of(caller, taken, now, "pairing.scan", decision, subject)
                 if await self._store.insert(taken, _tombstones(pairing, now), audit):
                     return self._answer(taken, secret)
                 continue
