@@ -253,7 +253,10 @@ async def test_a_session_that_came_just_before_a_revocation_goes_with_it(
     async with holding(world.database, pairing_sql.HOLD_HEAD):
         revoking = asyncio.create_task(RevocationStore(world.database).revoke(entry, NOW))
         await until_blocked(world.database)
-        await world.issue(child)  # as the statement of the collection, whose lock is held
+        # As the statement of the collection does it, whose lock is held.
+        await world.issue(child)
+        collected = pairing(parent, state=PairingState.COMPLETED, ends_at=NOW)
+        assert await PairingStore(world.database).insert(collected, [], event("collect"))
     revoked = await revoking
     reached = await world.value(
         "SELECT revoked_at IS NOT NULL FROM sessions WHERE session_id = $1", child.session_id

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from token_service.adapters.postgres import audit as audit_log
@@ -60,6 +60,9 @@ CROSS JOIN LATERAL (
 WHERE w.device_id IN ('', s.device_id) AND {NOT_REVOKED} AND {not_expired("$4::timestamptz")}
 GROUP BY w.place
 """  # noqa: S608
+_LATELY = timedelta(minutes=5)
+"""Longer than any transaction, and than clocks differ."""
+
 _WITH_DESCENDANTS = (
     TrustEntryKind.SESSION,
     TrustEntryKind.SUBJECT_DEVICE,
@@ -120,7 +123,8 @@ async def apply(
     await audit_log.write_many(conn, [event for effect in changing for event in effect.audits])
     head = await _append(conn, changing, now)
     await valid_revs.lift(conn, [(one.entry, one.revision) for one in changing], now)
-    head = await _revoke_latecomers(conn, effects, now) or head
+    late = await _below(conn, effects, collected_after=now - _LATELY)
+    head = await _revoke_further(conn, late, now) or head
     return _answers(requested, head)
 
 
@@ -128,23 +132,24 @@ async def end_descendants(
     conn: Connection, entry: NewEntry, audit: AuditEvent, now: datetime
 ) -> None:
     """Revoke what is below sessions of `entry`, which the caller has appended already."""
-    await _revoke_latecomers(conn, [_Effect(entry, [audit])], now)
+    await _revoke_further(conn, await _below(conn, [_Effect(entry, [audit])]), now)
 
 
-async def _revoke_latecomers(
+async def _revoke_further(
     conn: Connection, effects: Sequence[_Effect], now: datetime
 ) -> int | None:
-    """Revoke descendants that are not among `effects` yet; the head after, None for none."""
-    late = await _below(conn, effects)
-    if not late:
+    """Revoke more sessions when the head is held already; its revision after, None for none."""
+    if not effects:
         return None
-    await _revoke_sessions(conn, late, now)
-    changing = [effect for effect in late if effect.changes]
+    await _revoke_sessions(conn, effects, now)
+    changing = [effect for effect in effects if effect.changes]
     await audit_log.write_many(conn, [event for effect in changing for event in effect.audits])
     return await _append(conn, changing, now)
 
 
-async def _below(conn: Connection, effects: Sequence[_Effect]) -> list[_Effect]:
+async def _below(
+    conn: Connection, effects: Sequence[_Effect], collected_after: datetime | None = None
+) -> list[_Effect]:
     """An effect for each descendant that has none yet."""
     above = [effect for effect in effects if effect.revokes(*_WITH_DESCENDANTS)]
     if not above:
@@ -155,7 +160,7 @@ async def _below(conn: Connection, effects: Sequence[_Effect]) -> list[_Effect]:
     ]
     known = {one.entry.id for one in _of(effects, TrustEntryKind.SESSION)}
     found: dict[str, _Effect] = {}
-    for one in await descendants(conn, roots):
+    for one in await descendants(conn, roots, collected_after):
         session_id, root = str(one.session_id), above[one.place]
         if session_id not in known:
             found.setdefault(session_id, _descendant(session_id, root)).roots.append(root)
