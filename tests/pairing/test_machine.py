@@ -244,7 +244,7 @@ async def test_every_answer_is_the_models(
         with redis.from_url(redis_url) as cache:
             place = Place(asyncio.get_running_loop(), callers, clock, cache.flushall, direct=direct)
             bounds = settings(
-                max_examples=int(os.environ.get("TEST_PAIRING_EXAMPLES", "30")),
+                max_examples=int(os.environ.get("TEST_PAIRING_EXAMPLES", "15")),
                 stateful_step_count=14,
                 suppress_health_check=list(HealthCheck),
             )

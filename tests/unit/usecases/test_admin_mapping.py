@@ -15,6 +15,7 @@ from token_service.domain.kinds import (
     ClientState,
     KeyPurpose,
     KeyState,
+    PairingNetworkRule,
     Permission,
     Platform,
     TokenScheme,
@@ -55,6 +56,9 @@ FULL = ClientPolicy(
     may_pair_for=frozenset({"phone"}),
     signing_algorithm="ES256",
     certificate_thumbprints=frozenset({"ab" * 32}),
+    pam_direct=True,
+    pairing_max_auth_age=timedelta(minutes=1),
+    pairing_network=PairingNetworkRule.DENY,
 )
 
 

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.kinds import AccessFormat, Permission, Platform, TokenScheme
+from token_service.domain.kinds import (
+    AccessFormat,
+    PairingNetworkRule,
+    Permission,
+    Platform,
+    TokenScheme,
+)
 from token_service.domain.policy import ClientPolicy, Lifetimes
 from token_service.domain.policy_rules import adds_power, check_policy
 
@@ -46,6 +52,8 @@ def test_an_ordinary_policy_is_accepted() -> None:
         {"access_lifetime": timedelta(seconds=10)},
         {"access_lifetime": timedelta(hours=1)},
         {"rolling_lifetime": timedelta(hours=24)},
+        {"pairing_max_auth_age": timedelta(0)},
+        {"pairing_max_auth_age": timedelta(hours=24)},
         {"lifetimes": lifetimes(replay_window=timedelta(0))},
         {"lifetimes": lifetimes(replay_window=timedelta(hours=24))},
         {"lifetimes": lifetimes(absolute=timedelta(days=180))},
@@ -97,6 +105,9 @@ def test_the_bounds_themselves_are_accepted(changes: dict[str, Any]) -> None:
         ("access_lifetime", {"access_lifetime": -timedelta(seconds=60)}),
         ("rolling_lifetime", {"rolling_lifetime": timedelta(seconds=59)}),
         ("rolling_lifetime", {"rolling_lifetime": timedelta(hours=24, seconds=1)}),
+        ("pairing_max_auth_age", {"pairing_max_auth_age": timedelta(hours=24, seconds=1)}),
+        ("pairing_max_auth_age", {"pairing_max_auth_age": -timedelta(seconds=1)}),
+        ("pairing_network", {"pairing_network": PairingNetworkRule.UNSPECIFIED}),
         ("session_lifetimes.idle", {"lifetimes": lifetimes(idle=timedelta(0))}),
         ("session_lifetimes.idle", {"lifetimes": lifetimes(idle=timedelta(hours=2))}),
         ("session_lifetimes.absolute", {"lifetimes": lifetimes(absolute=timedelta(days=181))}),
@@ -132,11 +143,19 @@ def test_what_is_out_of_bounds_is_refused_by_name(path: str, changes: dict[str, 
         {"may_issue_for": GOOD.may_issue_for | {"another"}},
         {"certificate_thumbprints": GOOD.certificate_thumbprints | {"cd" * 32}},
         {"password_login": True},
+        {"pam_direct": True},
+        {"pairing_max_auth_age": GOOD.pairing_max_auth_age + timedelta(seconds=1)},
+        {"pairing_network": PairingNetworkRule.WARN},
     ],
     ids=lambda more: str(next(iter(more))),
 )
 def test_whatever_was_not_allowed_before_adds_power(more: dict[str, Any]) -> None:
-    former = replace(GOOD, password_login=False, platforms=frozenset({Platform.WEB}))
+    former = replace(
+        GOOD,
+        password_login=False,
+        platforms=frozenset({Platform.WEB}),
+        pairing_network=PairingNetworkRule.DENY,
+    )
     assert adds_power(replace(former, **more), former)
     assert not adds_power(former, replace(former, **more))
     assert not adds_power(former, former)
