@@ -1,9 +1,8 @@
 """The parts of a server, opened and closed: stores, keys, clock, trust."""
 
 import asyncio
-import os
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Self
 
 import asyncpg
@@ -30,21 +29,9 @@ from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.revocations import RevocationStore
 from token_service.adapters.postgres.sessions import SessionStore
 from token_service.adapters.postgres.users import UserStore
-from token_service.adapters.redis import connection
-from token_service.adapters.redis.activity import ActivityMarks
-from token_service.adapters.redis.facts import CachedSessionFacts
-from token_service.adapters.redis.gate import RedisGate
-from token_service.adapters.redis.limiter import GcraLimiter
-from token_service.adapters.redis.pairings import RedisPendingPairings
 from token_service.adapters.system import AnchoredSystemClock, SystemRandomness
-from token_service.adapters.without_redis import (
-    NoCoarseLimit,
-    NoPendingPairings,
-    OwnActivity,
-    StoredSessionFacts,
-)
+from token_service.app.redis_parts import RedisParts, redis_parts
 from token_service.config import Settings
-from token_service.domain import ports
 from token_service.domain.errors import TokenServiceError
 from token_service.domain.key_schedule import KeyScheduleSettings
 from token_service.domain.kinds import KeyPurpose
@@ -55,31 +42,9 @@ from token_service.usecases.key_maintenance import KeyMaintenance
 from token_service.usecases.shielding import Shield
 from token_service.usecases.trust_feed import TrustFeed
 
-PENDING_PAIRINGS_TIMEOUT = 1.0
-"""How long Redis may take, in seconds, where there is nobody else to ask: for pairings that were
-not scanned yet."""
-
 
 class StartupError(Exception):
     """The server cannot start; the text names the setting to look at, and never its value."""
-
-
-@dataclass(frozen=True, slots=True)
-class RedisParts:
-    """What Redis accelerates, or its stand-ins where there is none."""
-
-    facts: ports.SessionFacts
-    coarse: ports.CoarseLimiter
-    marker: ports.ActivityMarker
-    pairings: ports.PendingPairings
-    gates: tuple[RedisGate, ...] = ()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if isinstance(self.facts, CachedSessionFacts):
-            await self.facts.close()
-        for gate in self.gates:
-            await gate.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +120,7 @@ class Parts:
         keyring = Keyring(secret_keys, random.bytes)
         sessions, clients = SessionStore(database), ClientStore(database)
         keys = KeyStore(database)
-        redis = _redis_parts(settings, secret_keys, SessionStore(validate_database), clock)
+        redis = redis_parts(settings, secret_keys, SessionStore(validate_database), clock)
         schedule = key_schedule(settings)
         trust = TrustFeed(clock, settings.issuer, settings.staleness_limit.total_seconds())
         return cls(
@@ -285,32 +250,3 @@ def _hasher(settings: Settings) -> Argon2Passwords:
         lanes=settings.argon2_lanes,
     )
     return Argon2Passwords(cost, threads=settings.argon2_threads, queue=settings.argon2_queue)
-
-
-def _redis_parts(
-    settings: Settings, secret_keys: SecretKeys, store: SessionStore, clock: AnchoredSystemClock
-) -> RedisParts:
-    if settings.redis_url is None:
-        return RedisParts(
-            StoredSessionFacts(store), NoCoarseLimit(), OwnActivity(), NoPendingPairings()
-        )
-    gate = _redis_gate(settings, settings.redis_timeout.total_seconds())
-    patient = _redis_gate(settings, PENDING_PAIRINGS_TIMEOUT)
-    interval: timedelta = settings.activity_interval
-    return RedisParts(
-        CachedSessionFacts(gate, store, clock, secret_keys.cache_key()),
-        GcraLimiter(gate),
-        ActivityMarks(gate, interval, os.urandom(8)),
-        RedisPendingPairings(patient, secret_keys.cache_key()),
-        (gate, patient),
-    )
-
-
-def _redis_gate(settings: Settings, timeout: float) -> RedisGate:
-    url = settings.redis_url
-    client = connection.connect(
-        url.get_secret_value() if url else "",
-        max_connections=settings.redis_connections,
-        timeout=timeout,
-    )
-    return RedisGate(client, budget=timeout)

@@ -25,7 +25,7 @@ entry ends the pairing.
 
 A code does not say whose screen it is on: somebody who relays a live QR code
 and talks a person into scanning it, typing the number and approving is not
-stopped by MAP (RFC 10027 describes the attack). Show the approving person
+stopped by MAP (see RFC 10027 on flows across devices). Show the approving person
 the peer device and the network comparison, and offer denying as prominently
 as approving.
 """
