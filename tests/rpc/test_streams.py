@@ -15,6 +15,7 @@ from tests.rpc.echo import (
     NOBODY,
     STREAM,
     World,
+    connected,
     failure,
     raw,
     stream_stream,
@@ -24,6 +25,8 @@ from tests.rpc.echo import (
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.rpc.policy import Work
+
+LARGE = "x" * 40_000
 
 
 async def test_a_stream_is_streamed(world: World, channel: grpc.aio.Channel) -> None:
@@ -101,3 +104,68 @@ async def test_nonsense_in_a_dialogue_gets_a_fixed_text(channel: grpc.aio.Channe
         StatusCode.INVALID_ARGUMENT,
         "the request could not be parsed",
     )
+
+
+async def endless(caller: Caller, request: StringValue) -> AsyncGenerator[Any, None]:
+    """More than any client takes without reading it."""
+    while True:
+        yield StringValue(value=LARGE)
+
+
+async def read_on(call: Any) -> None:
+    """Take what comes, for as long as it comes."""
+    while text(await call.read()) == LARGE:
+        pass
+
+
+async def test_who_does_not_read_is_disconnected_and_holds_nobody_up(
+    world: World, channel: grpc.aio.Channel
+) -> None:
+    assert world.pipeline is not None
+    world.pipeline.patience = 0.3
+    world.messages = endless
+    idle = unary_stream(channel, STREAM)(raw("x"), metadata=ALICE)
+    assert text(await idle.read()) == LARGE
+    world.messages = None
+    async with asyncio.timeout(5):
+        while world.pipeline.streams:
+            other = unary_stream(channel, STREAM)(raw("abc"), metadata=ALICE)
+            assert [text(message) async for message in other] == ["a", "b", "c"]
+    # It counts for as long as there is something left to tell it.
+    assert world.pipeline.bounds[Work.STREAM].active == 1
+    refused = await failure(read_on(idle))
+    assert (refused.code, refused.reason) == (StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+    async with asyncio.timeout(5):
+        while world.pipeline.bounds[Work.STREAM].active:
+            await asyncio.sleep(0.001)
+
+
+async def test_who_never_takes_its_status_counts_until_the_connection_ends(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert world.pipeline is not None
+    world.pipeline.patience = 0.2
+    world.messages = endless
+    async with connected(world) as channel, asyncio.timeout(5):
+        idle = unary_stream(channel, STREAM)(raw("x"), metadata=ALICE)
+        assert text(await idle.read()) == LARGE
+        while world.pipeline.streams:
+            await asyncio.sleep(0.01)
+        assert world.pipeline.bounds[Work.STREAM].active == 1
+    async with asyncio.timeout(5):
+        while world.pipeline.bounds[Work.STREAM].active:
+            await asyncio.sleep(0.001)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_a_slow_reader_has_the_time_that_it_needs(
+    world: World, channel: grpc.aio.Channel
+) -> None:
+    assert world.pipeline is not None
+    world.pipeline.patience = 0.3
+    world.messages = endless
+    slow = unary_stream(channel, STREAM)(raw("x"), metadata=ALICE)
+    for _ in range(8):
+        await asyncio.sleep(0.1)
+        assert text(await slow.read()) == LARGE
+    slow.cancel()

@@ -89,7 +89,13 @@ def build_server(settings: Settings, parts: Parts) -> RpcServer:
         Work.PROBE: 200,
         Work.PROBE_STREAM: 200,
     }
-    pipeline = Pipeline(gate, bounds=bounds, rate_scale=settings.rate_scale)
+    pipeline = Pipeline(
+        gate,
+        bounds=bounds,
+        rate_scale=settings.rate_scale,
+        # Who takes longer has a view that is too old anyway.
+        patience=settings.staleness_limit.total_seconds(),
+    )
     server = RpcServer(pipeline, _options(settings))
     for module, name, servicer in (
         (token_service_pb2, "TokenService", _token(parts, shared)),

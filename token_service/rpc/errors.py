@@ -154,6 +154,11 @@ def overloaded() -> TokenServiceError:
     return TokenServiceError(Reason.OVERLOADED, "too much work is in flight")
 
 
+def too_slow() -> TokenServiceError:
+    """The client does not take what is streamed to it."""
+    return TokenServiceError(Reason.OVERLOADED, "the client does not keep up")
+
+
 def _attach(status: Status, detail: Message) -> None:
     packed = AnyMessage()
     packed.Pack(detail)

@@ -13,6 +13,7 @@ import grpc
 
 from token_service.rpc.admission import Admission, Gate, request_ids
 from token_service.rpc.calls import Call, HotCall, UnaryCall, UnknownCall
+from token_service.rpc.errors import shutting_down
 from token_service.rpc.limits import RateLimiter, WorkBound
 from token_service.rpc.methods import Method, Shape
 from token_service.rpc.metrics import MethodCounters, RpcCollector
@@ -28,6 +29,9 @@ BOUNDS: Mapping[Work, int] = {
     Work.PROBE_STREAM: 200,
 }
 """Calls in flight by class, where the configuration does not say."""
+
+PATIENCE = 5.0
+"""How long the client of a stream may take to accept a message, in seconds."""
 
 
 class Route:
@@ -71,11 +75,13 @@ class Pipeline(grpc.GenericRpcHandler):
         policies: Mapping[str, MethodPolicy] = METHODS,
         bounds: Mapping[Work, int] = BOUNDS,
         rate_scale: float = 1.0,
+        patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gate = gate
         self._policies = policies
         self._rate_scale = rate_scale
+        self.patience = patience
         self._clock = clock
         self.bounds = {work: WorkBound(limit) for work, limit in bounds.items()}
         self.new_request_id = request_ids()
@@ -121,7 +127,7 @@ class Pipeline(grpc.GenericRpcHandler):
             self.bounds[work].close()
         for stream in tuple(self.streams):
             if stream.work in classes:
-                stream.stop()
+                stream.end(shutting_down)
 
     def _limiter(self, rate: Rate) -> RateLimiter:
         scaled = Rate(

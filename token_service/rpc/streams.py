@@ -3,21 +3,29 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NoReturn
 
+import grpc
 from google.protobuf.message import Message
 
 from token_service.domain.caller import Caller
+from token_service.domain.errors import TokenServiceError
 from token_service.rpc.admission import REQUEST_ID
 from token_service.rpc.calls import Call, Context, serialised
-from token_service.rpc.errors import shutting_down
+from token_service.rpc.errors import too_slow
 from token_service.rpc.policy import Work
+
+Refusal = Callable[[], TokenServiceError]
 
 
 class StreamCall(Call):
-    """One request, many replies."""
+    """One request, many replies.
 
-    __slots__ = ("_stopping", "_task")
+    Nothing is queued: the next reply is asked for when the one before has left for the client.
+    A client that does not take one in time is disconnected.
+    """
+
+    __slots__ = ("_refusal", "_task")
 
     response_streaming = True
 
@@ -27,50 +35,66 @@ class StreamCall(Call):
 
     async def _run(self, context: Context, replies: Callable[[Caller], Any]) -> None:
         bound = self.route.bound
-        self._stopping = False
+        self._refusal: Refusal | None = None
         self._task: asyncio.Task[Any] | None = None
+        entered = False
         try:
-            bound.enter()
-            self.pipeline.streams.add(self)
             try:
-                await self._stream(context, replies)
-            finally:
-                self.pipeline.streams.discard(self)
+                bound.enter()
+                entered = True
+                self.pipeline.streams.add(self)
+                try:
+                    await self._stream(context, replies)
+                finally:
+                    self.pipeline.streams.discard(self)
+            except BaseException as error:  # noqa: BLE001 - the one place where errors are mapped
+                await self._fail(self._told_to_end(error), context)
+        finally:
+            if entered:  # and not before the client took its status: until then it costs memory
                 bound.leave()
-        except BaseException as error:  # noqa: BLE001 - the one place where errors are mapped
-            await self.failed(self._told_to_stop(error), context)
         self.succeeded(context)
 
     async def _stream(self, context: Context, replies: Callable[[Caller], Any]) -> None:
+        later, patience = asyncio.get_running_loop().call_later, self.pipeline.patience
         async with self.limited(context):
             caller = await self.admit(context)
             async with aclosing(replies(caller)) as messages:
                 await context.send_initial_metadata(((REQUEST_ID, caller.request_id),))
                 self._task = asyncio.current_task()
-                if self._stopping:
-                    raise shutting_down()
+                if self._refusal is not None:
+                    raise self._refusal()
                 async for message in messages:
-                    await context.write(serialised(message))
+                    overdue = later(patience, self.end, too_slow)
+                    try:
+                        await context.write(serialised(message))
+                    finally:
+                        overdue.cancel()
+
+    async def _fail(self, error: BaseException, context: Context) -> NoReturn:
+        try:
+            await self.failed(error, context)
+        except grpc.aio.InternalError:  # the client was gone before it took its status
+            raise asyncio.CancelledError from None
 
     @property
     def work(self) -> Work:
         """The class of work that the stream counts as."""
         return self.route.work
 
-    def stop(self) -> None:
-        """End the stream wherever it waits; one that is only beginning ends when it has begun,
-        since the library does not survive a second try at the initial metadata."""
-        self._stopping = True
+    def end(self, refusal: Refusal) -> None:
+        """End the stream wherever it waits, with this error; one that is only beginning ends when
+        it has begun, since the library does not survive a second try at the initial metadata."""
+        self._refusal = refusal
         if self._task is not None:
             self._task.cancel()
 
-    def _told_to_stop(self, error: BaseException) -> BaseException:
-        """`error`, unless it is the cancellation that `stop` itself asked for."""
-        if not self._stopping or not isinstance(error, asyncio.CancelledError):
+    def _told_to_end(self, error: BaseException) -> BaseException:
+        """`error`, unless it is the cancellation that `end` itself asked for."""
+        if self._refusal is None or not isinstance(error, asyncio.CancelledError):
             return error
         if self._task is not None and self._task.uncancel() > 0:
             return error  # the client went away at the same moment
-        return shutting_down()
+        return self._refusal()
 
 
 class DialogueCall(StreamCall):
