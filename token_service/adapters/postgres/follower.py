@@ -33,6 +33,9 @@ LONGEST_PAUSE = 1.0
 
 CLOSE_SECONDS = 1.0
 
+WHOLE_LOG_SECONDS = 30.0
+"""How long reading the log from its start may take: after a mass revocation it is long."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -86,8 +89,9 @@ class TrustFollower:
         """Read soon, do not wait for it."""
         self._wake.set()
 
-    async def refresh(self) -> None:
-        """Return after a reading that started after this call was handed on.
+    async def refresh(self, within: float | None = None) -> None:
+        """Return after a reading that started after this call was handed on, which may take
+        `within` seconds; as long as any reading may, if that is not given.
 
         Raises STORE_UNAVAILABLE when there is none in time; at once, while the store is known to
         be out of reach.
@@ -98,7 +102,7 @@ class TrustFollower:
         self._waiting.append(reading)
         self._wake.set()
         try:
-            async with asyncio.timeout(deadline.remaining(self._timeout)):
+            async with asyncio.timeout(deadline.remaining(within or self._timeout)):
                 await reading
         except TimeoutError:
             raise store_unavailable() from None
@@ -166,14 +170,14 @@ class TrustFollower:
         """What comes after the sink's state; from the start where the log is another one."""
         state = self._sink.state
         since = state.revision if state.epoch else 0
-        reading = await trust.read(conn, since, boot=self._boot, within=self._timeout)
+        within = self._timeout if state.epoch else WHOLE_LOG_SECONDS
+        reading = await trust.read(conn, since, boot=self._boot, within=within)
         epoch, revision = self._seen
         if reading.epoch == epoch and reading.revision < revision:
             await self._fence(conn, revision, reading)
-            reading = await trust.read(conn, 0, boot=self._boot, within=self._timeout)
-        elif since and reading.epoch != state.epoch:
-            reading = await trust.read(conn, 0, boot=self._boot, within=self._timeout)
-        return reading
+        elif not since or reading.epoch == state.epoch:
+            return reading
+        return await trust.read(conn, 0, boot=self._boot, within=WHOLE_LOG_SECONDS)
 
     async def _fence(
         self, conn: asyncpg.Connection[Record], revision: int, reading: TrustReading
