@@ -37,10 +37,12 @@ def exchange_id() -> bytes:
 class Api:
     """All services at one address; calls take `metadata=self.metadata` through the helpers."""
 
-    def __init__(self, address: str, authorization: str) -> None:
+    def __init__(self, address: str, authorization: str, **options: int) -> None:
         # A channel of its own: channels to one address otherwise share a connection.
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        self.channel = grpc.aio.insecure_channel(address, options=options)
+        channel_options = {"use_local_subchannel_pool": 1, **options}
+        self.channel = grpc.aio.insecure_channel(
+            address, options=[(f"grpc.{name}", value) for name, value in channel_options.items()]
+        )
         self.metadata: Metadata = (("authorization", authorization),)
         self.tokens = token_service_pb2_grpc.TokenServiceStub(self.channel)
         self.trust = trust_service_pb2_grpc.TrustServiceStub(self.channel)

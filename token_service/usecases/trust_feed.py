@@ -1,6 +1,5 @@
 """This node's view of the trust log, for its own Validate and for everybody who watches it."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from token_service.domain.errors import Reason, TokenServiceError
@@ -18,9 +17,12 @@ LoadKeys = Callable[[int], Awaitable[None]]
 ReadingListener = Callable[[TrustReading], None]
 """Told of each reading: versions that other caches follow."""
 
+Moved = Callable[[], None]
+"""Told that revision or keys have moved; returns at once and does not fail."""
+
 
 class TrustFeed:
-    """Holds the trust state (implements ports.Trust) and wakes watchers when it moves.
+    """Holds the trust state (implements ports.Trust) and tells watchers when it moves.
 
     Nothing here decides; it makes sure that what decides is fresh. A reading that announces keys
     which are not loaded yet does not count as fresh, so a node never answers from keys older than
@@ -38,7 +40,7 @@ class TrustFeed:
         self._refresh: Refresh | None = None
         self._load_keys: LoadKeys | None = None
         self._listeners: tuple[ReadingListener, ...] = ()
-        self._changed = asyncio.Event()
+        self._watchers: tuple[Moved, ...] = ()
 
     # --- fed by the follower ---
 
@@ -98,20 +100,14 @@ class TrustFeed:
             self._wake()
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for moved in self._watchers:
+            moved()
 
     # --- read by watchers and use cases ---
 
-    async def changed(self, within: float) -> bool:
-        """Wait until revision or keys move, at most `within` seconds; False when it passed."""
-        event = self._changed
-        try:
-            async with asyncio.timeout(within):
-                await event.wait()
-        except TimeoutError:
-            return False
-        return True
+    def watch(self, moved: Moved) -> None:
+        """Call `moved` from now on, whenever revision or keys do."""
+        self._watchers += (moved,)
 
     def is_fresh(self) -> bool:
         """Whether the view is within the staleness limit now."""

@@ -1,7 +1,6 @@
 """TrustService: the feed that local validators follow."""
 
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
@@ -9,11 +8,18 @@ from token_service.domain.kinds import ClientState, Permission
 from token_service.domain.ports import Clock
 from token_service.rpc.errors import unauthenticated
 from token_service.rpc.mapping import checks
-from token_service.rpc.mapping.trust import TrustEncoder, reported_activity
+from token_service.rpc.mapping.trust import SnapshotEncoder, TrustEncoder, reported_activity
 from token_service.usecases.activity import ReportActivity
 from token_service.usecases.client_directory import ClientDirectory
 from token_service.usecases.trust_feed import TrustFeed
+from token_service.usecases.wakeups import Wakeups
 from tokenservice.v1 import trust_service_pb2 as pb
+
+MAX_DELTA = 5_000
+"""Who lacks more revisions gets a snapshot."""
+
+SPARE = 1_000
+"""So many revisions may a snapshot lack that was made before; the delta after it brings them."""
 
 
 class TrustServicer:
@@ -30,15 +36,14 @@ class TrustServicer:
         clock: Clock,
         directory: ClientDirectory,
         heartbeat: float,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._feed = feed
         self._report_activity = report_activity
-        self._clock = clock
         self._directory = directory
-        self._heartbeat = heartbeat
-        self._monotonic = monotonic
-        self._encoder = TrustEncoder(feed)
+        self._encoder = TrustEncoder(feed, clock)
+        self._snapshots = SnapshotEncoder(feed, self._encoder, clock)
+        self._wakeups = Wakeups(heartbeat)
+        feed.watch(self._wakeups.wake)
 
     async def watch_trust(
         self, caller: Caller, request: pb.WatchTrustRequest
@@ -46,36 +51,40 @@ class TrustServicer:
         """Snapshot (unless the watcher's own state can go on), then deltas and heartbeats."""
         if request.epoch:
             checks.uuid(request.epoch, "epoch")
-        feed, config_version = self._feed, self._directory.version
+        feed, encoder, config_version = self._feed, self._encoder, self._directory.version
         epoch, revision, keys_serial = request.epoch, request.from_revision, -1
-        due = self._monotonic()
-        while True:
-            state = feed.state
-            if config_version != self._directory.version:
-                config_version = self._directory.version
-                await self._require_allowed(caller)
-            if state.epoch != epoch or revision > state.revision:
-                epoch, revision, keys_serial = state.epoch, state.revision, feed.keys_serial
-                for message in self._snapshot():
+        sleeper = self._wakeups.join()
+        try:
+            while True:
+                state = feed.state
+                if config_version != self._directory.version:
+                    config_version = self._directory.version
+                    await self._require_allowed(caller)
+                elif epoch != state.epoch or not 0 <= state.revision - revision <= MAX_DELTA:
+                    snapshot = await self._snapshots.at_most_behind(SPARE)
+                    epoch, revision = snapshot.epoch, snapshot.revision
+                    keys_serial = snapshot.keys_serial
+                    for message in self._snapshots.messages(snapshot):
+                        yield message
+                elif revision < state.revision or keys_serial != feed.keys_serial:
+                    message = encoder.delta(revision, with_keys=keys_serial != feed.keys_serial)
+                    revision, keys_serial = state.revision, feed.keys_serial
+                    sleeper.due = False
                     yield message
-            elif revision < state.revision or keys_serial != feed.keys_serial:
-                new_keys = keys_serial != feed.keys_serial
-                event = self._encoder.delta(revision, with_keys=new_keys)
-                revision, keys_serial = state.revision, feed.keys_serial
-                yield self._encoder.head(self._clock.unix()) + event
-            elif self._monotonic() >= due:
-                yield self._encoder.head(self._clock.unix()) + self._encoder.heartbeat()
-            else:
-                await feed.changed(due - self._monotonic())
-                continue
-            due = self._monotonic() + self._heartbeat
+                elif sleeper.due:
+                    sleeper.due = False
+                    yield encoder.heartbeat()
+                else:
+                    await sleeper.wait()
+        finally:
+            self._wakeups.leave(sleeper)
 
     async def get_trust(
         self, caller: Caller, request: pb.GetTrustRequest
     ) -> AsyncGenerator[bytes, None]:
         """One snapshot."""
         del caller, request
-        for message in self._snapshot():
+        for message in self._snapshots.messages(await self._snapshots.at_most_behind(0)):
             yield message
 
     async def report_activity(
@@ -93,7 +102,3 @@ class TrustServicer:
             raise unauthenticated()
         if Permission.TRUST_WATCH not in client.policy.permissions:
             raise TokenServiceError(Reason.PERMISSION_MISSING, "permission trust.watch is missing")
-
-    def _snapshot(self) -> list[bytes]:
-        head = self._encoder.head(self._clock.unix())
-        return [head + chunk for chunk in self._encoder.snapshot()]
