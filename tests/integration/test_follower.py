@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -201,3 +202,25 @@ async def test_a_standby_is_never_believed(world: World, dsn: str) -> None:
         await sink.until(lambda: bool(sink.readings))
 
     assert attempts == 4
+
+
+async def test_the_whole_log_may_take_its_time_and_what_follows_may_not(world: World) -> None:
+    await add(world, "a")
+    async with following(world, Sink(), poll_interval=NEVER, timeout=0.3) as follower:
+        async with locked(world):
+            reading = asyncio.create_task(follower.refresh(10.0))
+            await asyncio.sleep(0.6)
+            assert not reading.done()
+        await reading
+        async with locked(world):
+            with pytest.raises(TokenServiceError) as caught:
+                await follower.refresh(10.0)
+            assert caught.value.reason is Reason.STORE_UNAVAILABLE
+
+
+@asynccontextmanager
+async def locked(world: World) -> AsyncIterator[None]:
+    """Nobody can read the log meanwhile."""
+    async with world.database.transaction() as conn:
+        await conn.execute("LOCK TABLE trust_log IN ACCESS EXCLUSIVE MODE")
+        yield
