@@ -38,8 +38,8 @@ class FeedSize:
         return 2 * self.rounds * CALLS + self.bursts * BURST
 
 
-FULL = FeedSize(rounds=12, bursts=3, idle=2_000, idle_seconds=8.0, entries=100_000)
-QUICK = FeedSize(rounds=2, bursts=1, idle=200, idle_seconds=2.0, entries=20_000)
+FULL = FeedSize(rounds=10, bursts=2, idle=2_000, idle_seconds=8.0, entries=100_000)
+QUICK = FeedSize(rounds=2, bursts=1, idle=100, idle_seconds=2.0, entries=10_000)
 
 
 @dataclass(frozen=True, slots=True)

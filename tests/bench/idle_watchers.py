@@ -10,13 +10,12 @@ import asyncpg
 from tests.bench.feed_processes import Worker, cpu_ns, rss_bytes, run_all
 from tests.bench.feed_world import FeedSize, FeedWorld
 from tests.bench.watchers import WATCH
+from tests.support.servers import ServerProcess
 
 
-def idle_watchers(world: FeedWorld, size: FeedSize) -> dict[str, Any]:
+def idle_watchers(world: FeedWorld, server: ServerProcess, size: FeedSize) -> dict[str, Any]:
     """Memory and CPU of each, all on one worker, and with a connection of its own."""
     with ExitStack() as stack:
-        server = world.server()
-        stack.callback(server.kill)
         workers = [Worker(), Worker()]
         for worker in workers:
             stack.callback(worker.close)
@@ -48,13 +47,12 @@ def idle_watchers(world: FeedWorld, size: FeedSize) -> dict[str, Any]:
     }
 
 
-def snapshot(world: FeedWorld, size: FeedSize) -> dict[str, Any]:
+def snapshot(world: FeedWorld, server: ServerProcess, size: FeedSize) -> dict[str, Any]:
     """What a watcher waits for at a server with a long log; the first, and one after it."""
     asyncio.run(_append(world.world.dsn, size.entries))
     seconds = []
     with ExitStack() as stack:
-        server, worker = world.server(), Worker()
-        stack.callback(server.kill)
+        worker = Worker()
         stack.callback(worker.close)
         for _ in range(2):
             opened = worker.run(

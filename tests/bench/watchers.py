@@ -137,9 +137,8 @@ def problems(watchers: list[Watcher]) -> dict[str, int]:
     return dict(Counter(watcher.ended for watcher in watchers if watcher.ended))
 
 
-async def main() -> None:
-    """Do one job after the other, until stdin ends."""
-    process = Process()
+async def serve_jobs(process: object) -> None:
+    """Do one job after the other, each by the method of its name, until stdin ends."""
     while line := await asyncio.to_thread(sys.stdin.readline):
         job = json.loads(line)
         answer = await getattr(process, job["job"])(job)
@@ -148,4 +147,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(serve_jobs(Process()))
