@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tests.bench.feed_world import FULL, QUICK, prepare
 from tests.bench.idle_watchers import idle_watchers, snapshot
 from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.postgres.migrate import migrate
+
+STARTED = time.monotonic()
 
 
 def measure(
@@ -30,10 +33,17 @@ def measure(
         own, other = world.server(), world.server()
         stack.callback(own.kill)
         stack.callback(other.kill)
+        note("idle watchers")
         results = idle_watchers(world, other, size)  # first: there is nothing to tell them yet
-        with ExitStack() as processes:
-            results |= FanOut(world, own, other, processes).run(size)
-        return results | snapshot(world, other, size)
+        note("the trust feed beside a bare stream")
+        results |= FanOut(world, own, other, stack).run(size)
+    note("a large snapshot")
+    return results | snapshot(world, size)
+
+
+def note(stage: str) -> None:
+    """Tell what is being measured, and how long after the start."""
+    sys.stderr.write(f"{time.monotonic() - STARTED:4.0f} s  {stage}\n")
 
 
 def main() -> None:

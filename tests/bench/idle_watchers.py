@@ -47,12 +47,13 @@ def idle_watchers(world: FeedWorld, server: ServerProcess, size: FeedSize) -> di
     }
 
 
-def snapshot(world: FeedWorld, server: ServerProcess, size: FeedSize) -> dict[str, Any]:
+def snapshot(world: FeedWorld, size: FeedSize) -> dict[str, Any]:
     """What a watcher waits for at a server with a long log; the first, and one after it."""
     asyncio.run(_append(world.world.dsn, size.entries))
     seconds = []
     with ExitStack() as stack:
-        worker = Worker()
+        server, worker = world.server(), Worker()
+        stack.callback(server.kill)
         stack.callback(worker.close)
         for _ in range(2):
             opened = worker.run(
