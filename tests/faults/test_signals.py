@@ -1,12 +1,15 @@
 """A server that is asked to stop, and one that is frozen and goes on."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import asyncpg
 
+from tests.bench.processes import free_port
 from tests.faults.callers import Callers
 from tests.faults.outcomes import outcome
 from tests.faults.waiting import until
@@ -56,10 +59,20 @@ async def waiting_for_a_lock(conn: "Connection") -> int:
     return waiting
 
 
+def calls_in_flight(metrics: str) -> int:
+    """What the server counts. They share statements, so the database cannot tell."""
+    with urlopen(f"http://{metrics}/metrics", timeout=5) as page:
+        found = re.search(
+            rb'^token_service_rpc_active{work="unary"} (\d+)', page.read(), re.MULTILINE
+        )
+    return int(found[1]) if found else 0
+
+
 async def test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new(
     world: World, start_server: StartServer
 ) -> None:
-    server = start_server(drain_delay="3s", postgres_timeout="20s")
+    metrics = f"127.0.0.1:{free_port()}"
+    server = start_server(drain_delay="3s", postgres_timeout="20s", metrics_listen=metrics)
     async with Callers(world, server.address) as callers:
         opened = [await callers.own_session() for _ in range(IN_FLIGHT)]
         other = await callers.own_session()
@@ -71,7 +84,9 @@ async def test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new(
             ]
 
             async def all_wait() -> bool:
-                return await waiting_for_a_lock(observer) == IN_FLIGHT
+                if not await waiting_for_a_lock(observer):
+                    return False
+                return await asyncio.to_thread(calls_in_flight, metrics) == IN_FLIGHT
 
             await until(all_wait)
             stopping = asyncio.create_task(asyncio.to_thread(server.terminate))
