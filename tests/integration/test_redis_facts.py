@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -60,10 +60,10 @@ class CountingStore(SessionStore):
         self.barrier = asyncio.Event()
         self.barrier.set()
 
-    async def get(self, session_id: UUID) -> Session | None:
+    async def get_many(self, session_ids: Sequence[UUID]) -> list[Session]:
         self.reads += 1
         await self.barrier.wait()
-        return await super().get(session_id)
+        return await super().get_many(session_ids)
 
 
 @dataclass(frozen=True)
@@ -287,6 +287,21 @@ async def test_a_key_of_another_kind_is_none(setting: Setting) -> None:
     await setting.redis.rpush(setting.key_of(session), "planted")
     assert await setting.load(session) == identity_facts(session)
     assert not setting.gate.away
+
+
+async def test_many_sessions_cost_one_read_and_the_next_node_none(setting: Setting) -> None:
+    sessions = [await setting.world.issue() for _ in range(5)]
+    wanted = {str(one.session_id): 1 for one in sessions}
+    nobody = str(uuid4())
+    found = await setting.facts.load_many({**wanted, nobody: 1})
+    assert found == {str(one.session_id): identity_facts(one) for one in sessions}
+    assert setting.store.reads == 1
+    await asyncio.gather(*setting.facts._refills)
+    assert await setting.another().load_many(wanted) == found
+    assert setting.store.reads == 1
+    newer = dict.fromkeys(wanted, 2)  # what is cached is too old for these
+    assert (await setting.another().load_many(newer)).keys() == wanted.keys()
+    assert setting.store.reads == 2
 
 
 async def test_many_callers_share_one_read(setting: Setting) -> None:

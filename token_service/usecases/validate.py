@@ -1,5 +1,7 @@
 """Validate: identify the token once, decide about it on every request."""
 
+from collections.abc import Sequence
+
 from token_service.domain.ports import AccessTokens, Clock, SessionFacts, Trust
 from token_service.domain.records import Session
 from token_service.usecases.activity import ActivityRecorder
@@ -68,13 +70,43 @@ class Validate:
         found = self.identify_at_once(token)
         if found is not None:
             return found
+        access = self._authenticate_opaque(token)
+        if isinstance(access, Verdict):
+            return access
+        session = await self._sessions.load(access.session_id, access.generation)
+        return self._remember(token, access, session)
+
+    async def identify_many(self, tokens: Sequence[str]) -> list[Identified | Verdict]:
+        """The same for many tokens in their order; what is in no memory is loaded together."""
+        found: dict[str, Identified | Verdict] = {}
+        opaque: dict[str, OpaqueAccess] = {}
+        for token in tokens:
+            known = self.identify_at_once(token) or self._authenticate_opaque(token)
+            if isinstance(known, OpaqueAccess):
+                opaque[token] = known
+            else:
+                found[token] = known
+        if opaque:
+            wanted: dict[str, int] = {}
+            for access in opaque.values():
+                newest = max(access.generation, wanted.get(access.session_id, 0))
+                wanted[access.session_id] = newest
+            sessions = await self._sessions.load_many(wanted)
+            for token, access in opaque.items():
+                found[token] = self._remember(token, access, sessions.get(access.session_id))
+        return [found[token] for token in tokens]
+
+    def _authenticate_opaque(self, token: str) -> OpaqueAccess | Verdict:
         try:
-            access = self._tokens.authenticate_opaque(token)
+            return self._tokens.authenticate_opaque(token)
         except MalformedToken:
             return Verdict.MALFORMED
         except UnknownToken:
             return Verdict.UNKNOWN
-        session = await self._sessions.load(access.session_id, access.generation)
+
+    def _remember(
+        self, token: str, access: OpaqueAccess, session: Session | None
+    ) -> Identified | Verdict:
         facts = opaque_facts(access, session) if session else None
         return self._cache.put(token, facts) if facts else Verdict.UNKNOWN
 

@@ -139,6 +139,10 @@ SELECT * FROM advanced
 
 GET = f"SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.session_id = $1"  # noqa: S608
 
+GET_MANY = f"""
+SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.session_id = ANY ($1::uuid[])
+"""  # noqa: S608
+
 PAGE = f"""
 SELECT {SESSION_COLUMNS} FROM sessions s {VIEW_JOINS}
 WHERE (s.user_id = $1::uuid OR (s.user_id IS NULL AND s.client_id = $2::text))

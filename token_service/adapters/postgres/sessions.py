@@ -103,6 +103,11 @@ class SessionStore:
         row = await self._database.fetchrow(session_sql.GET, session_id)
         return None if row is None else session_from_row(row)
 
+    async def get_many(self, session_ids: Sequence[UUID]) -> list[Session]:
+        """Sessions by their public ids, in any order."""
+        rows = await self._database.fetch(session_sql.GET_MANY, session_ids)
+        return [session_from_row(row) for row in rows]
+
     async def page(
         self, subject: str, client_id: str | None, page_size: int, page_token: str, now: datetime
     ) -> SessionPage:

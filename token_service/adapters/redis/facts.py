@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from datetime import timedelta
@@ -67,6 +68,20 @@ class CachedSessionFacts:
         except TimeoutError:
             raise store_unavailable() from None
 
+    async def load_many(self, wanted: Mapping[str, int]) -> dict[str, Session]:
+        """Load many sessions' facts, with one question to Redis and one to Postgres at the most.
+
+        `wanted` has for each session id the least generation. Raises STORE_UNAVAILABLE.
+        """
+        cached = await self._recall(list(wanted))
+        found = {key: one for key, one in cached.items() if one.generation >= wanted[key]}
+        missing = [UUID(key) for key in wanted if key not in found]
+        if missing:
+            rows = [identity_facts(row) for row in await self._store.get_many(missing)]
+            found.update((str(row.session_id), row) for row in rows)
+            self._refill([row for row in rows if row.revoked_at is None])
+        return found
+
     async def close(self) -> None:
         """End what is under way."""
         tasks = [*self._refills, *(flight.task for flight in self._flights.values())]
@@ -90,50 +105,55 @@ class CachedSessionFacts:
         return flight
 
     async def _fetch(self, session_id: str, min_generation: int) -> Session | None:
-        cached = await self._recall(session_id)
-        if cached is not None and cached.generation >= min_generation:
-            return cached
-        row = await self._store.get(UUID(session_id))
-        if row is None:
-            return None
-        facts = identity_facts(row)
-        if facts.revoked_at is None:
-            self._refill(facts)
-        return facts
+        return (await self.load_many({session_id: min_generation})).get(session_id)
 
-    async def _recall(self, session_id: str) -> Session | None:
-        key = self._gate.key("facts", session_id)
+    async def _recall(self, session_ids: Sequence[str]) -> dict[str, Session]:
+        keys = [self._gate.key("facts", session_id) for session_id in session_ids]
 
-        async def run(client: RedisClient) -> bytes | str:
-            # A range, so that a planted giant costs no more than a full entry.
-            return await client.getrange(key, 0, _MAX_BYTES)
+        async def run(client: RedisClient) -> Sequence[object]:
+            pipeline = client.pipeline(transaction=False)
+            for key in keys:
+                # A range, so that a planted giant costs no more than a full entry.
+                _ = pipeline.getrange(key, 0, _MAX_BYTES)
+            return await pipeline.execute(raise_on_error=False)
 
         try:
-            entry = await self._gate.ask(run)
+            entries = await self._gate.ask(run)
         except RedisAway:
-            return None
-        if not isinstance(entry, bytes) or not 0 < len(entry) <= _MAX_BYTES:
-            return None
-        return self._codec.decode(UUID(session_id), entry, self._clock.now(), self._ttl)
+            return {}
+        now = self._clock.now()
+        found = {}
+        for session_id, entry in zip(session_ids, entries, strict=True):
+            if isinstance(entry, bytes) and 0 < len(entry) <= _MAX_BYTES:
+                facts = self._codec.decode(UUID(session_id), entry, now, self._ttl)
+                if facts is not None:
+                    found[session_id] = facts
+        return found
 
-    def _refill(self, facts: Session) -> None:
+    def _refill(self, facts: Sequence[Session]) -> None:
+        if not facts:
+            return
         task = asyncio.create_task(self._remember(facts), context=Context())
         self._refills.add(task)
         task.add_done_callback(self._refills.discard)
 
-    async def _remember(self, facts: Session) -> None:
+    async def _remember(self, facts: Sequence[Session]) -> None:
         now = self._clock.now()
-        left = min(self._ttl, facts.absolute_expires_at - now)
-        milliseconds = left // timedelta(milliseconds=1)
-        if milliseconds <= 0:
-            return
-        entry = self._codec.encode(facts, now)
-        key = self._gate.key("facts", str(facts.session_id))
-        if len(entry) > _MAX_BYTES:
+        entries = []
+        for one in facts:
+            left = min(self._ttl, one.absolute_expires_at - now)
+            entry = self._codec.encode(one, now)
+            if left >= timedelta(milliseconds=1) and len(entry) <= _MAX_BYTES:
+                key = self._gate.key("facts", str(one.session_id))
+                entries.append((key, entry, left // timedelta(milliseconds=1)))
+        if not entries:
             return
 
         async def run(client: RedisClient) -> object:
-            return await client.set(key, entry, px=milliseconds)
+            pipeline = client.pipeline(transaction=False)
+            for key, entry, milliseconds in entries:
+                _ = pipeline.set(key, entry, px=milliseconds)
+            return await pipeline.execute(raise_on_error=False)
 
         with contextlib.suppress(RedisAway):
             await self._gate.ask(run)

@@ -1,6 +1,6 @@
 """Sessions: the store, and the facts of opaque tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -120,6 +120,10 @@ class SessionStore(Protocol):
         """A session by its public id."""
         ...
 
+    async def get_many(self, session_ids: Sequence[UUID]) -> list[Session]:
+        """Sessions by their public ids, in any order; those that do not exist are missing."""
+        ...
+
     async def page(
         self, subject: str, client_id: str | None, page_size: int, page_token: str, now: datetime
     ) -> SessionPage:
@@ -147,4 +151,9 @@ class SessionFacts(Protocol):
 
     async def load(self, session_id: str, min_generation: int = 0) -> Session | None:
         """None when there is no such session; never older than `min_generation`, the token's."""
+        ...
+
+    async def load_many(self, wanted: Mapping[str, int]) -> dict[str, Session]:
+        """The same for many sessions at once: `wanted` has the generation of each, by its id.
+        What does not exist is missing."""
         ...

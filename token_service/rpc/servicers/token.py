@@ -1,7 +1,5 @@
 """TokenService: issue, exchange, reauthenticate, validate, revoke."""
 
-import asyncio
-
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError, invalid_field
 from token_service.domain.ports import Clock, Trust
@@ -91,7 +89,7 @@ class TokenServicer:
             requirement = mapping.requirement(item, f"requests[{index}].")
             _require_protected(caller, requirement, f"requests[{index}].")
             requirements.append(requirement)
-        found = await self._identify_all([item.token for item in requests])
+        found = await self._validate.identify_many([item.token for item in requests])
         await self._trust.require_fresh(max(item.min_revision for item in requests))
         answers = map(self._answer, requirements, found)
         return b"".join(embedded(_BATCH_ITEM_TAG, answer) for answer in answers)
@@ -111,16 +109,6 @@ class TokenServicer:
                 self._requirements.clear()
             self._requirements[key] = found
         return found
-
-    async def _identify_all(self, tokens: list[str]) -> list[Identified | Verdict]:
-        found = [self._validate.identify_at_once(token) for token in tokens]
-        cold = {tokens[index] for index, one in enumerate(found) if one is None}
-        loaded = dict(
-            zip(cold, await asyncio.gather(*map(self._validate.identify, cold)), strict=True)
-        )
-        return [
-            loaded[token] if one is None else one for token, one in zip(tokens, found, strict=True)
-        ]
 
     def _answer(self, requirement: Requirement, identified: Identified | Verdict) -> bytes:
         state, now = self._trust.state, self._clock.unix()
