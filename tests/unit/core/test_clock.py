@@ -142,3 +142,30 @@ def test_the_default_clock_runs_through_a_suspension_where_there_is_one(
     assert choose_boottime()() == time.CLOCK_BOOTTIME
     monkeypatch.delattr(time, "CLOCK_BOOTTIME")
     assert choose_boottime() is time.monotonic
+
+
+def test_a_message_proves_that_the_server_has_got_so_far_and_no_more() -> None:
+    clock = AnchoredClock(lambda: 100.0)
+    clock.anchor(1000.0, 99.9, 100.1)
+    clock.witness(1000.05, 100.0)
+    clock.witness(900.0, 100.0)
+    assert clock.now() == pytest.approx(1000.0)
+    assert clock.uncertainty() == pytest.approx(0.1)
+
+
+def test_a_server_further_ahead_than_possible_makes_it_uncertain() -> None:
+    """From what was thought to what was seen, until a round trip tells."""
+    clock = AnchoredClock(lambda: 100.0)
+    clock.anchor(1000.0, 100.0, 100.0)
+    clock.witness(1060.0, 100.0)
+    assert clock.now() + clock.uncertainty() == pytest.approx(1060.0)
+    assert clock.now() - clock.uncertainty() == pytest.approx(1000.0)
+    assert clock.anchor(1060.0, 99.9, 100.1)
+    assert clock.now() == pytest.approx(1060.0)
+
+
+def test_nothing_is_witnessed_before_the_first_sample() -> None:
+    clock = AnchoredClock(lambda: 100.0)
+    clock.witness(1000.0, 100.0)
+    assert not clock.anchored
+    assert isnan(clock.now())

@@ -9,6 +9,7 @@ from tokenservice.core import (
     TrustEntry,
     TrustEntryKind,
     TrustGap,
+    TrustSnapshot,
     TrustState,
 )
 
@@ -187,3 +188,41 @@ def test_a_message_without_a_sensible_head_is_refused(
     with pytest.raises(ValueError, match="trust message"):
         state.apply_heartbeat(epoch, revision, read_time)
     assert _observable(state) == before
+
+
+def test_a_snapshot_may_be_put_together_in_parts() -> None:
+    state = trust([entry(5)], revision=12)
+    parts = TrustSnapshot()
+    parts.add([key()], [entry(3, TrustEntryKind.SESSION, "s1")])
+    parts.add([key("k2")], [entry(20, TrustEntryKind.SESSION, "s2")])
+    with pytest.raises(TrustGap):
+        state.adopt(parts, "epoch-1", ISSUER, 19, NOW)
+    assert state.status(facts(session_id="s2")) is None
+    assert state.adopt(parts, "epoch-1", ISSUER, 20, NOW)
+    assert list(state.keys) == [KID, "k2"]
+    assert state.status(facts(session_id="s1")) is state.status(facts(session_id="s2"))
+    assert state.status(facts(session_id="s1")) is REVOKE
+    assert [one.revision for one in state.live_entries()] == [3, 20]
+    state.prune(NOW + 2000.0)
+    assert state.live_entries() == []
+
+
+def test_parts_come_in_order() -> None:
+    parts = TrustSnapshot()
+    parts.add([key()], [entry(3), entry(3)])
+    with pytest.raises(ValueError, match="order"):
+        parts.add([], [entry(2)])
+
+
+def test_a_state_that_is_not_trusted_any_more_waits_for_a_snapshot() -> None:
+    state = trust([entry(5)], revision=12)
+    state.distrust()
+    assert not state.is_fresh(NOW, 5)
+    with pytest.raises(TrustGap):
+        state.apply_heartbeat("epoch-1", 12, NOW)
+    with pytest.raises(TrustGap):
+        state.apply_delta("epoch-1", 12, 13, NOW, [])
+    assert not state.is_fresh(NOW, 5)
+    assert state.apply_snapshot("epoch-1", ISSUER, 3, NOW, [key()], [])
+    assert state.is_fresh(NOW, 5)
+    assert state.revision == 3

@@ -212,3 +212,19 @@ class TrustMachine(RuleBasedStateMachine):
 
 TestTrustMachine = TrustMachine.TestCase
 TestTrustMachine.settings = settings(max_examples=50, stateful_step_count=30)
+
+
+@pytest.mark.parametrize("effect", [REVOKE, REISSUE])
+def test_the_last_of_several_entries_about_one_target_still_counts(effect: TrustEffect) -> None:
+    """Of one kind or of several that name the same."""
+    kinds = [TrustEntryKind.SUBJECT, TrustEntryKind.SUBJECT, TrustEntryKind.SESSION]
+    log = [
+        TrustEntry(revision, kind, "a", "", effect, float(revision))
+        for revision, kind in enumerate([*kinds, TrustEntryKind.SUBJECT], 1)
+    ]
+    state = TrustState()
+    state.apply_snapshot("e", ISSUER, 4, 0.0, [key()], log)
+    for now in range(5):
+        assert state.status(facts(subject="a", session_id="a", rev=0)) is effect
+        state.prune(now + 0.5)
+    assert state.status(facts(subject="a", session_id="a", rev=0)) is None

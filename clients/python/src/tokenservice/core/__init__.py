@@ -8,7 +8,13 @@ gateways' local validators run this same code.
 from tokenservice.core.challenge import challenge
 from tokenservice.core.classify import MAX_TOKEN_LENGTH, Form, Shape, shape_of
 from tokenservice.core.clock import AnchoredClock
-from tokenservice.core.errors import MalformedToken, TokenError, TrustGap, UnknownToken
+from tokenservice.core.errors import (
+    MalformedToken,
+    TokenError,
+    TrustGap,
+    UnknownKey,
+    UnknownToken,
+)
 from tokenservice.core.facts import (
     Facts,
     Requirement,
@@ -44,7 +50,7 @@ from tokenservice.core.opaque import (
     unpack_access,
     unpack_session,
 )
-from tokenservice.core.trust import TrustEntry, TrustKey, TrustState
+from tokenservice.core.trust import TrustEntry, TrustKey, TrustSnapshot, TrustState
 from tokenservice.core.verdict import verdict
 
 __all__ = [
@@ -72,7 +78,9 @@ __all__ = [
     "TrustEntryKind",
     "TrustGap",
     "TrustKey",
+    "TrustSnapshot",
     "TrustState",
+    "UnknownKey",
     "UnknownToken",
     "Verdict",
     "access_mac_valid",

@@ -37,11 +37,13 @@ class AnchoredClock:
     uncertainties means that the server's clock was set, and is believed at once.
     """
 
-    __slots__ = ("_boottime", "_offset", "_taken_at", "_uncertainty")
+    __slots__ = ("_taken_at", "_uncertainty", "boot", "offset")
 
     def __init__(self, boottime: Callable[[], float] = boottime) -> None:
-        self._boottime = boottime
-        self._offset = nan
+        self.boot = boottime
+        """Reads the local clock, as is due before and after a round trip."""
+        self.offset = nan
+        """What the server's clock is ahead of the local one, in seconds."""
         self._uncertainty = inf
         self._taken_at = -inf
 
@@ -50,20 +52,32 @@ class AnchoredClock:
         """Whether there has been a sample."""
         return self._uncertainty < inf
 
-    def boot(self) -> float:
-        """Read the local clock, as is due before and after a round trip."""
-        return self._boottime()
-
     def now(self) -> float:
         """Unix seconds of the server's clock.
 
         NaN before the first sample: then nothing is fresh and no token is good.
         """
-        return self._boottime() + self._offset
+        return self.boot() + self.offset
 
     def uncertainty(self) -> float:
         """By how many seconds :meth:`now` may be off; infinite before the first sample."""
-        return self._uncertainty_at(self._boottime())
+        return self.uncertainty_at(self.boot())
+
+    def witness(self, server_time: float, received_at: float) -> None:
+        """Take note that the server's clock read ``server_time`` at ``received_at`` or earlier.
+
+        A message that may have lain about for any time proves no more. If the clock cannot have
+        got that far by what is known here, it may be anywhere up to there: the uncertainty grows,
+        until a round trip settles it.
+        """
+        excess = server_time - received_at - self.offset - self.uncertainty_at(received_at)
+        if 0 < excess < inf:
+            self.offset += excess / 2
+            self._uncertainty += excess / 2
+
+    def uncertainty_at(self, reading: float) -> float:
+        """By how many seconds it was off at most at a reading of the local clock."""
+        return self._uncertainty + max(0.0, reading - self._taken_at) * DRIFT
 
     def anchor(self, server_time: float, sent_at: float, received_at: float) -> bool:
         """Offer a sample; returns whether it was adopted.
@@ -75,12 +89,9 @@ class AnchoredClock:
             return False
         offset = server_time - (sent_at + received_at) / 2
         uncertainty = (received_at - sent_at) / 2
-        held = self._uncertainty_at(received_at)
-        contradicted = abs(offset - self._offset) > uncertainty + held
+        held = self.uncertainty_at(received_at)
+        contradicted = abs(offset - self.offset) > uncertainty + held
         if uncertainty > held and not contradicted:
             return False
-        self._offset, self._uncertainty, self._taken_at = offset, uncertainty, received_at
+        self.offset, self._uncertainty, self._taken_at = offset, uncertainty, received_at
         return True
-
-    def _uncertainty_at(self, reading: float) -> float:
-        return self._uncertainty + max(0.0, reading - self._taken_at) * DRIFT

@@ -10,9 +10,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Protocol
 
+from tokenservice.core.claim_values import (
+    MAX_METHODS,
+    MAX_REVISION,
+    MAX_ROLES,
+    MAX_TIME,
+    scope_set,
+    shared,
+    shared_words,
+)
 from tokenservice.core.classify import MAX_TOKEN_LENGTH
 from tokenservice.core.encoding import decode_base64url
 from tokenservice.core.errors import MalformedToken, UnknownToken
@@ -20,6 +28,7 @@ from tokenservice.core.facts import Facts
 from tokenservice.core.kinds import TokenKind
 from tokenservice.core.opaque import SESSION_PAYLOAD_LENGTH
 from tokenservice.core.strict_json import parse_object
+from tokenservice.core.usual_claims import read_usual
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,12 +40,6 @@ TYPES: Final = {"at+jwt": TokenKind.ACCESS, "rolling+jwt": TokenKind.ROLLING}
 TYPE_OF_KIND: Final = {kind: typ for typ, kind in TYPES.items()}
 
 MAX_HEADER_LENGTH: Final = 256
-MAX_TIME: Final = 253_402_300_799
-"""Last second of the year 9999."""
-MAX_REVISION: Final = 2**63 - 1
-MAX_SCOPES: Final = 64
-MAX_ROLES: Final = 64
-MAX_METHODS: Final = 8
 THUMBPRINT_LENGTH: Final = 32
 
 _HEADER_MEMBERS: Final = {"alg", "kid", "typ"}
@@ -47,7 +50,6 @@ _NAME: Final = re.compile(r"[!-~]{1,255}")
 _TOKEN_ID: Final = re.compile(r"[!-~]{1,128}")
 _WORD: Final = re.compile(r"[!-~]{1,64}")
 _DEVICE_ID: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
-_SCOPES: Final = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +95,13 @@ def parse_jwt(token: str, issuer: str) -> ParsedJwt:
     if len(header) > MAX_HEADER_LENGTH:
         raise MalformedToken("header too long")
     kid, alg, kind = _read_header(header)
-    claims = parse_object(decode_base64url(payload))
-    if _text(claims, "iss", _NAME) != issuer:
-        raise UnknownToken("foreign issuer")
+    document = decode_base64url(payload)
+    read = read_usual(document, kind, kid, issuer) or _read(document, kind, kid, issuer)
     signature_bytes = decode_base64url(signature)
     if not signature_bytes:
         raise MalformedToken("no signature")
     signing_input = token[: -len(signature) - 1].encode("ascii")
-    exchange = _read_exchange(claims, kind)
-    return ParsedJwt(
-        kid, alg, _read_claims(claims, kind, kid), signing_input, signature_bytes, exchange
-    )
+    return ParsedJwt(kid, alg, read[0], signing_input, signature_bytes, read[1])
 
 
 # All tokens of a key and kind have the same header; a forger can fill no more than 16 KiB.
@@ -120,6 +118,14 @@ def _read_header(text: str) -> tuple[str, str, TokenKind]:
     return _text(members, "kid", _KID), alg, TYPES[typ]
 
 
+def _read(document: bytes, kind: TokenKind, kid: str, issuer: str) -> tuple[Facts, bytes | None]:
+    claims = parse_object(document)
+    if _text(claims, "iss", _NAME) != issuer:
+        raise UnknownToken("foreign issuer")
+    exchange = _read_exchange(claims, kind)
+    return _read_claims(claims, kind, kid), exchange
+
+
 def _read_claims(claims: dict[str, object], kind: TokenKind, kid: str) -> Facts:
     issued_at = _number(claims, "iat", MAX_TIME)
     expires_at = _number(claims, "exp", MAX_TIME)
@@ -128,16 +134,16 @@ def _read_claims(claims: dict[str, object], kind: TokenKind, kid: str) -> Facts:
     return Facts(
         kind=kind,
         subject=_text(claims, "sub", _NAME),
-        client_id=_text(claims, "client_id", _CLIENT_ID),
+        client_id=shared(_text(claims, "client_id", _CLIENT_ID)),
         session_id=_text(claims, "sid", _SESSION_ID),
         device_id=_text(claims, "dev", _DEVICE_ID) if "dev" in claims else "",
-        audience=_text(claims, "aud", _NAME),
-        scopes=_scopes(claims),
+        audience=shared(_text(claims, "aud", _NAME)),
+        scopes=_scopes(claims.get("scope")),
         roles=_words(claims, "roles", MAX_ROLES) if "roles" in claims else (),
         issued_at=issued_at,
         expires_at=expires_at,
         auth_time=_number(claims, "auth_time", MAX_TIME),
-        acr=_text(claims, "acr", _WORD),
+        acr=shared(_text(claims, "acr", _WORD)),
         amr=_words(claims, "amr", MAX_METHODS),
         token_id=_text(claims, "jti", _TOKEN_ID),
         key_id=kid,
@@ -178,19 +184,13 @@ def _words(claims: dict[str, object], name: str, most: int) -> tuple[str, ...]:
             raise MalformedToken(name)
     if len(set(value)) != len(value):
         raise MalformedToken(name)
-    return tuple(value)
+    return shared_words(tuple(value))
 
 
-def _scopes(claims: dict[str, object]) -> frozenset[str]:
-    value = claims.get("scope")
-    if value == "":
-        return frozenset()
-    if type(value) is not str or _SCOPES.fullmatch(value) is None:
+def _scopes(value: object) -> frozenset[str]:
+    if type(value) is not str:
         raise MalformedToken("scope")
-    names = value.split(" ")
-    if len(names) > MAX_SCOPES or any(a >= b for a, b in pairwise(names)):
-        raise MalformedToken("scope")
-    return frozenset(names)
+    return scope_set(value)
 
 
 def _confirmation(claims: dict[str, object]) -> bytes:

@@ -13,7 +13,7 @@ reading last, so that a reader never takes half a message for a fresh whole.
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from math import inf, isfinite
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -27,9 +27,43 @@ if TYPE_CHECKING:
     from tokenservice.core.facts import Facts
     from tokenservice.core.kinds import TrustEffect
 
-__all__ = ["TrustEntry", "TrustKey", "TrustState", "TrustView"]
+__all__ = ["TrustEntry", "TrustKey", "TrustSnapshot", "TrustState", "TrustView"]
 
 _REVISION = attrgetter("revision")
+
+
+class TrustSnapshot:
+    """A snapshot that is being put together, part by part; nothing judges by it yet."""
+
+    __slots__ = ("_keys", "due", "log", "revision", "view")
+
+    def __init__(self) -> None:
+        self.view = TrustView()
+        self.log: dict[int, TrustEntry] = {}
+        self.due: list[tuple[float, int]] = []
+        self.revision = 0
+        self._keys: list[TrustKey] = []
+
+    def add(self, keys: Iterable[TrustKey], entries: Iterable[TrustEntry]) -> None:
+        """Add a part; the entries of all parts come in the order of their revisions.
+
+        Raises ValueError for one that does not, or that cannot be honoured; the snapshot is then
+        good for nothing.
+        """
+        more = list(keys)
+        if more:
+            self._keys += more
+            self.view.set_keys(self._keys)
+        add, log, due, arrival = self.view.add, self.log, self.due, len(self.log)
+        for entry in entries:
+            entry.check()
+            if entry.revision < self.revision:
+                raise ValueError("trust snapshot: entries out of order")
+            self.revision = entry.revision
+            add(entry)
+            log[arrival] = entry
+            heappush(due, (entry.keep_until, arrival))
+            arrival += 1
 
 
 class TrustState:
@@ -71,21 +105,40 @@ class TrustState:
         Raises TrustGap for an entry above ``revision`` and ValueError for one that cannot be
         honoured; the state is then unchanged.
         """
+        snapshot = TrustSnapshot()
+        snapshot.add(keys, sorted(entries, key=_REVISION))
+        return self.adopt(snapshot, epoch, issuer, revision, read_time)
+
+    def adopt(
+        self,
+        snapshot: TrustSnapshot,
+        epoch: str,
+        issuer: str,
+        revision: int,
+        read_time: float,
+    ) -> bool:
+        """Like :meth:`apply_snapshot`, with one that was put together before; costs little.
+
+        The snapshot is this state's from then on.
+        """
         _check_head(epoch, revision, read_time)
         if epoch == self.epoch and revision < self.revision:
             return False
-        view = TrustView(keys)
-        log: dict[int, TrustEntry] = {}
-        for arrival, entry in enumerate(_checked(entries, revision)):
-            view.add(entry)
-            log[arrival] = entry
-        due = [(entry.keep_until, arrival) for arrival, entry in log.items()]
-        heapify(due)
-        self.view = view
-        self._log, self._due, self._next = log, due, len(log)
+        if snapshot.revision > revision:
+            raise TrustGap
+        self.view = snapshot.view
+        self._log, self._due, self._next = snapshot.log, snapshot.due, len(snapshot.log)
         self.epoch, self.issuer = epoch, issuer
         self.revision, self.read_time = revision, read_time
         return True
+
+    def distrust(self) -> None:
+        """Stop relying on this state: it is fresh no more, and only a snapshot makes it so.
+
+        For whoever meets an entry that cannot be honoured, or the news that the log is another.
+        """
+        self.read_time = -inf
+        self.epoch = ""
 
     def apply_delta(
         self,

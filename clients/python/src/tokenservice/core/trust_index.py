@@ -129,11 +129,24 @@ class TrustView:
     ``keys`` are all keys as published; ``verifiable`` those whose tokens may still be good.
     """
 
-    __slots__ = ("_reissue", "_revoke", "_shared", "compromised", "keys", "verifiable")
+    __slots__ = (
+        "_named",
+        "_named_again",
+        "_reissue",
+        "_revoke",
+        "_shared",
+        "compromised",
+        "keys",
+        "verifiable",
+    )
 
     def __init__(self, keys: Iterable[TrustKey] = ()) -> None:
         self._revoke = _Kills()
         self._reissue = _Kills()
+        # What any entry of any kind names ("" for EVERYTHING): a token of which nothing is in it,
+        # as is nearly every one, costs this one look.
+        self._named: set[str] = set()
+        self._named_again: dict[str, int] = {}
         # Targets that several live entries name, and how many do.
         self._shared: dict[tuple[TrustEffect, TrustEntryKind, object], int] = {}
         self.set_keys(keys)
@@ -144,13 +157,19 @@ class TrustView:
         self.compromised: frozenset[str] = frozenset(
             kid for kid, key in by_kid.items() if key.state is KeyState.COMPROMISED
         )
-        self.verifiable: Mapping[str, TrustKey] = MappingProxyType(
-            {kid: key for kid, key in by_kid.items() if key.state in _VERIFIABLE}
-        )
+        # A plain dict: every verdict looks into it.
+        self.verifiable: Mapping[str, TrustKey] = {
+            kid: key for kid, key in by_kid.items() if key.state in _VERIFIABLE
+        }
         self.keys: Mapping[str, TrustKey] = MappingProxyType(by_kid)
 
     def status(self, facts: Facts) -> TrustEffect | None:
         """Say what the log does to a token; REVOKE wins."""
+        named = self._named
+        if not named or named.isdisjoint(
+            ("", facts.session_id, facts.subject, facts.client_id, facts.token_id, facts.key_id)
+        ):
+            return None
         if self._revoke.size and self._revoke.hits(facts):
             return TrustEffect.REVOKE
         if self._reissue.size and self._reissue.hits(facts):
@@ -165,6 +184,10 @@ class TrustView:
         """Let the entry take effect."""
         kills = self._kills(entry)
         table, key = kills.tables[entry.kind], _target(entry)
+        if entry.id in self._named:
+            self._named_again[entry.id] = self._named_again.get(entry.id, 0) + 1
+        else:
+            self._named.add(entry.id)
         held = table.get(key)
         threshold = _threshold(entry)
         if held is None or held < threshold:
@@ -181,6 +204,7 @@ class TrustView:
         """
         kills = self._kills(entry)
         table, key = kills.tables[entry.kind], _target(entry)
+        self._unname(entry.id)
         slot = _slot(entry)
         count = self._shared.pop(slot, 1)
         kills.size -= 1
@@ -192,6 +216,13 @@ class TrustView:
         threshold = _threshold(entry)
         if threshold != _IDENTITY and threshold == table[key]:
             table[key] = max(_threshold(other) for other in rest if _slot(other) == slot)
+
+    def _unname(self, target: str) -> None:
+        again = self._named_again.pop(target, 0)
+        if again == 0:
+            self._named.remove(target)
+        elif again > 1:
+            self._named_again[target] = again - 1
 
     def _kills(self, entry: TrustEntry) -> _Kills:
         return self._revoke if entry.effect is TrustEffect.REVOKE else self._reissue

@@ -45,7 +45,7 @@ def verdict(facts: Facts, trust: TrustState, requirement: Requirement, now: floa
     of tokens that were not meant for it; and only a live token is worth a step-up.
     """
     kind = facts.kind
-    if kind != _ACCESS and kind != _ROLLING:
+    if kind is not _ACCESS and kind is not _ROLLING:
         return Verdict.WRONG_KIND
     view = trust.view
     if facts.key_id not in view.verifiable:
