@@ -12,8 +12,9 @@ from tokenservice.core import (
     MalformedToken,
     OpaqueAccess,
     Requirement,
+    TokenError,
     TokenKind,
-    UnknownToken,
+    UnknownKey,
     Verdict,
     acr_name,
     amr_names,
@@ -58,10 +59,8 @@ class Validate:
             return Verdict.MALFORMED if form is Form.MALFORMED else Verdict.WRONG_KIND
         try:
             return self._cache.put(token, self._tokens.authenticate_jwt(token))
-        except MalformedToken:
-            return Verdict.MALFORMED
-        except UnknownToken:
-            return Verdict.UNKNOWN
+        except TokenError as error:
+            return self._refused(error)
 
     async def identify(self, token: str) -> Identified | Verdict:
         """The token's identity facts; a verdict where it has none. An unusable token is never an
@@ -99,16 +98,21 @@ class Validate:
     def _authenticate_opaque(self, token: str) -> OpaqueAccess | Verdict:
         try:
             return self._tokens.authenticate_opaque(token)
-        except MalformedToken:
-            return Verdict.MALFORMED
-        except UnknownToken:
-            return Verdict.UNKNOWN
+        except TokenError as error:
+            return self._refused(error)
 
     def _remember(
         self, token: str, access: OpaqueAccess, session: Session | None
     ) -> Identified | Verdict:
         facts = opaque_facts(access, session) if session else None
         return self._cache.put(token, facts) if facts else Verdict.UNKNOWN
+
+    def _refused(self, error: TokenError) -> Verdict:
+        """The verdict on what was not authenticated. Of a token that names a compromised key
+        nobody can tell whether it was ours: it is answered like those that were seen before."""
+        if isinstance(error, UnknownKey) and self._trust.state.view.key_revoked(error.kid):
+            return Verdict.REVOKED
+        return Verdict.MALFORMED if isinstance(error, MalformedToken) else Verdict.UNKNOWN
 
     def decide(self, facts: Facts, requirement: Requirement) -> Verdict:
         """The verdict of this moment; a usable token counts as activity of its session."""

@@ -23,6 +23,7 @@ from tokenservice.core import (
     Facts,
     MalformedToken,
     OpaqueAccess,
+    UnknownKey,
     UnknownToken,
     format_opaque,
     parse_jwt,
@@ -204,10 +205,13 @@ def test_after_a_rotation(state: KeyState, *, authentic: bool) -> None:
         assert rotated.authenticate_jwt(jwt).subject == facts().subject
         assert rotated.authenticate_opaque(opaque).session_id == access().session_id
         return
-    with pytest.raises(UnknownToken):
-        rotated.authenticate_jwt(jwt)
-    with pytest.raises(UnknownToken):
-        rotated.authenticate_opaque(opaque)
+    for authenticate, token, key in (
+        (rotated.authenticate_jwt, jwt, former[0]),
+        (rotated.authenticate_opaque, opaque, former[3]),
+    ):
+        with pytest.raises(UnknownKey) as refused:
+            authenticate(token)
+        assert refused.value.kid == key.kid
 
 
 _u8, _u32, _u64 = (st.integers(0, 2**bits - 1) for bits in (8, 32, 64))

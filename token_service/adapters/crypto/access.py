@@ -11,6 +11,7 @@ from tokenservice.core import (
     Facts,
     MalformedToken,
     OpaqueAccess,
+    UnknownKey,
     UnknownToken,
     access_mac_valid,
     parse_jwt,
@@ -67,23 +68,27 @@ class AccessTokenFactory:
     def authenticate_jwt(self, token: str) -> Facts:
         """Parse strictly and check the signature; no time, no trust.
 
-        Raises MalformedToken or UnknownToken (foreign issuer, unknown, retired or compromised
-        key, wrong signature).
+        Raises MalformedToken, UnknownKey (also for a retired or compromised one) or UnknownToken
+        (foreign issuer, wrong signature).
         """
         parsed = parse_jwt(token, self._issuer)
         key = self._keyring.signing_key(parsed.kid)
-        if key is None or not key.signed(parsed):
+        if key is None:
+            raise UnknownKey(parsed.kid)
+        if not key.signed(parsed):
             raise UnknownToken("not signed by a key of ours")
         return parsed.facts
 
     def authenticate_opaque(self, token: str) -> OpaqueAccess:
-        """Check form, checksum and MAC. Raises MalformedToken or UnknownToken."""
+        """Check form, checksum and MAC. Raises MalformedToken, UnknownKey or UnknownToken."""
         opaque = parse_opaque(token)
         if opaque.code != ACCESS_CODE:
             raise MalformedToken("not an access token")
         access = unpack_access(opaque.payload)
         key = self._keyring.mac_key(KeyPurpose.OPAQUE, access.key_id)
-        if key is None or not access_mac_valid(opaque.payload, key.key):
+        if key is None:
+            raise UnknownKey(access.key_id)
+        if not access_mac_valid(opaque.payload, key.key):
             raise UnknownToken("not sealed with a key of ours")
         return access
 

@@ -55,11 +55,11 @@ class AccessTokens(Protocol):
 
     def authenticate_jwt(self, token: str) -> Facts:
         """Strict parse and signature check; no time, no trust. Raises tokenservice.core's
-        MalformedToken or UnknownToken."""
+        MalformedToken, UnknownToken, or UnknownKey, which names the key."""
         ...
 
     def authenticate_opaque(self, token: str) -> OpaqueAccess:
-        """Checksum and MAC. Raises MalformedToken or UnknownToken."""
+        """Checksum and MAC. Raises MalformedToken, UnknownToken or UnknownKey."""
         ...
 
 
