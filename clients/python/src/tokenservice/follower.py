@@ -1,0 +1,126 @@
+"""Follows the trust feed: streams end, servers go, and the next one continues where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Final, Protocol
+
+import grpc
+
+from tokenservice.backoff import Backoff
+from tokenservice.errors import TokenServiceError, Unreachable, error_of
+from tokenservice.feed import FeedBroken, FeedReader
+from tokenservice.v1 import trust_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tokenservice.local_validator import LocalValidator
+
+RENEW_SECONDS: Final = 300.0
+"""A stream is opened anew this often: to relate the clocks again, and to reach new servers."""
+
+REANCHOR_SECONDS: Final = 1.0
+"""The same while the clocks are related but roughly."""
+
+ROUGH: Final = 0.1
+"""Roughly means: by more than this part of the staleness limit."""
+
+MIN_PATIENCE: Final = 4.5
+"""Seconds; a server gives a sign of life every two."""
+
+_log = logging.getLogger("tokenservice.feed")
+
+
+class Stream(Protocol):
+    """An open WatchTrust call."""
+
+    async def read(self) -> object:
+        """Give the next message, or ``grpc.aio.EOF``. Raises grpc.RpcError."""
+        ...
+
+    def cancel(self) -> bool:
+        """End the call."""
+        ...
+
+
+class TrustFollower:
+    """Keeps a validator's view of the trust log fresh, for as long as :meth:`run` runs.
+
+    ``watch`` opens a stream on any server; it takes a function that says what to ask for, and
+    calls it at the last moment, since the clocks are related from then on.
+    """
+
+    def __init__(
+        self,
+        local: LocalValidator,
+        watch: Callable[[Callable[[], pb.WatchTrustRequest]], Awaitable[Stream]],
+        *,
+        renew_after: float = RENEW_SECONDS,
+    ) -> None:
+        self._local = local
+        self._watch = watch
+        self._backoff = Backoff(first=0.1, longest=5.0)
+        self._failures = 0
+        self._renew_after = renew_after
+        self._patience = max(MIN_PATIENCE, local.staleness_limit)
+        self._reader = FeedReader(local.trust, local.clock, local.keys_changed, local.forget)
+        self.ready = asyncio.Event()
+        """Set once there has been a fresh view."""
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except FeedBroken as broken:
+                _log.warning("trust feed: %s; opening another stream", broken)
+            except Unreachable as error:
+                _log.info("trust feed: %s", error.reason)
+            except TokenServiceError as error:
+                _log.warning("trust feed refused: %s", error)
+            except TimeoutError:
+                _log.info("trust feed: nothing new in time; trying another stream")
+            else:
+                continue
+            self._failures += 1
+            await asyncio.sleep(self._backoff.pause(self._failures, random.random))
+
+    async def _follow(self) -> None:
+        """Follow one stream; returns when it is time for another, raises when it ended."""
+        try:
+            async with asyncio.timeout(self._patience):
+                stream = await self._watch(self._reader.begin)
+            try:
+                await self._read(stream)
+            finally:
+                stream.cancel()
+        except grpc.RpcError as error:
+            raise error_of(error) from None
+
+    async def _read(self, stream: Stream) -> None:
+        local, boot = self._local, self._local.clock.boot
+        started = boot()
+        until = started + self._renew_after * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        while True:
+            # Who says nothing that makes the view fresh is as good as dead.
+            async with asyncio.timeout(self._patience):
+                while True:
+                    message = await stream.read()
+                    if not isinstance(message, pb.WatchTrustResponse):  # EOF
+                        raise FeedBroken("the stream ended")
+                    self._reader.apply(message)
+                    if local.fresh or self._reader.in_snapshot:
+                        break
+            if not local.fresh:
+                continue
+            self._failures = 0
+            self.ready.set()
+            if boot() >= until or self._rough(boot() - started):
+                return
+
+    def _rough(self, age: float) -> bool:
+        rough = ROUGH * self._local.staleness_limit
+        return age >= REANCHOR_SECONDS and self._reader.off_by > rough

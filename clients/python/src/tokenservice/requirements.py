@@ -1,0 +1,76 @@
+"""A route's demands, checked once and remembered: the same few come with every request."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from tokenservice.core import Requirement
+from tokenservice.core.claim_values import MAX_SCOPES
+from tokenservice.core.facts import ACR_LEVELS
+from tokenservice.core.jose import THUMBPRINT_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+MAX_KEPT: Final = 4096
+MAX_AGE: Final = timedelta(days=3660).total_seconds()
+"""Longest ``max_auth_age`` that the server takes, in seconds."""
+
+_AUDIENCE: Final = re.compile(r"[!#-\[\]-~]{1,128}")
+# RFC 6749, section 3.3.
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,64}")
+
+
+class Requirements:
+    """Requirements by what they are made of; look in ``known`` first."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[object, ...], Requirement] = {}
+
+    def make(
+        self,
+        audience: str,
+        scopes: Collection[str],
+        max_auth_age: float | timedelta | None,
+        acr: str,
+        confirmation: bytes,
+    ) -> Requirement:
+        """Give the requirement; raises ValueError for one that the server would not accept."""
+        key = (
+            audience,
+            scopes if isinstance(scopes, tuple | frozenset) else frozenset(scopes),
+            max_auth_age,
+            acr,
+            confirmation,
+        )
+        found = self.known.get(key)
+        if found is None:
+            if isinstance(scopes, str):
+                raise ValueError("scopes must be a collection of names")
+            found = _checked(audience, frozenset(scopes), _seconds(max_auth_age), acr, confirmation)
+            if len(self.known) >= MAX_KEPT:
+                self.known.clear()
+            self.known[key] = found
+        return found
+
+
+def _checked(
+    audience: str, scopes: frozenset[str], age: float | None, acr: str, confirmation: bytes
+) -> Requirement:
+    if _AUDIENCE.fullmatch(audience) is None:
+        raise ValueError("audience must be 1 to 128 visible characters without quotes, backslashes")
+    if len(scopes) > MAX_SCOPES or not all(map(_SCOPE.fullmatch, scopes)):
+        raise ValueError(f"scopes must be at most {MAX_SCOPES} scope-tokens of 1 to 64 characters")
+    if age is not None and not 0 <= age <= MAX_AGE:
+        raise ValueError("max_auth_age must be from 0 to 3660 days")
+    if acr not in ACR_LEVELS:
+        raise ValueError(f"acr must be one of {', '.join(ACR_LEVELS[1:])}, or empty")
+    if len(confirmation) not in (0, THUMBPRINT_LENGTH):
+        raise ValueError("confirmation must be a SHA-256 thumbprint, or empty")
+    return Requirement(audience, scopes, age, acr, confirmation)
+
+
+def _seconds(age: float | timedelta | None) -> float | None:
+    return age.total_seconds() if isinstance(age, timedelta) else age

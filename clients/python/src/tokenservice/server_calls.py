@@ -1,0 +1,68 @@
+"""The calls that a validator makes, over a connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tokenservice.calls import Calls, Effort
+from tokenservice.errors import Unreachable
+from tokenservice.v1 import token_service_pb2 as pb
+from tokenservice.v1 import trust_service_pb2 as trust_pb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tokenservice.connection import Connection
+    from tokenservice.follower import Stream
+
+CONNECT_SECONDS: Final = 2.0
+"""How long the feed waits for any server to be connected."""
+
+
+class ServerCalls:
+    """Makes them; ``timeout`` is in seconds, for each call with its repetitions."""
+
+    def __init__(self, connection: Connection, timeout: float) -> None:
+        self._connection = connection
+        self._calls = Calls(connection)
+        # A server that went silent leaves time for another.
+        self._effort = Effort(timeout, repeatable=True, attempt_timeout=timeout / 2)
+
+    async def validate(
+        self, requests: Sequence[pb.ValidateRequest]
+    ) -> Sequence[pb.ValidateResponse]:
+        """Validate one token or several, in order. Raises TokenServiceError."""
+        call, effort = self._calls.call, self._effort
+        if len(requests) == 1:
+            return [await call(lambda stubs: stubs.tokens.Validate, requests[0], effort)]
+        batch = pb.BatchValidateRequest(requests=requests)
+        return (await call(lambda stubs: stubs.tokens.BatchValidate, batch, effort)).responses
+
+    async def report(self, activity: dict[str, float]) -> None:
+        """Report when sessions were last active (Unix seconds). Raises TokenServiceError."""
+        request = trust_pb.ReportActivityRequest(
+            activities=[
+                trust_pb.SessionActivity(session_id=session_id, last_activity_at=_timestamp(at))
+                for session_id, at in activity.items()
+            ]
+        )
+        await self._calls.call(lambda stubs: stubs.trust.ReportActivity, request, self._effort)
+
+    async def watch(self, begin: Callable[[], trust_pb.WatchTrustRequest]) -> Stream:
+        """Open a stream of the trust feed on a server that is connected.
+
+        Raises TokenServiceError; what happens to the stream later, reading it tells.
+        """
+        stubs = await self._connection.ready_stubs(CONNECT_SECONDS)
+        if stubs is None:
+            raise Unreachable("UNAVAILABLE", "no server is connected", grpc.StatusCode.UNAVAILABLE)
+        metadata = await self._connection.metadata()
+        return stubs.trust.WatchTrust(begin(), metadata=metadata)
+
+
+def _timestamp(seconds: float) -> Timestamp:
+    whole = int(seconds // 1)
+    return Timestamp(seconds=whole, nanos=int((seconds - whole) * 1_000_000_000))

@@ -1,0 +1,100 @@
+"""Activity is gathered once per session and interval, reported in batches, and bounded."""
+
+import grpc
+import pytest
+
+from tests.unit.client.clocks import HandClock
+from tests.unit.core.builders import NOW
+from tokenservice.activity import KEEP_SECONDS, MAX_BATCH, ActivityLog, ActivityReporter
+from tokenservice.errors import TokenServiceError, Unreachable
+
+DOWN = Unreachable("UNAVAILABLE", "", grpc.StatusCode.UNAVAILABLE)
+REFUSED = TokenServiceError("PERMISSION_MISSING", "", grpc.StatusCode.PERMISSION_DENIED)
+
+
+class Service:
+    """Takes reports, or fails."""
+
+    def __init__(self) -> None:
+        self.took: list[dict[str, float]] = []
+        self.failure: Exception | None = None
+
+    async def report(self, batch: dict[str, float]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.took.append(batch)
+
+
+def test_a_session_is_noted_once_in_an_interval() -> None:
+    noted = ActivityLog(interval=60)
+    times: list[float] = []
+    for second in range(240):
+        noted.touch("s", NOW + second)
+        times += noted.take().values()
+    assert times == [NOW, NOW + 60, NOW + 120, NOW + 180]
+
+
+def test_it_knows_who_was_active_lately() -> None:
+    log = ActivityLog(interval=60)
+    log.touch("s", NOW)
+    assert log.knows("s")
+    assert not log.knows("t")
+    log.touch("t", NOW + 70)
+    assert log.knows("s")
+    log.touch("t", NOW + 140)
+    assert not log.knows("s")
+
+
+def test_memory_is_bounded() -> None:
+    log = ActivityLog(interval=60, max_sessions=100)
+    for number in range(1000):
+        log.touch(str(number), NOW)
+    assert len(log) == 100
+    assert sum(log.knows(str(number)) for number in range(1000)) <= 200
+
+
+def test_a_clock_that_was_set_back_does_no_harm() -> None:
+    log = ActivityLog(interval=60)
+    log.touch("s", NOW)
+    log.touch("s", NOW - 5000)
+    log.touch("t", NOW - 5000)
+    assert log.take() == {"s": NOW, "t": NOW - 5000}
+
+
+@pytest.mark.parametrize("bad", [{"interval": 0.0}, {"max_sessions": 0}])
+def test_limits_are_positive(bad: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        ActivityLog(**bad)
+
+
+async def test_reports_are_batched() -> None:
+    service, hand = Service(), HandClock()
+    log = ActivityLog()
+    for number in range(2 * MAX_BATCH + 1):
+        log.touch(str(number), NOW)
+    await ActivityReporter(log, hand.clock, service.report).flush()
+    assert sorted(map(len, service.took)) == [1, MAX_BATCH, MAX_BATCH]
+    assert len(log) == 0
+
+
+async def test_what_nobody_took_is_kept_for_a_while() -> None:
+    service, hand = Service(), HandClock()
+    log = ActivityLog()
+    log.touch("old", NOW - KEEP_SECONDS - 1)
+    log.touch("new", NOW)
+    reporter = ActivityReporter(log, hand.clock, service.report)
+    service.failure = DOWN
+    await reporter.flush()
+    service.failure = None
+    await reporter.flush()
+    assert service.took == [{"new": NOW}]
+
+
+async def test_what_was_refused_is_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    service, hand = Service(), HandClock()
+    log = ActivityLog()
+    log.touch("s", NOW)
+    service.failure = REFUSED
+    await ActivityReporter(log, hand.clock, service.report).flush()
+    assert len(log) == 0
+    assert "PERMISSION_MISSING" in caplog.text
