@@ -1,0 +1,49 @@
+"""The same API with FastAPI, where each route says what it demands."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import uvicorn
+from fastapi import Depends, FastAPI
+
+from tokenservice.connection import Connection
+from tokenservice.credentials import ClientSecret
+from tokenservice.decision import Principal
+from tokenservice.middleware.fastapi import protect, require
+from tokenservice.validator import Validator
+
+credentials = ClientSecret(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
+connection = Connection(os.environ["TOKENS"], credentials)
+validator = Validator(connection)
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Follow the trust feed while the application runs."""
+    async with connection, validator:
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+protect(app, validator, audience="orders")
+
+Reader = Annotated[Principal, Depends(require(scopes=["orders.read"]))]
+Writer = Annotated[Principal, Depends(require(scopes=["orders.write"], max_auth_age=3600))]
+
+
+@app.get("/orders")
+async def orders(caller: Reader) -> dict[str, str]:
+    """Say who is calling."""
+    return {"caller": caller.subject}
+
+
+@app.post("/orders")
+async def order(caller: Writer) -> dict[str, str]:
+    """Say who is ordering."""
+    return {"caller": caller.subject}
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=int(os.environ.get("PORT", "8000")))

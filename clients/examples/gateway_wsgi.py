@@ -1,0 +1,35 @@
+"""The same API with Flask on a WSGI server with threads."""
+
+import os
+
+import waitress.server  # type: ignore[import-untyped]  # waitress has no types
+from flask import Flask, request
+
+from tokenservice.credentials import ClientSecret
+from tokenservice.middleware import Route
+from tokenservice.middleware.wsgi import TokenMiddleware
+from tokenservice.sync_validator import SyncValidator
+
+app = Flask(__name__)
+
+
+@app.route("/orders", methods=["GET", "POST"])
+def orders() -> dict[str, str]:
+    """Say who is calling."""
+    return {"caller": request.environ["tokenservice.principal"].subject}
+
+
+ROUTES = {
+    "GET /orders": Route(scopes=["orders.read"]),
+    "POST /orders": Route(scopes=["orders.write"], max_auth_age=3600),
+}
+
+if __name__ == "__main__":
+    credentials = ClientSecret(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
+    # Servers that fork their workers open the validator in the worker.
+    with SyncValidator.connect(os.environ["TOKENS"], credentials) as validator:
+        guarded = TokenMiddleware(app, validator=validator, audience="orders", routes=ROUTES)
+        port = int(os.environ.get("PORT", "8000"))
+        server = waitress.server.create_server(guarded, host="127.0.0.1", port=port)
+        print(f"Serving on http://127.0.0.1:{server.effective_port}", flush=True)
+        server.run()

@@ -1,0 +1,28 @@
+"""A service that calls another one with a token of its own: `python service_client.py URL`."""
+
+import asyncio
+import os
+import sys
+
+import httpx
+
+from tokenservice.client import TokenClient
+from tokenservice.connection import Connection
+from tokenservice.credentials import ClientSecret
+from tokenservice.httpx_auth import BearerAuth
+from tokenservice.token_source import TokenSource
+
+
+async def main(url: str) -> None:
+    """Call three times; there is one login, and one token until it is due for a new one."""
+    credentials = ClientSecret(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
+    async with Connection(os.environ["TOKENS"], credentials) as connection:
+        source = TokenSource(TokenClient(connection), "orders", scopes=["orders.read"])
+        async with source, httpx.AsyncClient(auth=BearerAuth(source)) as http:
+            for _ in range(3):
+                answer = await http.get(url)
+                print(answer.status_code, answer.json())
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
