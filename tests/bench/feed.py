@@ -1,4 +1,4 @@
-"""All that is measured about the trust feed, in a database of its own.
+"""All that is measured about the trust feed and validators, in a database of its own.
 
 Also a program: `python -m tests.bench.feed [--quick]` measures it alone.
 """
@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.bench.fan_out import FanOut
+from tests.bench import validators
 from tests.bench.feed_world import FULL, QUICK, prepare
 from tests.bench.idle_watchers import idle_watchers, snapshot
 from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
@@ -24,19 +24,23 @@ STARTED = time.monotonic()
 def measure(
     postgres: EmbeddedPostgres, redis_url: str, folder: Path, *, quick: bool
 ) -> dict[str, Any]:
-    """Everything about the feed; two servers serve it all."""
+    """Everything about the feed and who follows it; two servers serve it all."""
     size = QUICK if quick else FULL
     dsn = postgres.create_database("feed")
     migrate(dsn)
     world = asyncio.run(prepare(dsn, redis_url, folder, size))
+    local_size = validators.QUICK if quick else validators.FULL
+    asyncio.run(validators.write_tokens(world, size, local_size))
     with ExitStack() as stack:
         own, other = world.server(), world.server()
         stack.callback(own.kill)
         stack.callback(other.kill)
         note("idle watchers")
         results = idle_watchers(world, other, size)  # first: there is nothing to tell them yet
-        note("the trust feed beside a bare stream")
-        results |= FanOut(world, own, other, stack).run(size)
+        note("one validator")
+        results |= validators.local(world, other, local_size)
+        note("a hundred validators, and watchers beside a bare stream")
+        results |= validators.ValidatorFanOut(world, own, other, stack).run(size)
     note("a large snapshot")
     return results | snapshot(world, size)
 
