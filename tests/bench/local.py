@@ -12,10 +12,6 @@ from typing import Any
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from tokenservice.local_validator import LocalValidator, digest_of
-from tokenservice.remote import RemoteValidation
-from tokenservice.server_calls import ServerCalls
-from tokenservice.validator import AssembledValidator
 
 from tests.bench.feed_processes import cpu_ns, rss_bytes
 from tests.bench.validating import AUDIENCE, SCOPES, Following
@@ -24,8 +20,12 @@ from tokenservice.connection import Connection
 from tokenservice.core import parse_jwt
 from tokenservice.credentials import ClientSecret
 from tokenservice.decision import Source
+from tokenservice.local_validator import LocalValidator, digest_of
+from tokenservice.remote import RemoteValidation
+from tokenservice.server_calls import ServerCalls
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2
+from tokenservice.validator import AssembledValidator
 
 IN_FLIGHT = 64
 GOOD = 1_000

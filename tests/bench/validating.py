@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+
+from tests.bench.watchers import Process, serve_jobs
 from tokenservice.activity import ActivityLog
+from tokenservice.connection import Connection
+from tokenservice.core import TrustState
+from tokenservice.credentials import ClientSecret
 from tokenservice.follower import TrustFollower
 from tokenservice.local_validator import LocalValidator
 from tokenservice.remote import RemoteValidation
 from tokenservice.server_calls import ServerCalls
 from tokenservice.token_cache import TokenCache
 from tokenservice.validator import AssembledValidator
-
-from tests.bench.watchers import Process, serve_jobs
-from tokenservice.connection import Connection
-from tokenservice.core import TrustState
-from tokenservice.credentials import ClientSecret
 
 AUDIENCE = "orders"
 SCOPES = ("orders.read",)

@@ -96,6 +96,10 @@ class _Sessions:
         found = session_id == str(self._known.session_id)
         return self._known if found and min_generation <= self._known.generation else None
 
+    async def load_many(self, wanted: Mapping[str, int]) -> dict[str, Session]:
+        loaded = {key: await self.load(key, least) for key, least in wanted.items()}
+        return {key: session for key, session in loaded.items() if session is not None}
+
 
 class _Trust:
     """A view that is always fresh."""
