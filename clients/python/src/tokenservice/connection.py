@@ -24,6 +24,8 @@ import grpc
 
 from tokenservice.addresses import bare_address, is_local
 from tokenservice.credentials import CallerCredentials, ClientCertificate, Renewable
+from tokenservice.v1.code_service_pb2_grpc import CodeServiceStub
+from tokenservice.v1.pairing_service_pb2_grpc import PairingServiceStub
 from tokenservice.v1.session_service_pb2_grpc import SessionServiceStub
 from tokenservice.v1.token_service_pb2_grpc import TokenServiceStub
 from tokenservice.v1.trust_service_pb2_grpc import TrustServiceStub
@@ -31,6 +33,8 @@ from tokenservice.v1.trust_service_pb2_grpc import TrustServiceStub
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tokenservice.v1.code_service_pb2_grpc import CodeServiceAsyncStub
+    from tokenservice.v1.pairing_service_pb2_grpc import PairingServiceAsyncStub
     from tokenservice.v1.session_service_pb2_grpc import SessionServiceAsyncStub
     from tokenservice.v1.token_service_pb2_grpc import TokenServiceAsyncStub
     from tokenservice.v1.trust_service_pb2_grpc import TrustServiceAsyncStub
@@ -99,6 +103,8 @@ class Stubs:
     tokens: TokenServiceAsyncStub
     trust: TrustServiceAsyncStub
     sessions: SessionServiceAsyncStub
+    pairings: PairingServiceAsyncStub
+    codes: CodeServiceAsyncStub
 
 
 class _Lane:
@@ -110,7 +116,11 @@ class _Lane:
         self.target = target
         self.channel = channel
         self.stubs = Stubs(
-            TokenServiceStub(channel), TrustServiceStub(channel), SessionServiceStub(channel)
+            TokenServiceStub(channel),
+            TrustServiceStub(channel),
+            SessionServiceStub(channel),
+            PairingServiceStub(channel),
+            CodeServiceStub(channel),
         )
 
     def state(self) -> grpc.ChannelConnectivity:

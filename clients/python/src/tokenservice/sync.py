@@ -14,50 +14,31 @@ worker: what was started before a fork raises RuntimeError after it.
 
 from __future__ import annotations
 
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from tokenservice.background_loop import BackgroundLoop
 from tokenservice.client import TokenClient
+from tokenservice.codes import CodeClient
 from tokenservice.connection import DEFAULT_CHANNELS, Connection
 from tokenservice.exchange_ids import ExchangeIds, random_exchange_id
+from tokenservice.pairing import POLL_SECONDS, WATCH_PATIENCE, PairingClient
+from tokenservice.sync_face import SyncFace, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Generator, Sequence
 
     from tokenservice.connection import Tls
     from tokenservice.credentials import CallerCredentials
+    from tokenservice.pairing import PairingKey, PairingStatus
 
-__all__ = ["BackgroundLoop", "SyncTokenClient"]
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+__all__ = ["BackgroundLoop", "SyncCodeClient", "SyncPairingClient", "SyncTokenClient"]
 
 
-def _waiting(
-    method: Callable[Concatenate[TokenClient, Parameters], Coroutine[Any, Any, Result]],
-) -> Callable[Concatenate[SyncTokenClient, Parameters], Result]:
-    """Give the same method, run on the client's loop and waited for."""
-
-    @wraps(method)
-    def call(
-        self: SyncTokenClient, /, *args: Parameters.args, **kwargs: Parameters.kwargs
-    ) -> Result:
-        return self.loop.run(method(self.asynchronous, *args, **kwargs))
-
-    return call
-
-
-class SyncTokenClient:
+class SyncTokenClient(SyncFace[TokenClient]):
     """The methods of :class:`TokenClient`, each waiting for its result; any thread may call.
 
     ``loop`` runs ``asynchronous``, whose connection must not be used elsewhere.
     """
-
-    def __init__(self, asynchronous: TokenClient, loop: BackgroundLoop) -> None:
-        self.asynchronous = asynchronous
-        self.loop = loop
-        self._closing: Callable[[], None] = lambda: None
 
     @classmethod
     def connect(
@@ -78,37 +59,89 @@ class SyncTokenClient:
         connection = Connection(
             targets, credentials, tls=tls, channels=channels, allow_plaintext=allow_plaintext
         )
-        own = loop is None
-        loop = loop or BackgroundLoop()
-        client = cls(TokenClient(connection, exchange_ids=exchange_ids), loop)
+        client = TokenClient(connection, exchange_ids=exchange_ids)
+        made = cls(client, loop or BackgroundLoop())
+        return made.owning(connection, loop_too=loop is None)
 
-        def close() -> None:
-            if loop.usable:
-                loop.run(connection.close())
-            if own:
-                loop.close()
+    login_with_password = waiting(TokenClient.login_with_password)
+    login_as_client = waiting(TokenClient.login_as_client)
+    exchange = waiting(TokenClient.exchange)
+    reauthenticate = waiting(TokenClient.reauthenticate)
+    validate = waiting(TokenClient.validate)
+    batch_validate = waiting(TokenClient.batch_validate)
+    revoke = waiting(TokenClient.revoke)
+    list_sessions = waiting(TokenClient.list_sessions)
+    get_session = waiting(TokenClient.get_session)
+    revoke_session = waiting(TokenClient.revoke_session)
+    revoke_other_sessions = waiting(TokenClient.revoke_other_sessions)
 
-        client._closing = close
-        return client
 
-    def __enter__(self) -> Self:
-        return self
+class SyncPairingClient(SyncFace[PairingClient]):
+    """The methods of :class:`PairingClient`, as :class:`SyncTokenClient` has those of its own."""
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    @classmethod
+    def connect(
+        cls,
+        targets: str | Sequence[str],
+        credentials: CallerCredentials,
+        *,
+        tls: Tls | None = None,
+        channels: int = DEFAULT_CHANNELS,
+        allow_plaintext: bool = False,
+        loop: BackgroundLoop | None = None,
+    ) -> Self:
+        """Make one with a connection, as :meth:`SyncTokenClient.connect` does."""
+        connection = Connection(
+            targets, credentials, tls=tls, channels=channels, allow_plaintext=allow_plaintext
+        )
+        client = PairingClient(connection)
+        made = cls(client, loop or BackgroundLoop())
+        return made.owning(connection, loop_too=loop is None)
 
-    def close(self) -> None:
-        """Close what :meth:`connect` opened. May be called again."""
-        self._closing()
+    def watch(
+        self, key: PairingKey, *, patience: float = WATCH_PATIENCE
+    ) -> Generator[PairingStatus, None, None]:
+        """Follow a pairing, each step waiting for the next change."""
+        return self.iterated(self.asynchronous.watch(key, patience=patience))
 
-    login_with_password = _waiting(TokenClient.login_with_password)
-    login_as_client = _waiting(TokenClient.login_as_client)
-    exchange = _waiting(TokenClient.exchange)
-    reauthenticate = _waiting(TokenClient.reauthenticate)
-    validate = _waiting(TokenClient.validate)
-    batch_validate = _waiting(TokenClient.batch_validate)
-    revoke = _waiting(TokenClient.revoke)
-    list_sessions = _waiting(TokenClient.list_sessions)
-    get_session = _waiting(TokenClient.get_session)
-    revoke_session = _waiting(TokenClient.revoke_session)
-    revoke_other_sessions = _waiting(TokenClient.revoke_other_sessions)
+    def poll(
+        self, key: PairingKey, *, interval: float = POLL_SECONDS
+    ) -> Generator[PairingStatus, None, None]:
+        """Follow a pairing by asking, each step waiting for the next change."""
+        return self.iterated(self.asynchronous.poll(key, interval=interval))
+
+    start = waiting(PairingClient.start)
+    get = waiting(PairingClient.get)
+    scan = waiting(PairingClient.scan)
+    approve = waiting(PairingClient.approve)
+    deny = waiting(PairingClient.deny)
+    cancel = waiting(PairingClient.cancel)
+    collect = waiting(PairingClient.collect)
+
+
+class SyncCodeClient(SyncFace[CodeClient]):
+    """The methods of :class:`CodeClient`, as :class:`SyncTokenClient` has those of its own."""
+
+    @classmethod
+    def connect(
+        cls,
+        targets: str | Sequence[str],
+        credentials: CallerCredentials,
+        *,
+        tls: Tls | None = None,
+        channels: int = DEFAULT_CHANNELS,
+        allow_plaintext: bool = False,
+        loop: BackgroundLoop | None = None,
+    ) -> Self:
+        """Make one with a connection, as :meth:`SyncTokenClient.connect` does."""
+        connection = Connection(
+            targets, credentials, tls=tls, channels=channels, allow_plaintext=allow_plaintext
+        )
+        client = CodeClient(connection)
+        made = cls(client, loop or BackgroundLoop())
+        return made.owning(connection, loop_too=loop is None)
+
+    issue = waiting(CodeClient.issue)
+    redeem = waiting(CodeClient.redeem)
+    revoke = waiting(CodeClient.revoke)
+    get = waiting(CodeClient.get)
