@@ -11,7 +11,7 @@ RELEASE_IMAGE := protos/last_release.binpb
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint lint-python lint-protos stubs-up-to-date protos bench lock clean reset
+.PHONY: help setup run demo test lint lint-python lint-protos stubs-up-to-date protos bench lock clean reset
 
 help: ## List these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ $(STAMP): $(LOCK) pyproject.toml clients/python/pyproject.toml
 
 run: $(STAMP) ## Start the service with its own PostgreSQL and Valkey, demo clients and a demo user
 	@exec $(BIN)/token-service dev $(ARGS)
+
+demo: $(STAMP) ## Serve the QR login example, while `make run` runs in another terminal
+	@exec $(BIN)/python -m clients.examples.qr_login $(ARGS)
 
 test: $(STAMP) ## Run the tests (ARGS='-k exchange -x' reaches pytest)
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,0 +1,162 @@
+"""The ASGI application: which page is where, and what every page has in common."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from tokenservice.errors import TokenServiceError, Unreachable
+
+from . import pages_account, pages_pairing, pages_scan, sessions, texts
+from .backend import Backend
+from .guard import Guard, from_our_pages
+from .here import Here, Site
+from .roles import Role
+from .visits import Visits
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from .backend import Credentials
+
+Handler: TypeAlias = "Callable[[Here], Awaitable[Response]]"
+
+_FOLDER: Final = Path(__file__).parent
+
+_GET: Final[dict[str, Handler]] = {
+    "": pages_account.home,
+    "login": pages_account.show_login,
+    "confirm": pages_account.show_confirm,
+    "scan": pages_scan.show,
+    "pairing": pages_pairing.show,
+    "pairing/qr.svg": pages_pairing.picture,
+    "pairing/events": pages_pairing.events,
+}
+_POST: Final[dict[str, Handler]] = {
+    "login": pages_account.log_in,
+    "confirm": pages_account.confirm,
+    "logout": pages_account.log_out,
+    "devices/sign-out": pages_account.sign_out_device,
+    "devices/sign-out-others": pages_account.sign_out_others,
+    "scan": pages_scan.scan,
+    "pairing/start": pages_pairing.start,
+    "pairing/approve": pages_pairing.approve,
+    "pairing/deny": pages_pairing.deny,
+    "pairing/cancel": pages_pairing.cancel,
+    "pairing/collect": pages_pairing.collect,
+}
+
+
+def create_app(credentials: Credentials, origin: str) -> Starlette:
+    """Make the application, to be reached at ``origin``; it calls the service once it starts."""
+    backend = Backend(credentials)
+    pages = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    site = Site(origin, backend, Visits(), pages)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
+        async with backend:
+            yield
+
+    routes = [
+        Route("/", _start),
+        Mount("/static", StaticFiles(directory=_FOLDER / "static")),
+        Route("/pair/{rest:path}", _link),
+        *(Route(_path(page), _get(site, handler)) for page, handler in _GET.items()),
+        *(
+            Route(_path(page), _post(site, handler), methods=["POST"])
+            for page, handler in _POST.items()
+        ),
+    ]
+    return Starlette(
+        routes=routes, lifespan=lifespan, middleware=[Middleware(Guard, origin=origin)]
+    )
+
+
+def _path(page: str) -> str:
+    return f"/{{role}}/{page}".rstrip("/")
+
+
+async def _start(_: Request) -> Response:
+    return RedirectResponse(Role.PC.path())
+
+
+async def _link(_: Request) -> Response:
+    """Where QR codes may lead that are opened as links: nowhere. Nothing is scanned."""
+    return PlainTextResponse(
+        "This link does nothing. Open the app on your phone, sign in, and scan the QR code there."
+    )
+
+
+def _get(site: Site, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        here = Here.enter(site, request, _role(request), FormData())
+        return await _answer(here, handler)
+
+    return endpoint
+
+
+def _post(site: Site, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        if not from_our_pages(request, site.origin):
+            raise HTTPException(HTTPStatus.FORBIDDEN)
+        async with request.form(max_files=1, max_fields=8) as form:
+            here = Here.enter(site, request, _role(request), form)
+            if not here.visit.csrf_matches(here.text("csrf")):
+                return here.leave(here.go("", texts.FORM_EXPIRED))
+            return await _answer(here, handler)
+
+    return endpoint
+
+
+def _role(request: Request) -> Role:
+    try:
+        return Role(request.path_params["role"])
+    except ValueError:
+        raise HTTPException(HTTPStatus.NOT_FOUND) from None
+
+
+async def _answer(here: Here, handler: Handler) -> Response:
+    try:
+        try:
+            response = await handler(here)
+        except TokenServiceError as error:
+            if not error.session_over:
+                raise
+            # The session ended while it was being used, or another request exchanged its token.
+            await sessions.renew(here)
+            response = here.go("", texts.TRY_AGAIN)
+    except sessions.LoginNeeded as needed:
+        sessions.forget(here)
+        response = here.go("login", needed.notice)
+    except (sessions.NotAnswered, Unreachable):
+        response = _problem(here, texts.UNREACHABLE, HTTPStatus.SERVICE_UNAVAILABLE)
+    except TokenServiceError as error:
+        response = _problem(here, texts.refused(error), HTTPStatus.BAD_REQUEST)
+    return here.leave(response)
+
+
+def _problem(here: Here, text: str, status: HTTPStatus) -> Response:
+    if here.wants_json:
+        return JSONResponse({"notice": text}, status)
+    return here.render("problem.html", status, text=text)
