@@ -1,0 +1,214 @@
+"""Chromium as people use it: two of them, a PC's and a phone's, driven by what is on the page."""
+
+import base64
+import io
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from PIL import Image
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from tests.support.servers import ROOT
+
+Found = TypeVar("Found")
+
+SCREENSHOTS = ROOT / "build" / "screenshots"
+WAIT_SECONDS = 30.0
+LOOK_SECONDS = 0.05
+
+_ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",  # it refuses to run as root with one
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",  # allows the camera without asking
+)
+
+_VIEWS = {"desktop": (1280, 800), "phone": (360, 740)}
+
+# What a page must have, whoever reads it with whatever.
+_FAULTS = """
+const faults = [];
+const named = (e) => e.labels?.length || e.ariaLabel || e.textContent.trim();
+for (const e of document.querySelectorAll("input:not([type=hidden]), button, a")) {
+  if (!named(e)) faults.push(e.outerHTML);
+}
+for (const e of document.querySelectorAll("img")) if (!e.alt) faults.push(e.outerHTML);
+if (document.querySelectorAll("h1").length !== 1) faults.push("not one h1");
+if (!document.documentElement.lang) faults.push("no language");
+if (document.documentElement.scrollWidth > innerWidth) faults.push("wider than the screen");
+if (document.querySelector("[style], style, script:not([src])")) faults.push("inline");
+return faults;
+"""
+
+
+def programs() -> tuple[str, str]:
+    """Where Chromium and its driver are; skips the test where they are not."""
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if browser is None or driver is None:
+        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
+    return browser, driver
+
+
+class Browser:
+    """One browser with cookies of its own, at one of the two devices' pages."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self.origin = ""
+        self._profile = tempfile.mkdtemp(prefix="token-service-chromium-")
+        program, driver = programs()
+        options = ChromeOptions()
+        options.binary_location = program
+        self.camera = Path(self._profile) / "camera.mjpeg"
+        for argument in (
+            *_ARGUMENTS,
+            f"--user-data-dir={self._profile}",
+            f"--use-file-for-fake-video-capture={self.camera}",
+        ):
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = Chrome(options=options, service=Service(driver))
+        self.view("phone" if role == "phone" else "desktop")
+
+    def close(self) -> None:
+        self.driver.quit()
+        shutil.rmtree(self._profile, ignore_errors=True)
+
+    def start_over(self, origin: str) -> "Browser":
+        """Forget everything, and go to a gateway."""
+        self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        self.origin = origin
+        self.scripts(True)
+        self.complaints()
+        return self.open()
+
+    def open(self, page: str = "") -> "Browser":
+        """Go to a page of this device."""
+        self.driver.get(f"{self.origin}/{self.role}/{page}".rstrip("/"))
+        return self
+
+    def view(self, kind: str, theme: str = "light") -> None:
+        """Look as a desktop or a phone does, in the light or in the dark."""
+        width, height = _VIEWS[kind]
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": kind == "phone"}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+    def scripts(self, allowed: bool) -> None:
+        """Allow scripts in pages or not."""
+        self.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not allowed})
+        self.driver.refresh()
+
+    def press(self, label: str) -> None:
+        """Press a button or follow a link, by what it says."""
+        path = f'//main//*[self::button or self::a][normalize-space()="{label}"]'
+        self._find(By.XPATH, path).click()
+
+    def fill(self, label: str, text: str) -> None:
+        """Type into a field, by its label."""
+        path = f'//input[@id=//label[normalize-space()="{label}"]/@for]'
+        self._find(By.XPATH, path).send_keys(text)
+
+    def sign_in(self, username: str, password: str, button: str = "Sign in") -> None:
+        """Send the password form."""
+        self.fill("User name", username)
+        self.fill("Password", password)
+        self.press(button)
+
+    def sees(self, text: str) -> None:
+        """Wait for a text that people can see."""
+        self.until(lambda: text in self.text or None, f"{text!r} on the page")
+
+    def slot(self, name: str) -> str:
+        """Wait for a part of the pairing's page to say something."""
+        return self.until(
+            lambda: self.driver.find_element(By.CSS_SELECTOR, f'[data-slot="{name}"]').text or None,
+            name,
+        )
+
+    @property
+    def text(self) -> str:
+        """What people can read."""
+        return self.driver.find_element(By.TAG_NAME, "body").text
+
+    @property
+    def path(self) -> str:
+        return self.driver.current_url.removeprefix(self.origin)
+
+    def until(self, look: Callable[[], Found | None], what: str) -> Found:
+        """Look again until there is something."""
+        ends_at = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                found = look()
+            except (NoSuchElementException, StaleElementReferenceException):
+                found = None
+            if found is not None:
+                return found
+            assert time.monotonic() < ends_at, f"no {what} at {self.path}: {self.text}"
+            time.sleep(LOOK_SECONDS)
+
+    def screenshot(self) -> bytes:
+        """The page as it is, as PNG."""
+        asked = {"format": "png", "captureBeyondViewport": True}
+        return base64.b64decode(
+            self.driver.execute_cdp_cmd("Page.captureScreenshot", asked)["data"]
+        )
+
+    def upload(self, label: str, picture: bytes, folder: Path) -> None:
+        """Choose a picture, by the field's label."""
+        file = folder / "picture.png"
+        file.write_bytes(picture)
+        self.fill(label, str(file))
+
+    def point_camera_at(self, picture: bytes) -> None:
+        """Have the camera see a picture, before it is opened."""
+        out = io.BytesIO()
+        Image.open(io.BytesIO(picture)).convert("RGB").save(out, "JPEG", quality=90)
+        self.camera.write_bytes(out.getvalue())
+
+    def record(self, name: str, *, all_views: bool = True) -> None:
+        """Check the page, and keep its pictures: desktop and phone, light and dark, or one."""
+        source = self.driver.page_source
+        assert "tsk_" not in source
+        assert "eyJ" not in source
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        own = "phone" if self.role == "phone" else "desktop"
+        views = [(kind, theme) for kind in _VIEWS for theme in ("light", "dark")]
+        for kind, theme in views if all_views else [(own, "light")]:
+            self.view(kind, theme)
+            assert self.driver.execute_script(_FAULTS) == [], (name, kind)
+            picture = SCREENSHOTS / f"{self.role}-{name}-{kind}-{theme}.png"
+            picture.write_bytes(self.screenshot())
+        self.view(own)
+
+    def complaints(self) -> list[dict[str, Any]]:
+        """What the browser's console says is wrong, such as breaches of the CSP."""
+        said: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call] # as selenium has it
+        return [one for one in said if one["level"] == "SEVERE"]
+
+    def _find(self, by: str, value: str) -> WebElement:
+        def look() -> WebElement | None:
+            shown = [one for one in self.driver.find_elements(by, value) if one.is_displayed()]
+            return shown[0] if shown else None
+
+        return self.until(look, value)

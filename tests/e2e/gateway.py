@@ -1,0 +1,45 @@
+"""The example gateway on a port of its own, on a thread with an event loop of its own."""
+
+import socket
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from clients.examples.qr_login.app import create_app
+from clients.examples.qr_login.backend import Credentials
+
+START_SECONDS = 20.0
+
+
+class Gateway:
+    """Serves while the block runs."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.origin = f"http://localhost:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            create_app(credentials, self.origin),
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(START_SECONDS)
+        self._socket.close()
+
+    def _run(self) -> None:
+        with suppress(SystemExit):
+            self._server.run(sockets=[self._socket])
