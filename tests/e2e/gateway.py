@@ -3,15 +3,24 @@
 import socket
 import threading
 from contextlib import suppress
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 import uvicorn
 
 from clients.examples.qr_login.app import create_app
-from clients.examples.qr_login.backend import Credentials
+from clients.examples.qr_login.backend import Backend, Credentials
+from tests.support.clocks import ShiftedClock
 
 START_SECONDS = 20.0
+HEARTBEAT = timedelta(milliseconds=200)
+"""Of the service's trust feed, by which validators learn what time it is there."""
+
+
+def noticed(clock: ShiftedClock, backend: Backend) -> bool:
+    """Whether a gateway knows how late it is by the service's clock, which the test moved."""
+    return backend.validator.local.clock.now() > clock.unix() - 1.0
 
 
 class Gateway:
@@ -20,8 +29,10 @@ class Gateway:
     def __init__(self, credentials: Credentials) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.origin = f"http://localhost:{self._socket.getsockname()[1]}"
+        app = create_app(credentials, self.origin)
+        self.backend: Backend = app.state.backend
         config = uvicorn.Config(
-            create_app(credentials, self.origin),
+            app,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=1,

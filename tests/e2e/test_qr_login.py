@@ -14,7 +14,7 @@ from PIL import Image
 from clients.examples.qr_login import texts
 from clients.examples.qr_login.backend import Credentials
 from tests.e2e.browser import Browser, programs
-from tests.e2e.gateway import Gateway
+from tests.e2e.gateway import HEARTBEAT, Gateway, noticed
 from tests.support.clocks import ShiftedClock
 from tests.support.fixtures import StartApplication
 from tests.support.world import World
@@ -31,6 +31,7 @@ class Scene:
     pc: Browser
     phone: Browser
     clock: ShiftedClock
+    gateway: Gateway
     username: str
     password: str
     folder: Path
@@ -39,9 +40,14 @@ class Scene:
         browser.open("login").sign_in(self.username, self.password)
         browser.sees("Your devices")
 
+    def advance(self, by: timedelta) -> None:
+        """Let time pass at the service, and the gateway notice it."""
+        self.clock.advance(by)
+        self.pc.until(lambda: noticed(self.clock, self.gateway.backend) or None, "later time")
+
     def move_to(self, moment: datetime) -> None:
-        """Move the service's clock, unless it is there already."""
-        self.clock.advance(max(timedelta(0), moment - self.clock.now()))
+        """Let time pass, unless it is later already."""
+        self.advance(max(timedelta(0), moment - self.clock.now()))
 
     def scan(self) -> str:
         """The phone reads the PC's screen; the text of the QR code."""
@@ -83,9 +89,9 @@ async def played(
 ) -> AsyncIterator[Callable[[Play], "asyncio.Future[None]"]]:
     """Plays a scene on a thread: the token service runs on this one's event loop."""
     pc, phone = browsers
-    server = await start_application()
+    server = await start_application(heartbeat=HEARTBEAT)
     with Gateway(Credentials(server.address, world.clients)) as gateway:
-        scene = Scene(pc, phone, server.clock, world.username, world.password, tmp_path)
+        scene = Scene(pc, phone, server.clock, gateway, world.username, world.password, tmp_path)
 
         def begun(play: Play) -> None:
             pc.start_over(gateway.origin)
@@ -221,7 +227,7 @@ def a_copied_cookie(scene: Scene) -> None:
         assert thief.driver.execute_cdp_cmd("Network.setCookie", copied)["success"]
     stolen = f"{pc.origin}/pc"
     for _ in range(2):
-        scene.clock.advance(ACCESS_LIFE)
+        scene.advance(ACCESS_LIFE)
         thief.driver.get(stolen)
         thief.sees("Your devices")
     pc.open()
@@ -238,7 +244,7 @@ def an_old_login_without_scripts(scene: Scene) -> None:
     The PC runs no scripts: its person reloads the page, and goes on by a button."""
     pc, phone = scene.pc, scene.phone
     scene.sign_in(phone)
-    scene.clock.advance(timedelta(minutes=11))
+    scene.advance(timedelta(minutes=11))
     pc.scripts(False)
     pc.press("Sign in with your phone")
     pc.sees("The code changes every minute.")

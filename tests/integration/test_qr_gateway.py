@@ -15,6 +15,7 @@ from clients.examples.qr_login import texts
 from clients.examples.qr_login.app import create_app
 from clients.examples.qr_login.backend import Credentials
 from clients.examples.qr_login.guard import MAX_BODY_BYTES
+from tests.e2e.gateway import HEARTBEAT, noticed
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.world import World
 from tokenservice import qr
@@ -70,7 +71,7 @@ async def gateway_of(world: World, address: str) -> AsyncIterator[Starlette]:
 
 @pytest.fixture
 async def server(start_application: StartApplication) -> LocalServer:
-    return await start_application()
+    return await start_application(heartbeat=HEARTBEAT)
 
 
 @pytest.fixture
@@ -164,6 +165,8 @@ async def test_requests_at_the_same_time_get_one_successor(
     await visitor.sign_in(world)
     before = visitor.http.cookies["__Host-pc-session"]
     server.clock.advance(timedelta(minutes=6))
+    while not noticed(server.clock, app.state.backend):
+        await asyncio.sleep(0.05)
     answers = await asyncio.gather(*(visitor.get() for _ in range(16)))
     assert {answer.status_code for answer in answers} == {200}
     after = {answer.cookies["__Host-pc-session"] for answer in answers}

@@ -88,9 +88,9 @@ def create_app(credentials: Credentials, origin: str) -> Starlette:
             for page, handler in _POST.items()
         ),
     ]
-    return Starlette(
-        routes=routes, lifespan=lifespan, middleware=[Middleware(Guard, origin=origin)]
-    )
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Guard, origin=origin)])
+    app.state.backend = backend
+    return app
 
 
 def _path(page: str) -> str:

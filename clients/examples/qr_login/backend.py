@@ -6,27 +6,23 @@ import json
 import secrets
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from tokenservice.client import TokenClient
 from tokenservice.connection import Connection
 from tokenservice.credentials import ClientSecret
 from tokenservice.exchange_ids import DerivedExchangeId
 from tokenservice.pairing import PairingClient
+from tokenservice.validator import Validator
 
-from .roles import AUDIENCE, Role
+from .roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tokenservice.decision import Decision
-
 GATEWAY_CLIENT = "demo-gateway"
 """The client that may check tokens for the audience; it can do nothing else with them."""
-
-_CHECK_SECONDS: Final = 2.0
-"""A person is waiting for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +51,15 @@ class Backend:
         self._exchange_ids = DerivedExchangeId(secrets.token_bytes(32))
         self._tokens: dict[Role, TokenClient] = {}
         self._pairings: dict[Role, PairingClient] = {}
-        self._checks: TokenClient | None = None
+        self._validator: Validator | None = None
 
     async def __aenter__(self) -> Self:
         for role in Role:
             connection = await self._connected(role.client_id)
             self._tokens[role] = TokenClient(connection, exchange_ids=self._exchange_ids)
             self._pairings[role] = PairingClient(connection)
-        self._checks = TokenClient(await self._connected(GATEWAY_CLIENT))
+        validator = Validator(await self._connected(GATEWAY_CLIENT))
+        self._validator = await self._open.enter_async_context(validator)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -76,11 +73,14 @@ class Backend:
         """Give the client for a role's side of pairings."""
         return self._pairings[role]
 
-    async def validate(self, access_token: str) -> Decision:
-        """Decide about an access token, as in front of any API. Raises TokenServiceError."""
-        if self._checks is None:
+    @property
+    def validator(self) -> Validator:
+        """Decides about access tokens, as in front of any API: in this process, from the trust log
+        that it follows. A session that was ended elsewhere is refused within milliseconds.
+        """
+        if self._validator is None:
             raise RuntimeError("the backend is not open")
-        return await self._checks.validate(access_token, audience=AUDIENCE, timeout=_CHECK_SECONDS)
+        return self._validator
 
     async def _connected(self, client_id: str) -> Connection:
         secret = ClientSecret(client_id, self._credentials.clients[client_id])

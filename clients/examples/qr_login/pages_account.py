@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tokenservice.core import Platform, RevocationReason
 from tokenservice.errors import TokenServiceError
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tokenservice.tokens import Session
 
     from .here import Here
+
+_PATIENCE_SECONDS: Final = 3.0
+"""A person is waiting for the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,10 @@ class Row:
 async def home(here: Here) -> Response:
     """Show where the person is signed in."""
     person = await sessions.signed_in(here)
-    listed = (await here.tokens.list_sessions(session_token=person.session_token)).sessions
+    page = await here.tokens.list_sessions(
+        session_token=person.session_token, timeout=_PATIENCE_SECONDS
+    )
+    listed = page.sessions
     names = {one.session_id: one.device.name for one in listed}
     rows = [_row(one, names, person.principal.session_id) for one in listed]
     methods = person.principal.amr

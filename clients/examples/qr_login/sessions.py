@@ -51,7 +51,7 @@ async def signed_in(here: Here) -> SignedIn:
     if not session:
         raise LoginNeeded
     if access:
-        decision = await here.site.backend.validate(access)
+        decision = await here.site.backend.validator.validate(access, audience=AUDIENCE)
         if decision.active and decision.principal is not None:
             return SignedIn(decision.principal, session)
         if decision.verdict is Verdict.UNSPECIFIED:
@@ -78,7 +78,7 @@ async def keep(here: Here, tokens: TokenSet) -> SignedIn:
     here.set_own_cookie(_SESSION, tokens.session_token)
     here.set_own_cookie(_ACCESS, access)
     here.visit.session_ids[here.role] = tokens.session_id
-    decision = await here.site.backend.validate(access)
+    decision = await here.site.backend.validator.validate(access, audience=AUDIENCE)
     if decision.principal is None or not decision.active:
         raise NotAnswered
     return SignedIn(decision.principal, tokens.session_token)
