@@ -10,7 +10,8 @@ from token_service.adapters.crypto.secrets_config import SecretKeys
 from token_service.adapters.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.embedded.place import DataDir
 from token_service.adapters.postgres.migrate import MigrationError, migrate
-from token_service.app.parts import Parts, StartupError
+from token_service.app.errors import StartupError
+from token_service.app.parts import Parts
 from token_service.config import Settings
 from token_service.usecases.demo import USERNAME, DemoCredentials, SeedDemo
 

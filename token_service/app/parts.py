@@ -30,6 +30,7 @@ from token_service.adapters.postgres.revocations import RevocationStore
 from token_service.adapters.postgres.sessions import SessionStore
 from token_service.adapters.postgres.users import UserStore
 from token_service.adapters.system import AnchoredSystemClock, SystemRandomness
+from token_service.app.errors import StartupError
 from token_service.app.redis_parts import RedisParts, redis_parts
 from token_service.config import Settings
 from token_service.domain.errors import TokenServiceError
@@ -41,10 +42,6 @@ from token_service.usecases.client_directory import ClientDirectory
 from token_service.usecases.key_maintenance import KeyMaintenance
 from token_service.usecases.shielding import Shield
 from token_service.usecases.trust_feed import TrustFeed
-
-
-class StartupError(Exception):
-    """The server cannot start; the text names the setting to look at, and never its value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from token_service.adapters.postgres import trust
 from token_service.adapters.postgres.migrate import MigrationError, pending
 from token_service.adapters.postgres.migrate import migrate as apply_all
 from token_service.adapters.postgres.pool import Database
-from token_service.app.parts import Parts, StartupError
+from token_service.app.errors import StartupError
+from token_service.app.parts import Parts
 from token_service.config import Settings
 from token_service.domain.records import AuditEvent
 from token_service.usecases.bootstrap import (

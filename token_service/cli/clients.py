@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from token_service.cli import inputs
+from token_service.cli import inputs, operations
 from token_service.cli.api import Api
 from token_service.cli.choices import PLATFORMS, PlatformWord
 from token_service.cli.command import api_command, group
@@ -184,6 +184,9 @@ def policy(
         client_id=client_id, policy=_read_policy(replace), note=note
     )
     api.out.message(api.call(api.clients.UpdateClientPolicy, change))
+
+
+operations.add_bootstrap_to(app)
 
 
 def _read_policy(source: str) -> client_policy_pb2.ClientPolicy:

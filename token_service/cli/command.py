@@ -1,17 +1,22 @@
-"""How commands are declared: what they have in common is written once, here."""
+"""How commands are declared: what they have in common is written once, here.
+
+gRPC is loaded by the commands that call: a server's supervisor, among others, goes without.
+"""
 
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
-import grpc
 import typer
+from typer.core import TyperGroup
 
 from token_service.cli import connection
-from token_service.cli.api import DEMO_ADMIN, Api
 from token_service.cli.output import Output
 from token_service.cli.problems import REFUSED, CliError, refusal_of, show_refusal
+
+if TYPE_CHECKING:
+    from token_service.cli.api import Api
 
 P = ParamSpec("P")
 
@@ -20,9 +25,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 _CONNECTION = tuple(inspect.signature(connection.wishes).parameters)
 
 
-def group(help_text: str) -> typer.Typer:
+def group(help_text: str, kind: type[TyperGroup] = TyperGroup) -> typer.Typer:
     """Make a group of commands. Errors never show local variables: they hold secrets."""
     return typer.Typer(
+        cls=kind,
         help=help_text,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -52,17 +58,17 @@ def local_command(
 
 
 def api_command(
-    app: typer.Typer, name: str, *, caller: str = DEMO_ADMIN, anonymous: bool = False
-) -> Callable[[Callable[Concatenate[Api, P], None]], Callable[Concatenate[Api, P], None]]:
+    app: typer.Typer, name: str, *, caller: str | None = None, anonymous: bool = False
+) -> Callable[[Callable[Concatenate["Api", P], None]], Callable[Concatenate["Api", P], None]]:
     """Declare a command that gets an Api; the options of the connection are added.
 
-    `caller` is the development server's client to use where none is named, `anonymous` whether
-    the command then calls as nobody.
+    `caller` is the development server's client to use where none is named (its administrator),
+    `anonymous` whether the command then calls as nobody.
     """
 
     def declare(
-        function: Callable[Concatenate[Api, P], None],
-    ) -> Callable[Concatenate[Api, P], None]:
+        function: Callable[Concatenate["Api", P], None],
+    ) -> Callable[Concatenate["Api", P], None]:
         bound: Callable[..., None] = function
 
         def run(
@@ -71,10 +77,14 @@ def api_command(
             as_json: Json = False,
             **values: Any,  # noqa: ANN401
         ) -> None:
+            from token_service.cli.api import DEMO_ADMIN, Api
+
             wishes = connection.wishes(**{option: values.pop(option) for option in _CONNECTION})
             out = Output(as_json=as_json)
-            api = Api(wishes, out, caller=caller, anonymous=anonymous, timeout=timeout)
-            _guarded(out, functools.partial(bound, api, **values), api.close)
+            who = caller or DEMO_ADMIN
+            api = Api(wishes, out, caller=who, anonymous=anonymous, timeout=timeout)
+            call = functools.partial(bound, api, **values)
+            _guarded(out, functools.partial(_answered, out, call), api.close)
 
         app.command(name)(_with_options(function, run, connection.wishes, run))
         return function
@@ -86,14 +96,22 @@ def _guarded(out: Output, work: Callable[[], None], end: Callable[[], None] = la
     """Run a command and turn its failures into messages and exit codes."""
     try:
         work()
-    except grpc.RpcError as error:
-        show_refusal(refusal_of(error), as_json=out.as_json)
-        raise typer.Exit(REFUSED) from None
     except CliError as error:
         out.note(error.message)
         raise typer.Exit(error.exit_code) from None
     finally:
         end()
+
+
+def _answered(out: Output, call: Callable[[], None]) -> None:
+    """Run what calls the service, and show its refusals."""
+    import grpc
+
+    try:
+        call()
+    except grpc.RpcError as error:
+        show_refusal(refusal_of(error), as_json=out.as_json)
+        raise typer.Exit(REFUSED) from None
 
 
 def _with_options(

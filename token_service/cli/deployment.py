@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from token_service.app.development import SECRET_KEYS_FILE, new_secret_keys
 from token_service.cli import demo_file
 from token_service.cli.demo_file import DemoFile
 from token_service.cli.output import Output
@@ -41,11 +40,14 @@ def development_environment(
     The stores and secrets are its own, whatever `environment` says of them: that may be the
     environment of a production server.
     """
+    from token_service.app.development import SECRET_KEYS_FILE
+
     own = {
         _DSN: dsn,
         _REDIS: redis_url,
         f"{_SECRET_KEYS}_FILE": str(folder / SECRET_KEYS_FILE),
         demo_file.DATA_DIR_VARIABLE: str(folder),
+        "TOKEN_SERVICE_WORKERS": "1",
     }
     ours = {_DSN, f"{_DSN}_FILE", _REDIS, f"{_REDIS}_FILE", _SECRET_KEYS}
     theirs = {name: text for name, text in environment.items() if name not in ours and text}
@@ -69,6 +71,8 @@ def database_address(out: Output) -> str:
     if demo is not None:
         out.note(f"{_DSN} is not set: working on the development server's database")
         return demo.postgres
+    from token_service.app.development import new_secret_keys
+
     given = {name: os.environ.get(name, "") for name in (_DSN, f"{_DSN}_FILE")}
     # The rest is required of a server; here it only has to be well formed.
     rest = {"TOKEN_SERVICE_ISSUER": "none", _SECRET_KEYS: new_secret_keys()}

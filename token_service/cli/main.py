@@ -1,27 +1,49 @@
 """The `token-service` program."""
 
-from token_service.cli import (
-    clients,
-    codes,
-    credentials,
-    keys,
-    operations,
-    pairs,
-    sessions,
-    tokens,
-    trust,
-    users,
-)
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from typer.core import TyperGroup
+from typer.main import get_group
+
+from token_service.cli import operations
 from token_service.cli.command import group
 
-app = group("Issue, exchange, validate and revoke tokens.")
-operations.add_to(app, clients.app)
-app.add_typer(clients.app, name="client")
-app.add_typer(users.app, name="user")
-app.add_typer(keys.app, name="keys")
-app.add_typer(sessions.app, name="session")
-app.add_typer(tokens.app, name="token")
-app.add_typer(codes.app, name="code")
-app.add_typer(pairs.app, name="pair")
-app.add_typer(trust.app, name="trust")
-app.add_typer(credentials.app, name="credentials")
+GROUPS: Mapping[str, str] = {
+    "client": "clients",
+    "user": "users",
+    "keys": "keys",
+    "session": "sessions",
+    "token": "tokens",
+    "code": "codes",
+    "pair": "pairs",
+    "trust": "trust",
+    "credentials": "credentials",
+}
+"""Groups of commands and the modules here that hold them, as `app`."""
+
+
+class Program(TyperGroup):
+    """Loads a group when one of its commands is called: a server needs none of them, and each of
+    them needs gRPC."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - typer does not export its type
+        """The names of all commands, in the order in which help shows them."""
+        return list(dict.fromkeys((*super().list_commands(ctx), *GROUPS)))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
+        """The command, or None. All are loaded for a misspelt name, which is compared with them."""
+        if super().get_command(ctx, cmd_name) is None:
+            for name in [cmd_name] if cmd_name in GROUPS else GROUPS:
+                self._load(name)
+        return super().get_command(ctx, cmd_name)
+
+    def _load(self, name: str) -> None:
+        loaded = get_group(import_module(f"token_service.cli.{GROUPS[name]}").app)
+        loaded.name = name
+        self.add_command(loaded)
+
+
+app = group("Issue, exchange, validate and revoke tokens.", Program)
+operations.add_to(app)

@@ -10,13 +10,17 @@ from token_service.cli.command import local_command
 from token_service.cli.output import Output
 
 
-def add_to(app: typer.Typer, clients: typer.Typer) -> None:
-    """Declare the commands; `clients` is the group of `token-service client`."""
+def add_to(app: typer.Typer) -> None:
+    """Declare the commands."""
     local_command(app, "serve")(_serve)
     local_command(app, "dev")(_dev)
     local_command(app, "migrate")(_migrate)
     local_command(app, "doctor")(_doctor)
     local_command(app, "restore-fence")(_restore_fence)
+
+
+def add_bootstrap_to(clients: typer.Typer) -> None:
+    """Declare the one among them that belongs to the group `token-service client`."""
     local_command(clients, "bootstrap")(_bootstrap)
 
 

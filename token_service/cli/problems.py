@@ -3,14 +3,13 @@
 import json
 import sys
 from dataclasses import dataclass
-from typing import cast
-
-import grpc
-from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from typing import TYPE_CHECKING, cast
 
 from token_service.cli.output import duration_text, printable
+
+if TYPE_CHECKING:
+    import grpc
+    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 REFUSED = 1
 UNUSABLE = 2
@@ -69,7 +68,7 @@ class Refusal:
         }
 
 
-def refusal_of(error: grpc.RpcError) -> Refusal:
+def refusal_of(error: "grpc.RpcError") -> Refusal:
     """Read the status and the details of a failed call."""
     call = cast("grpc.Call", error)  # every error that a call raises is one
     code = call.code().name
@@ -86,7 +85,10 @@ def show_refusal(refusal: Refusal, *, as_json: bool) -> None:
     sys.stderr.write(printable(text, newlines=True) + "\n")
 
 
-def _status_of(details: str | bytes | None) -> Status | None:
+def _status_of(details: str | bytes | None) -> "Status | None":
+    from google.protobuf.message import DecodeError
+    from google.rpc.status_pb2 import Status
+
     if not isinstance(details, bytes):
         return None
     try:
@@ -95,7 +97,9 @@ def _status_of(details: str | bytes | None) -> Status | None:
         return None
 
 
-def _explained(code: str, status: Status) -> Refusal:
+def _explained(code: str, status: "Status") -> Refusal:
+    from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
+
     info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
     retry_after: float | None = None
     for detail in status.details:

@@ -10,9 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from token_service.domain.kinds import KeyPurpose
 from tokenservice.core import MalformedToken
 from tokenservice.core.encoding import decode_base64url, encode_base64url
@@ -89,6 +86,10 @@ class SecretKeys:
         secret = self._secrets.get(secret_id)
         if secret is None:
             raise ValueError(f"{_SETTING}: the secret '{secret_id}' is missing, a key needs it")
+        # Whoever only checks the settings derives nothing, and goes without the library.
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
         return HKDF(SHA256(), DERIVED_BYTES, _SALT, info).derive(secret)
 
     def __repr__(self) -> str:
