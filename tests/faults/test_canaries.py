@@ -58,7 +58,7 @@ async def test_nothing_secret_in_log_and_errors(breakable: Breakable) -> None:
 def scrape(application: Application) -> str:
     """What Prometheus would get."""
     assert application._metrics is not None
-    url = f"http://127.0.0.1:{application._metrics.server_port}/metrics"
+    url = f"http://127.0.0.1:{application._metrics.port}/metrics"
     with urllib.request.urlopen(url, timeout=10) as response:
         text: bytes = response.read()
     return text.decode()

@@ -25,6 +25,7 @@ from tests.rpc.echo import (
 from token_service.domain.caller import Caller
 from token_service.domain.errors import invalid_field
 from token_service.rpc.methods import Method, Shape
+from token_service.rpc.metrics import RpcCollector
 from token_service.rpc.policy import Work
 
 CANARY = "canary-5d1e"
@@ -104,7 +105,7 @@ async def test_calls_are_logged_and_hot_ones_only_when_they_fail(
 async def test_calls_are_counted(world: World, channel: grpc.aio.Channel) -> None:
     assert world.pipeline is not None
     registry = CollectorRegistry()
-    registry.register(world.pipeline.collector())
+    registry.register(RpcCollector(world.pipeline.counts))
     for method in (ECHO, HOT):
         await unary_unary(channel, method)(raw("x"), metadata=ALICE)
         await failure(unary_unary(channel, method)(raw("x")))

@@ -3,22 +3,21 @@
 import asyncio
 import contextlib
 import gc
-import signal
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import structlog
-from prometheus_client import CollectorRegistry, start_http_server
 
 from token_service.adapters.system import AnchoredSystemClock
-from token_service.app.parts import Parts, StartupError
+from token_service.app.ending import Ending
+from token_service.app.errors import StartupError
+from token_service.app.metrics_endpoint import MetricsEndpoint
+from token_service.app.parts import Parts
 from token_service.app.services import build_server
 from token_service.config import Settings
 from token_service.domain.errors import TokenServiceError
+from token_service.rpc.metrics import Counts, RpcCollector
 from token_service.rpc.server import BindError, RpcServer
-
-if TYPE_CHECKING:
-    from wsgiref.simple_server import WSGIServer
 
 SWEEP_BATCH = 1_000
 SWEEP_SECONDS = 60.0
@@ -43,7 +42,7 @@ class Application:
         self.clock = parts.clock
         self.random = parts.random
         self._server: RpcServer | None = None
-        self._metrics: WSGIServer | None = None
+        self._metrics: MetricsEndpoint | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -61,31 +60,24 @@ class Application:
             address = await self._server.start()
         except BindError as error:
             raise StartupError(f"TOKEN_SERVICE_GRPC_LISTEN: {error}") from error
-        self._serve_metrics()
+        if self.settings.metrics_listen is not None:
+            self._metrics = MetricsEndpoint(
+                self.settings.metrics_listen, RpcCollector(self._server.counts)
+            )
         self._every(KEY_TICK_SECONDS, self._tend_keys)
         self._every(ACTIVITY_FLUSH_SECONDS, self._flush_activity)
         self._every(SWEEP_SECONDS, self._sweep)
         return address
 
-    def _serve_metrics(self) -> None:
-        listen = self.settings.metrics_listen
-        if listen is None or self._server is None:
-            return
-        registry = CollectorRegistry()
-        registry.register(self._server.collector())
-        host, _, port = listen.rpartition(":")
-        try:
-            server, _ = start_http_server(int(port), host.strip("[]"), registry)
-        except OSError as error:
-            raise StartupError(
-                f"TOKEN_SERVICE_METRICS_LISTEN: cannot listen on {listen}"
-            ) from error
-        self._metrics = server
+    def counts(self) -> Counts:
+        """What was counted of all calls so far."""
+        return Counts() if self._server is None else self._server.counts()
 
-    async def stop(self) -> None:
-        """Finish what is in flight within the grace period, then close everything."""
+    async def stop(self, *, hands_over: bool = False) -> None:
+        """Finish what is in flight within the grace period, then close everything; `hands_over`
+        where others serve on at the same address."""
         if self._server is not None:
-            await self._server.stop()
+            await (self._server.hand_over() if hands_over else self._server.stop())
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -93,8 +85,7 @@ class Application:
         with contextlib.suppress(TokenServiceError):
             await self.parts.activity.flush()
         if self._metrics is not None:
-            await asyncio.to_thread(self._metrics.shutdown)
-            self._metrics.server_close()
+            await self._metrics.close()
         await self.parts.close()
 
     def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -134,20 +125,18 @@ async def serve(
     clock: AnchoredSystemClock | None = None,
 ) -> int:
     """Run one server until SIGTERM or SIGINT; 0 after a graceful stop."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    ending = Ending()
+    ending.on_signals()
     if settings.plaintext_beyond_this_machine:
         _log.warning("plaintext_beyond_this_machine", listen=settings.grpc_listen)
     application = await Application.create(settings, await Parts.open(settings, clock))
     try:
         address = await application.start()
-        _collect_less()
+        collect_less()
         _log.info("serving", address=address)
         if on_ready is not None:
             await on_ready(address)
-        await stopping.wait()
+        await ending.wait()
         _log.info("stopping")
     finally:
         await application.stop()
@@ -155,7 +144,7 @@ async def serve(
     return 0
 
 
-def _collect_less() -> None:
+def collect_less() -> None:
     """What was loaded until now stays; what calls leave behind goes by itself, nearly all of it."""
     gc.collect()
     gc.freeze()

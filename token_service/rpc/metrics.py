@@ -1,7 +1,12 @@
-"""Calls counted in plain integers, handed to Prometheus only when it asks."""
+"""Calls counted in plain integers, handed to Prometheus only when it asks.
+
+A process can also hand its counts to another one, which adds up those of several.
+"""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -10,9 +15,6 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-
-from token_service.rpc.limits import WorkBound
-from token_service.rpc.policy import Work
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the latency buckets, in seconds."""
@@ -34,15 +36,77 @@ class MethodCounters:
         self.buckets[bisect_left(BUCKETS, seconds)] += 1
         self.seconds += seconds
 
+    def add(self, other: "MethodCounters") -> None:
+        """Count what the other counted."""
+        for code, number in other.by_code.items():
+            self.by_code[code] = self.by_code.get(code, 0) + number
+        self.buckets = [mine + its for mine, its in zip(self.buckets, other.buckets, strict=True)]
+        self.seconds += other.seconds
+
+    def to_json(self) -> list[Any]:
+        """What `from_json` takes."""
+        return [self.by_code, self.buckets, self.seconds]
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:  # noqa: ANN401 - whatever the other process sent
+        """Raises ValueError for what another version may have sent."""
+        made = cls()
+        by_code, buckets, seconds = value
+        if len(buckets) != len(made.buckets):
+            raise ValueError("other latency buckets than here")
+        made.by_code = {str(code): int(number) for code, number in by_code.items()}
+        made.buckets = [int(number) for number in buckets]
+        made.seconds = float(seconds)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The counts of one process or of several: counters by method, which only grow, and the calls
+    in flight by class of work."""
+
+    methods: Mapping[str, MethodCounters] = field(default_factory=dict)
+    active: Mapping[str, int] = field(default_factory=dict)
+
+    def ended(self) -> "Counts":
+        """What remains of a process that is gone: all but the calls in flight."""
+        return Counts(self.methods)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` takes; methods that nobody has called are left out."""
+        called = {name: one.to_json() for name, one in self.methods.items() if one.by_code}
+        return {"methods": called, "active": dict(self.active)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:  # noqa: ANN401 - whatever the other process sent
+        """Raises ValueError for what cannot be added to counts made here."""
+        try:
+            methods = {
+                str(name): MethodCounters.from_json(one) for name, one in value["methods"].items()
+            }
+            active = {str(work): int(number) for work, number in value["active"].items()}
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError("no counts") from error
+        return cls(methods, active)
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """The sum."""
+    methods: dict[str, MethodCounters] = {}
+    active: dict[str, int] = {}
+    for one in counts:
+        for name, counters in one.methods.items():
+            methods.setdefault(name, MethodCounters()).add(counters)
+        for work, number in one.active.items():
+            active[work] = active.get(work, 0) + number
+    return Counts(methods, active)
+
 
 class RpcCollector(Collector):
-    """Shows the counters to a Prometheus registry. Labels: method, code and class only."""
+    """Shows counts to a Prometheus registry. Labels: method, code and class only."""
 
-    def __init__(
-        self, counters: Mapping[str, MethodCounters], bounds: Mapping[Work, WorkBound]
-    ) -> None:
-        self._counters = counters
-        self._bounds = bounds
+    def __init__(self, read: Callable[[], Counts]) -> None:
+        self._read = read
 
     def collect(self) -> Iterable[Metric]:
         """The metrics as they are now."""
@@ -54,21 +118,22 @@ class RpcCollector(Collector):
         seconds = HistogramMetricFamily(
             "token_service_rpc_seconds", "Duration of calls.", labels=("method",)
         )
-        for method, counters in self._counters.items():
-            for code, number in counters.by_code.items():
-                calls.add_metric((method, code), number)
-            if counters.by_code:
-                seconds.add_metric((method,), list(_cumulated(counters)), counters.seconds)
         active = GaugeMetricFamily(
             "token_service_rpc_active", "Calls in flight, by class of work.", labels=("work",)
         )
-        for work, bound in self._bounds.items():
-            active.add_metric((work.name.lower(),), bound.active)
+        counts = self._read()
+        for method, counters in counts.methods.items():
+            for code, number in dict(counters.by_code).items():  # they go on counting meanwhile
+                calls.add_metric((method, code), number)
+            if counters.by_code:
+                seconds.add_metric((method,), list(_cumulated(counters)), counters.seconds)
+        for work, number in counts.active.items():
+            active.add_metric((work,), number)
         yield from (calls, seconds, active)
 
 
 def _cumulated(counters: MethodCounters) -> Iterator[tuple[str, float]]:
-    total = 0
+    so_far = 0
     for bound, number in zip((*map(str, BUCKETS), "+Inf"), counters.buckets, strict=True):
-        total += number
-        yield bound, total
+        so_far += number
+        yield bound, so_far

@@ -16,7 +16,7 @@ from token_service.rpc.calls import Call, HotCall, UnaryCall, UnknownCall
 from token_service.rpc.errors import shutting_down
 from token_service.rpc.limits import RateLimiter, WorkBound
 from token_service.rpc.methods import Method, Shape
-from token_service.rpc.metrics import MethodCounters, RpcCollector
+from token_service.rpc.metrics import Counts, MethodCounters
 from token_service.rpc.policy import METHODS, MethodPolicy, Rate, Work
 from token_service.rpc.streams import DialogueCall, StreamCall
 
@@ -116,10 +116,16 @@ class Pipeline(grpc.GenericRpcHandler):
         """The full names of all methods that are served."""
         return frozenset(self._routes)
 
-    def collector(self) -> RpcCollector:
-        """The counters, for a Prometheus registry."""
+    def counts(self) -> Counts:
+        """What was counted so far. The counters go on counting."""
         counters = {name: route.counters for name, (_, route) in self._routes.items()}
-        return RpcCollector({**counters, "unknown": self.unknown_counters}, self.bounds)
+        active = {work.name.lower(): bound.active for work, bound in self.bounds.items()}
+        return Counts({**counters, "unknown": self.unknown_counters}, active)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any call is in flight."""
+        return any(bound.active for bound in self.bounds.values())
 
     def stop(self, *classes: Work) -> None:
         """From now on refuse new calls of these classes, and end their streams."""

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha.reflection import (  # type: ignore[import-untyped]
 
 from token_service.rpc import health
 from token_service.rpc.methods import Method, Shape, methods_of
-from token_service.rpc.metrics import RpcCollector
+from token_service.rpc.metrics import Counts
 from token_service.rpc.pipeline import Pipeline
 from token_service.rpc.policy import Work
 from token_service.rpc.tls import TlsFiles, server_credentials
@@ -23,6 +23,8 @@ MAX_RECEIVE_BYTES = 4 * 1024 * 1024
 """What the library lets through at all; the policy table has the limits that are explained."""
 MAX_METADATA_BYTES = 16 * 1024
 CONNECTION_GRACE_MS = 60_000
+HAND_OVER_SECONDS = 0.5
+SETTLING_SECONDS = 0.05
 PROBES = frozenset({Work.PROBE, Work.PROBE_STREAM})
 """What is still answered while a stopping server tells that it is not serving."""
 REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
@@ -62,9 +64,9 @@ class RpcServer:
         self.health = health.Health()
         pipeline.add(methods_of(health.SERVICE, self.health))
 
-    def collector(self) -> RpcCollector:
-        """Counts and durations of all calls, once every service was added."""
-        return self._pipeline.collector()
+    def counts(self) -> Counts:
+        """Counts and durations of all calls so far."""
+        return self._pipeline.counts()
 
     def add(self, service: ServiceDescriptor, servicer: object) -> None:
         """Offer `service`, each method handled by the servicer's attribute of its name in snake
@@ -101,6 +103,26 @@ class RpcServer:
         await asyncio.sleep(options.drain_delay)
         self._pipeline.stop(*PROBES)
         await self._server.stop(options.grace_period)
+
+    async def hand_over(self) -> None:
+        """Finish what is in flight, where others serve on at the same address. The process has to
+        end right after that, which closes the connections.
+
+        New calls are refused meanwhile, and retried, so it is a matter of moments. The library's
+        own stop comes in where a call takes longer than those: it lets connections end gently, but
+        what arrives too late it answers with CANCELLED, which no client retries."""
+        self._pipeline.stop(*Work)
+        if not await self._idle(HAND_OVER_SECONDS):
+            await self._server.stop(self._options.grace_period)
+        await asyncio.sleep(SETTLING_SECONDS)  # the last replies are on their way
+
+    async def _idle(self, within: float) -> bool:
+        """Wait for the end of the last call, but not longer than `within` seconds."""
+        waited = 0.0
+        while self._pipeline.busy and waited < within:
+            await asyncio.sleep(SETTLING_SECONDS)
+            waited += SETTLING_SECONDS
+        return not self._pipeline.busy
 
     def _add_reflection(self) -> None:
         names = [*self._services, REFLECTION.full_name]
