@@ -7,7 +7,7 @@ finished line, so that nothing gets past it in an exception's text or a library'
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -50,10 +50,19 @@ def configure(
     level: Literal["debug", "info", "warning", "error"] = "info",
     style: Literal["json", "console"] = "json",
     stream: TextIO | None = None,
+    fields: Mapping[str, object] | None = None,
 ) -> None:
-    """Send structlog's and the standard library's records to `stream` (stderr), a line each."""
+    """Send structlog's and the standard library's records to `stream` (stderr), a line each, with
+    `fields` in all of them."""
+    constant = dict(fields or {})
+
+    def add_constant(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        del logger, method
+        return {**constant, **event}
+
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_constant,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),

@@ -37,7 +37,7 @@ def exchange_id() -> bytes:
 class Api:
     """All services at one address; calls take `metadata=self.metadata` through the helpers."""
 
-    def __init__(self, address: str, authorization: str, **options: int) -> None:
+    def __init__(self, address: str, authorization: str, **options: int | str) -> None:
         # A channel of its own: channels to one address otherwise share a connection.
         channel_options = {"use_local_subchannel_pool": 1, **options}
         self.channel = grpc.aio.insecure_channel(

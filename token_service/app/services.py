@@ -119,6 +119,7 @@ def _options(settings: Settings) -> ServerOptions:
         listen=settings.grpc_listen,
         tls=tls,
         reflection=settings.reflection,
+        reuse_port=settings.workers > 1,
         max_connection_streams=settings.max_connection_streams,
         max_connection_age=settings.max_connection_age.total_seconds(),
         drain_delay=settings.drain_delay.total_seconds(),

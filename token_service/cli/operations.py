@@ -24,11 +24,18 @@ def add_bootstrap_to(clients: typer.Typer) -> None:
     local_command(clients, "bootstrap")(_bootstrap)
 
 
-def _serve(_: Output) -> None:
-    """Serve in production: settings from the environment, until SIGTERM."""
+def _serve(
+    _: Output,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that serve; instead of TOKEN_SERVICE_WORKERS."),
+    ] = None,
+) -> None:
+    """Serve in production: settings from the environment, until SIGTERM. SIGHUP replaces workers
+    one by one."""
     from token_service.cli.serving import serve
 
-    raise typer.Exit(serve())
+    raise typer.Exit(serve(workers))
 
 
 def _dev(_: Output) -> None:

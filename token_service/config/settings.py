@@ -139,9 +139,17 @@ class Settings(BaseModel):
     )
     argon2_passes: int = _setting("Passwords", "Passes of Argon2id; at least 2.", 2, ge=2)
     argon2_lanes: int = _setting("Passwords", "Lanes of Argon2id.", 1, ge=1)
-    argon2_threads: int = _setting("Passwords", "Passwords hashed at the same time.", 2, ge=1)
+    argon2_threads: int = _setting(
+        "Passwords",
+        "Passwords hashed at the same time; divided among the workers, at least one for each.",
+        2,
+        ge=1,
+    )
     argon2_queue: int = _setting(
-        "Passwords", "Passwords that may wait to be hashed; more are refused.", 64, ge=0
+        "Passwords",
+        "Passwords that may wait to be hashed, divided likewise; more are refused.",
+        64,
+        ge=0,
     )
     login_attempts_per_account_and_address: int = _setting(
         "Passwords", "Failed logins of one account from one address before a lock.", 10, ge=1
@@ -173,6 +181,14 @@ class Settings(BaseModel):
         "Server",
         "Where to listen: `host:port` (port 0 for any free one) or `unix:/path`.",
         "127.0.0.1:50051",
+    )
+    workers: int = _setting(
+        "Server",
+        "Processes that serve on that address, as a rule one for each core. Limits and pools are "
+        "each one's own.",
+        1,
+        ge=1,
+        le=256,
     )
     tls_cert: Path | None = _setting("Server", "File with the certificate chain, PEM.", None)
     tls_key: Path | None = _setting("Server", "File with the certificate's key, PEM.", None)
@@ -276,6 +292,14 @@ class Settings(BaseModel):
                 "grpc_listen",
                 "other machines are served with TLS alone: set tls_cert and tls_key, or "
                 "allow_plaintext to go without",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_workers(self) -> Self:
+        if self.workers > 1 and self.grpc_listen.startswith("unix:"):
+            raise UnusableError(
+                "workers", "only one process can serve on a unix: address; listen on host:port"
             )
         return self
 

@@ -71,6 +71,8 @@ def test_every_missing_setting_is_named_at_once() -> None:
         ("GRPC_LISTEN", CANARY),
         ("GRPC_LISTEN", "localhost:70000"),
         ("MAX_STREAMS", "0"),
+        ("WORKERS", "0"),
+        ("WORKERS", "many"),
         ("RATE_SCALE", "0"),
         ("LOG_LEVEL", CANARY),
         ("REFLECTION", CANARY),
@@ -202,6 +204,13 @@ def test_tls_files_are_read_before_anything_opens(tmp_path: Path) -> None:
     assert refusal(TLS_CERT=cert, TLS_KEY=key, TLS_CLIENT_CA=str(nonsense)).startswith(
         "TOKEN_SERVICE_TLS_CLIENT_CA: "
     )
+
+
+def test_several_workers_need_a_port() -> None:
+    path = "unix:/run/token-service.sock"
+    assert loaded(GRPC_LISTEN=path).workers == 1
+    refused = refusal(GRPC_LISTEN=path, WORKERS="2")
+    assert refused.startswith("TOKEN_SERVICE_WORKERS: only one process can serve on a unix:")
 
 
 def test_every_setting_is_documented() -> None:

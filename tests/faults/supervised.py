@@ -1,0 +1,97 @@
+"""A server of several processes, as a test sees it: its log, its workers, its metrics."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from tests.faults.waiting import until
+from tests.integration.processes import children_of
+from tests.support.servers import ServerProcess
+from tests.support.world import World
+
+EXCHANGE = "/tokenservice.v1.TokenService/Exchange"
+ISSUE = "/tokenservice.v1.TokenService/Issue"
+
+
+class Supervised:
+    """A supervisor and its workers. Workers are named by their process ids."""
+
+    def __init__(self, server: ServerProcess, metrics: str) -> None:
+        self.server = server
+        self.address = server.address
+        self._metrics = metrics
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log lines of that name so far."""
+        lines = (json.loads(line) for line in tuple(self.server.output) if line.startswith("{"))
+        return [line for line in lines if line["event"] == name]
+
+    async def event(self, name: str, number: int = 1) -> dict[str, Any]:
+        """The log line of that name, once it is there; the `number`th."""
+
+        async def there() -> bool:
+            return len(self.events(name)) >= number
+
+        await until(there, within=60.0)
+        return self.events(name)[number - 1]
+
+    def workers(self) -> list[int]:
+        """Those that run now."""
+        return children_of(self.server.process.pid)
+
+    def kill_worker(self) -> int:
+        """End one of them at once; which."""
+        victim = self.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        return victim
+
+    def kill_workers(self) -> None:
+        """End all of them at once."""
+        for worker in self.workers():
+            os.kill(worker, signal.SIGKILL)
+
+    def renew(self) -> None:
+        """Replace all of them."""
+        self.server.process.send_signal(signal.SIGHUP)
+
+    async def samples(self) -> dict[str, float]:
+        """All metrics, by name with labels."""
+        return await asyncio.to_thread(self._scrape)
+
+    async def ended(self, method: str) -> float:
+        """How many calls of the method have ended with OK."""
+        samples = await self.samples()
+        labels = f'{{code="OK",method="{method}"}}'
+        return samples.get(f"token_service_rpc_calls_total{labels}", 0.0)
+
+    def _scrape(self) -> dict[str, float]:
+        with urllib.request.urlopen(f"http://{self._metrics}/metrics", timeout=10) as reply:
+            text: str = reply.read().decode()
+        rows = (row.rpartition(" ") for row in text.splitlines() if not row.startswith("#"))
+        return {name: float(value) for name, _, value in rows}
+
+
+def supervised(world: World) -> Supervised:
+    """Start one with two workers."""
+    metrics = f"127.0.0.1:{_free_port()}"
+    server = ServerProcess(world.environment(workers="2", metrics_listen=metrics))
+    return Supervised(server, metrics)
+
+
+def falling(
+    before: dict[str, float], after: dict[str, float], counts: Callable[[str], bool]
+) -> list[str]:
+    """Those that `counts` says only grow, and that are smaller than before or gone."""
+    return [name for name in before if counts(name) and after.get(name, -1.0) < before[name]]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,24 @@
+"""The supervisor loads nothing that serves calls."""
+
+import subprocess
+import sys
+
+SERVING = ("argon2", "asyncpg", "cryptography", "grpc", "jwt", "redis", "tokenservice.v1")
+
+PROGRAM = """
+import sys
+import token_service.__main__, token_service.cli.serving, token_service.app.supervisor
+from token_service.config import load
+load({"TOKEN_SERVICE_POSTGRES_DSN": "postgresql://db", "TOKEN_SERVICE_ISSUER": "here",
+      "TOKEN_SERVICE_SECRET_KEYS": "k1:" + "A" * 43})
+print(*sys.modules)
+"""
+
+
+def test_a_supervisor_goes_without_the_parts_of_a_server() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+    loaded = ended.stdout.split()
+    assert "token_service.app.supervisor" in loaded
+    assert [name for name in SERVING if name in loaded] == []
