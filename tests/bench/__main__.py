@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench import feed, filling, h2load, pgbench, redeem
+from tests.bench import feed, filling, h2load, pgbench, redeem, workers
 from tests.bench.processes import ROOT, Echo, Loader, cpu_seconds, free_port, median
 from tests.bench.requests import (
     CHAINS,
@@ -130,7 +130,11 @@ def run(bench: Bench) -> dict[str, Any]:
                 calls = bench.size.exchanges // (1 if concurrency > 1 else 8)
                 coupons.one_round(bench.measure, echo, concurrency, calls, number)
         quick = bench.size is QUICK
-        return ratios(bench) | feed.measure(postgres, valkey.url, bench.folder, quick=quick)
+        return (
+            ratios(bench)
+            | feed.measure(postgres, valkey.url, bench.folder, quick=quick)
+            | workers.measure(postgres, valkey.url, quick=quick)
+        )
 
 
 def one_round(bench: Bench, small: Side, large: Side, echo: Echo, number: int) -> None:

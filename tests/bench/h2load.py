@@ -27,7 +27,7 @@ def calls_per_second(
     headers = ["content-type: application/grpc", "te: trailers", f"authorization: {authorization}"]
     command = ["h2load", "-n", str(count), "-c", "4", "-m", "16", "-d", str(body)]
     command += [part for header in headers for part in ("-H", header)]
-    before = _ended_ok(metrics, method)
+    before = ended_ok(metrics, method)
     result = subprocess.run(
         [*command, f"http://{address}{method}"],
         capture_output=True,
@@ -35,7 +35,7 @@ def calls_per_second(
         check=True,
         timeout=120,
     )
-    ended = _ended_ok(metrics, method) - before
+    ended = ended_ok(metrics, method) - before
     if ended != count:
         raise RuntimeError(f"h2load: {ended} of {count} calls ended OK")
     found = re.search(r"([0-9.]+) req/s", result.stdout)
@@ -44,7 +44,7 @@ def calls_per_second(
     return float(found[1])
 
 
-def _ended_ok(metrics: str, method: str) -> int:
+def ended_ok(metrics: str, method: str) -> int:
     """How many calls of the method have ended with OK so far, by the server's own count."""
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as reply:
         text = reply.read().decode()
