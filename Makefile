@@ -7,6 +7,8 @@ STAMP  := $(VENV)/.setup-complete
 LOCK   := requirements.lock
 CODE   := token_service clients tests
 RELEASE_IMAGE := protos/last_release.binpb
+# Tests run in this many processes at a time, each with stores of its own.
+TEST_PROCESSES ?= 2
 # Extra arguments for pytest, the bench or `token-service dev`: make test ARGS='-k exchange -x'
 ARGS   ?=
 
@@ -38,7 +40,7 @@ demo: $(STAMP) ## Serve the QR login example, while `make run` runs in another t
 	@exec $(BIN)/python -m clients.examples.qr_login $(ARGS)
 
 test: $(STAMP) ## Run the tests (ARGS='-k exchange -x' reaches pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 lint: lint-python lint-protos stubs-up-to-date ## Check style, types, import rules, protos and generated stubs
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
-from uuid import uuid4
 
 import pytest
 
@@ -15,7 +14,7 @@ from token_service.rpc.servicers import trust as servicer
 from token_service.rpc.servicers.trust import TrustServicer
 from tokenservice.v1 import trust_service_pb2 as pb
 
-EPOCH = str(uuid4())
+EPOCH = "0b18f04e-d26b-4ea0-8c27-4b96b0ae216d"
 
 
 class Directory:
@@ -111,7 +110,9 @@ async def test_who_knows_the_log_goes_on_from_there(watched: Watched) -> None:
         assert first.delta.keys_changed  # keys have no number by which they could be continued
 
 
-@pytest.mark.parametrize(("epoch", "revision"), [(str(uuid4()), 1), (EPOCH, 3), (EPOCH, 2**63)])
+@pytest.mark.parametrize(
+    ("epoch", "revision"), [("a36159da-2afe-40f7-a03f-f9fdb7a654c6", 1), (EPOCH, 3), (EPOCH, 2**63)]
+)
 async def test_who_knows_another_log_or_more_than_there_is_starts_over(
     watched: Watched, epoch: str, revision: int
 ) -> None:
