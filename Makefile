@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+OLDEST := $(VENV)-oldest
 STAMP  := $(VENV)/.setup-complete
 LOCK   := requirements.lock
 CODE   := token_service clients tests
@@ -13,7 +14,7 @@ TEST_PROCESSES ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint lint-python lint-protos stubs-up-to-date protos bench lock clean reset
+.PHONY: help setup run demo test test-oldest lint lint-python lint-protos stubs-up-to-date protos bench lock clean reset
 
 help: ## List these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,15 @@ demo: $(STAMP) ## Serve the QR login example, while `make run` runs in another t
 
 test: $(STAMP) ## Run the tests (ARGS='-k exchange -x' reaches pytest)
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+
+# What needs the server's code, to compare with, is left to `make test`.
+test-oldest: ## Run the client package's own tests on its wheel, with the oldest versions it allows
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  ./clients/python -r clients/python/oldest.txt
+	$(OLDEST)/bin/python -m pytest --confcutdir=tests/unit --override-ini=pythonpath=. \
+	  --override-ini=addopts=--import-mode=importlib $(ARGS) \
+	  $$(grep --files-without-match 'token_service\.\|qr_login' tests/unit/client/test_*.py) tests/unit/core
 
 lint: lint-python lint-protos stubs-up-to-date ## Check style, types, import rules, protos and generated stubs
 
@@ -76,7 +86,7 @@ lock: $(STAMP) ## Resolve requirements.lock anew (takes the newest versions that
 	  --custom-compile-command 'make lock' --quiet --output-file $(LOCK)
 
 clean: ## Remove the virtual environment, builds and caches
-	rm -rf $(VENV) $(VENV)-protos build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-protos $(OLDEST) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find token_service clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 reset: ## Remove the data of the development server (var/); the next run starts empty

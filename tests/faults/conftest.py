@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHARED = "shared"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def shared_world(seeded: World, embedded: "Stores") -> Iterator[World]:
     """The seeded data in a database that they share."""
     dsn = embedded.postgres.create_database(SHARED, template=SEEDED)
@@ -32,7 +32,7 @@ def shared_world(seeded: World, embedded: "Stores") -> Iterator[World]:
     embedded.postgres.drop_database(SHARED)
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def nodes(shared_world: World) -> AsyncIterator[tuple[Callers, Callers]]:
     """Callers of two server processes on the same stores."""
     servers: list[ServerProcess] = []
@@ -47,7 +47,7 @@ async def nodes(shared_world: World) -> AsyncIterator[tuple[Callers, Callers]]:
             sys.stdout.writelines(server.output[-40:])
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def stores(open_dir: Path) -> Iterator[tuple[EmbeddedPostgres, EmbeddedValkey]]:
     """Started for the tests here that stop them."""
     with (
@@ -57,7 +57,7 @@ def stores(open_dir: Path) -> Iterator[tuple[EmbeddedPostgres, EmbeddedValkey]]:
         yield postgres, valkey
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def breakable(stores: tuple[EmbeddedPostgres, EmbeddedValkey]) -> Breakable:
     """A seeded world on them."""
     postgres, valkey = stores

@@ -132,7 +132,7 @@ async def use_codes(callers: Callers, canaries: Canaries) -> None:
         {"kind": INVITATION},
         {"kind": VERIFICATION, "length": 12},
     ]
-    for fields in wishes:
+    for number, fields in enumerate(wishes):
         to = f"ana-{len(canaries.refused)}"  # whose wrong codes of before do not count
         code = canaries.plant((await issue(api, recipient=to, **fields)).code)
         missing = canaries.plant("7K3M9XQ27K3M9XQ2" if not code.isdigit() else wrong(code))
@@ -143,7 +143,7 @@ async def use_codes(callers: Callers, canaries: Canaries) -> None:
         await canaries.refuse(record(api, code))
         await canaries.refuse(redeem(api, missing, recipient=to))
         await canaries.refuse(redeem(callers.web, code, recipient=to))
-        await redeem(api, code.lower(), recipient=to, request_id=f"r{len(code)}-{code[:1]}")
+        await redeem(api, code.lower(), recipient=to, request_id=f"r{number}")
         await canaries.refuse(redeem(api, code, recipient=to, request_id="x\0"))
         for _ in range(6):
             await canaries.refuse(redeem(api, missing, recipient=to))

@@ -182,6 +182,9 @@ async def test_a_commit_that_nobody_confirms_is_unknown_and_not_undone(
         await world.database.execute("ALTER SYSTEM RESET synchronous_standby_names")
         await world.database.execute("SELECT pg_reload_conf()")
 
+    async with asyncio.timeout(CALL):  # nobody sees it before the server gives up waiting
+        while await world.value("SELECT generation FROM sessions") == 1:
+            await asyncio.sleep(0.01)
     stored = await world.sessions.get(session.session_id)
     assert stored is not None
     # The caller's retry finds its exchange done, by the fingerprint that it repeats.

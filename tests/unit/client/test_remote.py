@@ -126,7 +126,7 @@ async def test_one_session_cannot_fill_the_queue_of_the_known() -> None:
 
 async def test_the_queue_of_the_unknown_is_bounded_and_the_known_pass_by() -> None:
     server = Server()
-    remote = RemoteValidation(server, max_calls=1)
+    remote = RemoteValidation(server, max_calls=1, timeout=60.0)  # a slow machine refuses none
     server.gate.clear()
     first = ask(remote, "first")
     await turns()
