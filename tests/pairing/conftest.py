@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SHARED = "shared_pairing"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def shared_world(seeded: World, embedded: "Stores") -> Iterator[World]:
     """The seeded data in a database that they share."""
     dsn = embedded.postgres.create_database(SHARED, template=SEEDED)
@@ -26,7 +26,7 @@ def shared_world(seeded: World, embedded: "Stores") -> Iterator[World]:
     embedded.postgres.drop_database(SHARED)
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def nodes(shared_world: World) -> AsyncIterator[tuple[Callers, Callers]]:
     """Callers of two server processes on the same stores."""
     servers: list[ServerProcess] = []
