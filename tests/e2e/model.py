@@ -197,10 +197,10 @@ class Model:
         self, access: Access, audience: str, scopes: frozenset[str], max_auth_age: float | None
     ) -> Verdict:
         key = self.keys.state(access.key_id)
-        if not self._identify(access):
+        if key is KeyState.COMPROMISED:
+            return Verdict.REVOKED
+        if not self._identify(access) or key in UNREADABLE:
             return Verdict.UNKNOWN
-        if key in UNREADABLE:
-            return Verdict.REVOKED if key is KeyState.COMPROMISED else Verdict.UNKNOWN
         if audience != access.audience:
             return Verdict.WRONG_AUDIENCE
         effects = {entry.effect for entry in self.entries if _hits(entry, access)}

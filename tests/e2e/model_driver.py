@@ -166,6 +166,7 @@ class Driver:
 
     def rotate_key(self, purpose: str) -> None:
         """Publish the next key."""
+        self._be_later()
         request = keys_pb.RotateKeyRequest(purpose=_PURPOSES[purpose])
         got = self.ask(ADMIN, lambda api: api.keys.RotateKey, request)
         want = self.model.keys.rotate(purpose, self.model.now)
@@ -179,6 +180,7 @@ class Driver:
 
     def compromise_key(self, purpose: str, age: int) -> None:
         """End one of the newest keys of a purpose."""
+        self._be_later()
         key = [key for key in self.model.keys.all if key.purpose == purpose][-3:][-1 - age :][0]
         request = keys_pb.CompromiseKeyRequest(kid=key.kid)
         got = self.ask(ADMIN, lambda api: api.keys.CompromiseKey, request)
@@ -188,6 +190,10 @@ class Driver:
         assert KeyState(got.key.state) is KeyState.COMPROMISED
         assert got.revision == self.model.head
         self.check_keys()
+
+    def _be_later(self) -> None:
+        """No two keys are made at one moment: chance would decide which of them is the newer."""
+        self.advance(0.25)
 
     def check_keys(self) -> None:
         """The service has the model's keys in the model's states; new ones get their names."""
