@@ -194,3 +194,15 @@ async def test_of_many_presenters_at_once_one_advances(world: World) -> None:
     assert await world.value("SELECT exchange_hash FROM sessions") == bytes([winner] * 32)
     assert await world.value("SELECT count(*) FROM audit_log WHERE action = 'exchange'") == 1
     assert await world.value("SELECT generation FROM sessions") == 2
+
+
+async def test_one_that_cannot_be_read_takes_no_other_with_it(world: World) -> None:
+    """All are committed by then: run again, the others would look exchanged before."""
+    sessions = [await world.issue(world.session()) for _ in range(9)]
+    await world.database.execute(
+        "UPDATE sessions SET kind = 99 WHERE session_id = $1", sessions[4].session_id
+    )
+    asked = (world.sessions.advance_plainly(plainly(one), event("exchange")) for one in sessions)
+    answers = await asyncio.gather(*asked)
+    assert [number for number, answer in enumerate(answers) if answer is None] == [4]
+    assert await world.value("SELECT max(generation) FROM sessions") == 2

@@ -119,7 +119,12 @@ class Parts:
         keys = KeyStore(database)
         redis = redis_parts(settings, secret_keys, SessionStore(validate_database), clock)
         schedule = key_schedule(settings)
-        trust = TrustFeed(clock, settings.issuer, settings.staleness_limit.total_seconds())
+        trust = TrustFeed(
+            clock,
+            settings.issuer,
+            settings.staleness_limit.total_seconds(),
+            lambda: clock.anchor.settled,
+        )
         return cls(
             settings=settings,
             clock=clock,
@@ -184,8 +189,10 @@ class Parts:
         self.directory.advance(reading.config_version)
 
     async def prune_trust(self, now: datetime, limit: int) -> None:
-        """Delete trust entries that can kill nothing any more."""
-        await trust_log.prune(self.database, now, limit)
+        """Delete trust entries that can kill nothing any more; none while the primary's clock
+        was set lately, for it may be set back."""
+        if self.clock.anchor.settled:
+            await trust_log.prune(self.database, now, limit)
 
     async def close(self) -> None:
         """Close every connection and thread."""

@@ -140,9 +140,10 @@ class Replay:
 @dataclass(frozen=True, slots=True)
 class Wrong:
     """Its presenter does not hold a code of this purpose and recipient. `counted` against them
-    where there is one to be guessed."""
+    where there is one to be guessed. `id_used`: and the request's id belongs to another one."""
 
     counted: bool
+    id_used: bool = False
 
 
 RedeemDecision = Redeem | Replay | Wrong
@@ -156,12 +157,14 @@ def decide_redeem(view: RedeemView, presented: Presented, now: datetime) -> Rede
     CODE_USED_UP. Who holds one of those may know what became of it; of a verification code, which
     can be guessed, a wrong one and one that is over are alike.
     """
-    if view.redemption is not None:
-        if not _same_request(view.redemption, presented):
-            raise request_id_used()
-        return Replay(view.redemption)
-    code = view.code
+    code, past = view.code, view.redemption
     _refuse_locked(view, now)
+    if past is not None:
+        if past.code_hash not in presented.hashes:  # or its id would be a place to guess at
+            return Wrong(counted=False, id_used=True)
+        if not _same_request(past, presented):
+            raise request_id_used()
+        return Replay(past)
     if code is None:
         return Wrong(counted=False)
     if not _is_held(code, presented):

@@ -14,6 +14,7 @@ from token_service.domain.codes import (
     Wrong,
     decide_redeem,
     locked,
+    request_id_used,
     unknown,
 )
 from token_service.domain.errors import Reason, TokenServiceError
@@ -101,8 +102,8 @@ class RedeemCode:
             match decide_redeem(answer.view, presented, now):
                 case Replay(redemption):
                     return Redeemed(redemption, replayed=True)
-                case Wrong(counted=False):
-                    raise await self._wrong(buckets, now)
+                case Wrong(counted=False, id_used=id_used):
+                    raise await self._wrong(buckets, now, id_used=id_used)
                 case Redeem() | Wrong():
                     continue  # it would have been written: what was read has changed since
         raise TokenServiceError(
@@ -139,7 +140,11 @@ class RedeemCode:
             buckets.append(AttemptBucket(guessed, MAX_ATTEMPTS, ATTEMPT_WINDOW, ATTEMPT_WINDOW))
         return buckets
 
-    async def _wrong(self, buckets: list[AttemptBucket], now: datetime) -> TokenServiceError:
+    async def _wrong(
+        self, buckets: list[AttemptBucket], now: datetime, *, id_used: bool = False
+    ) -> TokenServiceError:
         """Count a wrong code against its redeemer and its caller; what to raise."""
         wait = await self._attempts.reserve(buckets, now)
-        return unknown() if wait is None else locked(wait)
+        if wait is not None:
+            return locked(wait)
+        return request_id_used() if id_used else unknown()

@@ -58,7 +58,9 @@ class SessionAccess:
         )
         require_owner(view, presented)
         require_live(view, self._clock.now())
-        if authentic.generation != view.session.generation:
+        session = view.session
+        current = (session.generation, session.mint_kid)
+        if (authentic.generation, authentic.mint_kid) != current:
             raise TokenServiceError(Reason.TOKEN_REVOKED, "the token was exchanged already")
         return view
 

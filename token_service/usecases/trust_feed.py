@@ -29,12 +29,19 @@ class TrustFeed:
     its limit.
     """
 
-    def __init__(self, clock: Clock, issuer: str, staleness_limit: float) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        issuer: str,
+        staleness_limit: float,
+        may_forget: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.state = TrustState()
         self.issuer = issuer
         self.keys_serial = 0
         self._clock = clock
         self._limit = staleness_limit
+        self._may_forget = may_forget
         self._keys: tuple[TrustKey, ...] = ()
         self._keys_version = -1
         self._refresh: Refresh | None = None
@@ -77,6 +84,9 @@ class TrustFeed:
     def _take(self, reading: TrustReading, read_time: float) -> None:
         state = self.state
         before = (state.epoch, state.revision)
+        if state.read_time > self._clock.unix():
+            # The primary's clock was set back. This reading is the later one all the same.
+            state.read_time = read_time
         if reading.epoch != state.epoch:
             known = [] if reading.since_revision == 0 else state.live_entries()
             state.apply_snapshot(
@@ -95,7 +105,8 @@ class TrustFeed:
                 read_time,
                 reading.entries,
             )
-        state.prune(self._clock.unix())
+        if self._may_forget():
+            state.prune(self._clock.unix())
         if before != (state.epoch, state.revision):
             self._wake()
 

@@ -48,6 +48,7 @@ async def start(here: Here) -> Response:
         client_id=(Role.PC if inward else Role.PHONE).client_id,
         audiences=[AUDIENCE],
     )
+    here.renew_visit()  # what will be collected is for this browser alone
     here.visit.pairings[here.role] = OpenPairing(started.key, direction)
     return here.go("pairing")
 

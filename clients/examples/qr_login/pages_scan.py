@@ -77,6 +77,7 @@ async def _present(here: Here, code: str, *, into_pc: bool) -> Response:
     if scanned.direction is not direction:  # the text said one thing and the service another
         await here.pairings.cancel(scanned.key)
         return here.go("scan", texts.FOREIGN_CODE)
+    here.renew_visit()
     here.visit.pairings[here.role] = OpenPairing(scanned.key, scanned.direction)
     return here.go("pairing")
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenservice.core import AnchoredClock
-from tokenservice.core.clock import DRIFT, choose_boottime
+from tokenservice.core.clock import DRIFT, SETTLED_SECONDS, choose_boottime
 
 
 class FakeBoot:
@@ -169,3 +169,27 @@ def test_nothing_is_witnessed_before_the_first_sample() -> None:
     clock.witness(1000.0, 100.0)
     assert not clock.anchored
     assert isnan(clock.now())
+
+
+def test_it_is_settled_only_some_time_after_the_last_step() -> None:
+    boot = FakeBoot()
+    clock = AnchoredClock(boot)
+
+    def sampled(server_time: float) -> bool:
+        clock.anchor(server_time, boot.at, boot.at + 0.001)
+        return clock.settled
+
+    def later() -> bool:
+        boot.at += SETTLED_SECONDS + 1
+        return clock.settled
+
+    def witnessed(server_time: float) -> bool:
+        clock.witness(server_time, boot.at)
+        return clock.settled
+
+    assert not sampled(5_000.0)
+    assert later()
+    assert sampled(clock.now() + 0.01)  # a little drift is no step
+    assert not sampled(clock.now() + 3_600)
+    assert later()
+    assert not witnessed(clock.now() + 3_600)

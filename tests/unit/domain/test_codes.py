@@ -152,8 +152,6 @@ def test_the_longer_of_two_locks_is_told() -> None:
         RedeemView(None, PAST),
         RedeemView(replace(CODE, uses=3), PAST),
         RedeemView(replace(CODE, revoked_at=NOW), PAST),
-        RedeemView(CODE, PAST, NOW + SECOND),
-        RedeemView(code(VERIFICATION, failures=9, failures_until=NOW + SECOND), PAST),
     ],
 )
 def test_the_same_request_gets_the_same_answer_whatever_happened_since(view: RedeemView) -> None:
@@ -161,10 +159,25 @@ def test_the_same_request_gets_the_same_answer_whatever_happened_since(view: Red
 
 
 @pytest.mark.parametrize(
+    "view",
+    [
+        RedeemView(CODE, PAST, NOW + SECOND),
+        RedeemView(code(VERIFICATION, failures=9, failures_until=NOW + SECOND), PAST),
+    ],
+)
+def test_whoever_is_locked_out_does_not_learn_that_a_guess_was_right(view: RedeemView) -> None:
+    assert decide(view) is Reason.ACCOUNT_LOCKED
+
+
+@pytest.mark.parametrize("hashes", [(OTHER_HASH,), ()])
+def test_another_code_with_a_used_id_counts_as_a_guess(hashes: tuple[bytes, ...]) -> None:
+    presented = replace(PRESENTED, hashes=hashes)
+    assert decide(RedeemView(CODE, PAST), presented) == Wrong(counted=False, id_used=True)
+
+
+@pytest.mark.parametrize(
     "changes",
     [
-        {"hashes": (OTHER_HASH,)},
-        {"hashes": ()},
         {"recipient": ""},
         {"recipient": "bob@example.com"},
         {"redeemer": "user-2"},

@@ -100,3 +100,13 @@ async def test_listeners_hear_versions_before_anything_is_answered(log: Log) -> 
     log.reading = replace(log.reading, config_version=7)
     await log.feed.require_fresh()
     assert heard == [7]
+
+
+async def test_a_clock_that_was_set_back_does_not_stop_the_service(log: Log) -> None:
+    await log.refresh()
+    log.clock.seconds -= 600
+    assert not log.feed.is_fresh()
+    await log.refresh()
+    assert log.feed.is_fresh()
+    log.clock.seconds += 5.001
+    assert not log.feed.is_fresh()

@@ -2,6 +2,9 @@
 
 from collections.abc import Hashable, Sequence
 
+import structlog
+from asyncpg import Record
+
 from token_service.adapters.postgres import session_sql
 from token_service.adapters.postgres.failures import retry_deadlock
 from token_service.adapters.postgres.gathering import Gathering
@@ -12,6 +15,8 @@ from token_service.domain.records import AuditEvent, Session
 
 LANES = 2
 """Statements under way at a time: while one waits for its commit, the next one is gathered."""
+
+_log = structlog.get_logger(__name__)
 
 Asked = tuple[PlainAdvance, AuditEvent]
 Advanced = tuple[Session, int] | None
@@ -62,12 +67,22 @@ class PlainAdvances:
                 audit.outcome,
             )
         )
-        found = {row["lookup_id"]: (session_from_row(row), int(row["revision"])) for row in rows}
+        found = {row["lookup_id"]: _read(row) for row in rows}
         # A second presenter of the same token did not advance it: that is for the decision.
         return [
             found.get(change.lookup_id) if once[change.lookup_id][0] is change else None
             for change, _ in asked
         ]
+
+
+def _read(row: Record) -> Advanced:
+    """What the row says. It is committed: one that cannot be read must not become a failure of
+    the statement, after which the others would be run again and look like reuse."""
+    try:
+        return session_from_row(row), int(row["revision"])
+    except Exception:  # noqa: BLE001 - whatever it is, the others have been answered
+        _log.exception("unreadable_session")
+        return None
 
 
 def _kind(asked: Asked) -> Hashable:

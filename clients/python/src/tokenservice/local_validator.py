@@ -214,7 +214,8 @@ class LocalValidator:
     def upkeep(self, at_most: int = 2_000) -> None:
         """Let go of some of what has run out; to be called every second or so, by one task."""
         now = self.clock.now()
-        self.trust.prune(now)
+        if self.clock.settled:
+            self.trust.prune(now)
         self.cache.sweep(now, at_most)
 
     def keys_changed(self) -> None:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 DRIFT: Final = 0.0005
 """How fast the two clocks may drift apart, in seconds per second (the kernel's slewing limit)."""
 
+STEP: Final = 1.0
+"""Seconds by which the server's clock must jump to be taken for one that was set."""
+
+SETTLED_SECONDS: Final = 900.0
+"""Longer than access tokens live as a rule."""
+
 
 def choose_boottime() -> Callable[[], float]:
     """Find the clock that does not stop; monotonic time where there is none."""
@@ -37,7 +43,7 @@ class AnchoredClock:
     uncertainties means that the server's clock was set, and is believed at once.
     """
 
-    __slots__ = ("_taken_at", "_uncertainty", "boot", "offset")
+    __slots__ = ("_settled_at", "_taken_at", "_uncertainty", "boot", "offset")
 
     def __init__(self, boottime: Callable[[], float] = boottime) -> None:
         self.boot = boottime
@@ -46,6 +52,7 @@ class AnchoredClock:
         """What the server's clock is ahead of the local one, in seconds."""
         self._uncertainty = inf
         self._taken_at = -inf
+        self._settled_at = inf
 
     @property
     def anchored(self) -> bool:
@@ -58,6 +65,15 @@ class AnchoredClock:
         NaN before the first sample: then nothing is fresh and no token is good.
         """
         return self.boot() + self.offset
+
+    @property
+    def settled(self) -> bool:
+        """Whether the server's clock has gone on without a step for :data:`SETTLED_SECONDS`.
+
+        Until then nothing may be forgotten because its time seems to be over: after a step ahead
+        and back it would be missing.
+        """
+        return self.boot() - self._settled_at >= SETTLED_SECONDS
 
     def uncertainty(self) -> float:
         """By how many seconds :meth:`now` may be off; infinite before the first sample."""
@@ -72,6 +88,8 @@ class AnchoredClock:
         """
         excess = server_time - received_at - self.offset - self.uncertainty_at(received_at)
         if 0 < excess < inf:
+            if excess > STEP:
+                self._settled_at = received_at
             self.offset += excess / 2
             self._uncertainty += excess / 2
 
@@ -93,5 +111,7 @@ class AnchoredClock:
         contradicted = abs(offset - self.offset) > uncertainty + held
         if uncertainty > held and not contradicted:
             return False
+        if not self.anchored or abs(offset - self.offset) > STEP:
+            self._settled_at = received_at
         self.offset, self._uncertainty, self._taken_at = offset, uncertainty, received_at
         return True

@@ -189,7 +189,10 @@ def by_path(table: RouteTable) -> Resolver:
         path, root = scope["path"], scope.get("root_path", "").rstrip("/")
         if root and path.startswith(f"{root}/"):
             path = path[len(root) :]
-        return table.find(method_of(scope), path)
+        method = method_of(scope)
+        if (method == WEBSOCKET) is not (scope["type"] == "websocket"):
+            return None  # no request has the name that stands for handshakes
+        return table.find(method, path)
 
     return resolve
 

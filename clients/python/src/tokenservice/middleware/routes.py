@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WEBSOCKET: Final = "WEBSOCKET"
 """Stands for the method of a WebSocket handshake, which is no ordinary GET."""
 
+_METHOD: Final = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 _KEY: Final = re.compile(r"(?:(?P<method>[A-Z]+) )?(?P<path>/[!-~]*)")
 _PARAMETER: Final = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 _UNCLEAR: Final = re.compile(r"[\x00-\x1f\x7f\\]|//|/\.{1,2}(?:/|$)")
@@ -95,6 +96,10 @@ class RouteTable:
 
         ``path`` is decoded and relative to the application.
         """
+        # Methods are case-sensitive (RFC 9110 section 9.1), yet some applications raise theirs
+        # afterwards: one spelled otherwise must not slip past the rule that names it.
+        if _METHOD.fullmatch(method) is None:
+            return None
         if not path.startswith("/") or _UNCLEAR.search(path):
             return None
         return _find(self._root, path[1:].split("/"), 0, method)

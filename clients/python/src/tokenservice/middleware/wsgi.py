@@ -29,7 +29,7 @@ from tokenservice.middleware.common import (
     listed,
     thumbprint,
 )
-from tokenservice.middleware.routes import Route, RouteTable
+from tokenservice.middleware.routes import WEBSOCKET, Route, RouteTable
 
 if TYPE_CHECKING:
     from tokenservice.decision import Principal, ValidatesSync
@@ -118,7 +118,9 @@ def by_path(table: RouteTable) -> Resolver:
             path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8")
         except UnicodeError:
             return None
-        return table.find(environ["REQUEST_METHOD"], path)
+        method = environ["REQUEST_METHOD"]
+        # No request has the name that stands for handshakes.
+        return None if method == WEBSOCKET else table.find(method, path)
 
     return resolve
 
