@@ -86,6 +86,8 @@ def configure(
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    # Tells of each failed try to connect again, with a traceback; the circuit has told it once.
+    logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
 
 

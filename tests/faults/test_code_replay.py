@@ -143,7 +143,7 @@ async def use_codes(callers: Callers, canaries: Canaries) -> None:
         await canaries.refuse(record(api, code))
         await canaries.refuse(redeem(api, missing, recipient=to))
         await canaries.refuse(redeem(callers.web, code, recipient=to))
-        await redeem(api, code.lower(), recipient=to, request_id=f"r{number}")
+        await redeem(api, code.lower(), recipient=to, request_id=f"canaries-{number}")
         await canaries.refuse(redeem(api, code, recipient=to, request_id="x\0"))
         for _ in range(6):
             await canaries.refuse(redeem(api, missing, recipient=to))

@@ -121,7 +121,13 @@ async def test_what_redis_forgets_was_never_what_counted(
         forget()
         reuse = two.client(client).exchange(first.session_token, exchange_id())
         assert await outcome(reuse) == "TOKEN_REUSED"
+        assert await two.gateway.verdict(access) == "REVOKED"
         forget()
+
+        async def heard_of_it(access: str = access) -> bool:
+            return await one.gateway.verdict(access) == "REVOKED"
+
+        await until(heard_of_it)
         for node in (one, two):
             assert await node.gateway.verdict(access) == "REVOKED"
             again = node.client(client).exchange(second.tokens.session_token)

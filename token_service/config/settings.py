@@ -290,8 +290,8 @@ class Settings(BaseModel):
         elif not is_private_address(self.grpc_listen) and not self.allow_plaintext:
             raise UnusableError(
                 "grpc_listen",
-                "other machines are served with TLS alone: set tls_cert and tls_key, or "
-                "allow_plaintext to go without",
+                "other machines are served with TLS alone: set TOKEN_SERVICE_TLS_CERT and "
+                "TOKEN_SERVICE_TLS_KEY, or TOKEN_SERVICE_ALLOW_PLAINTEXT to go without",
             )
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -19,7 +20,14 @@ PORT = 8080
 def main() -> int:
     """Serve until Ctrl-C; return the exit code."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--port", type=int, default=PORT, help="where to serve; %(default)s")
+    parser.add_argument(
+        "--port",
+        type=int,
+        choices=range(1, 65536),
+        metavar="PORT",
+        default=PORT,
+        help="where to serve; %(default)s",
+    )
     arguments = parser.parse_args()
     folder = Path(os.environ.get("TOKEN_SERVICE_DATA_DIR") or "var/dev")
     path = folder / "credentials.json"
@@ -29,6 +37,10 @@ def main() -> int:
     except FileNotFoundError:
         sys.stderr.write(f"{path} is missing: start the token service with `make run` first\n")
         return 2
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", arguments.port)) == 0:
+            sys.stderr.write(f"port {arguments.port} is taken: make demo ARGS='--port 8081'\n")
+            return 2
     origin = f"http://localhost:{arguments.port}"
     password = user["password"] if sys.stdout.isatty() else f"as in {path}"
     sys.stdout.write(
