@@ -158,6 +158,9 @@ def decide_redeem(view: RedeemView, presented: Presented, now: datetime) -> Rede
     can be guessed, a wrong one and one that is over are alike.
     """
     code, past = view.code, view.redemption
+    guessable = code is None or code.kind is CodeKind.VERIFICATION
+    if past is not None and not guessable and _same_request(past, presented):
+        return Replay(past)  # a lock stops guesses, and nobody guesses one of these
     _refuse_locked(view, now)
     if past is not None:
         if past.code_hash not in presented.hashes:  # or its id would be a place to guess at

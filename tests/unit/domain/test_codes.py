@@ -152,6 +152,7 @@ def test_the_longer_of_two_locks_is_told() -> None:
         RedeemView(None, PAST),
         RedeemView(replace(CODE, uses=3), PAST),
         RedeemView(replace(CODE, revoked_at=NOW), PAST),
+        RedeemView(CODE, PAST, NOW + SECOND),
     ],
 )
 def test_the_same_request_gets_the_same_answer_whatever_happened_since(view: RedeemView) -> None:
@@ -161,7 +162,8 @@ def test_the_same_request_gets_the_same_answer_whatever_happened_since(view: Red
 @pytest.mark.parametrize(
     "view",
     [
-        RedeemView(CODE, PAST, NOW + SECOND),
+        RedeemView(None, PAST, NOW + SECOND),
+        RedeemView(code(VERIFICATION), PAST, NOW + SECOND),
         RedeemView(code(VERIFICATION, failures=9, failures_until=NOW + SECOND), PAST),
     ],
 )
