@@ -1,6 +1,7 @@
 """The example gateway without a browser: what it refuses, and what it sends to whom."""
 
 import asyncio
+import copy
 import io
 import re
 from collections.abc import AsyncIterator
@@ -228,3 +229,16 @@ async def test_pages_of_a_pairing_that_is_not_there(app: Starlette) -> None:
     for page in ("approve", "deny", "cancel", "collect"):
         assert (await visitor.post(f"pairing/{page}")).headers["location"] == "/pc"
     assert (await visitor.http.get("/fax/login")).status_code == 404
+
+
+async def test_who_knew_the_browsers_cookie_before_a_pairing_is_not_part_of_it(
+    world: World, app: Starlette
+) -> None:
+    attacker, victim = Visitor(app, "pc"), Visitor(app, "pc")
+    await attacker.get("login")
+    for cookie in attacker.http.cookies.jar:
+        victim.http.cookies.jar.set_cookie(copy.copy(cookie))
+    started = await victim.post("pairing/start", direction="map")
+    assert started.headers["location"] == "/pc/pairing"
+    assert (await victim.get("pairing")).status_code == 200
+    assert (await attacker.get("pairing")).headers["location"] == "/pc"

@@ -226,3 +226,13 @@ async def test_no_token_in_logs_and_answers(
 def test_an_audience_is_needed(app: App, judge: Judge) -> None:
     with pytest.raises(ValueError, match="audience"):
         TokenMiddleware(app, validator=judge, audience="", routes=ROUTES)
+
+
+@pytest.mark.parametrize("method", ["WEBSOCKET", "get", "pOST"])
+async def test_a_method_that_no_rule_can_mean_is_refused_everywhere(
+    wrap: Wrap, app: App, method: str
+) -> None:
+    """Also on public routes: the application may take it for another one."""
+    for path in ("/health", "/orders"):
+        assert (await call(wrap(), scope(method=method, path=path))).status == 403
+    assert app.seen == []
