@@ -158,8 +158,7 @@ class Admission:
 
     async def _client(self, envelope: Envelope, context: CallContext) -> Client:
         gate = self._gate
-        if not gate.is_fresh():
-            await gate.require_fresh()
+        await gate.require_fresh()
         if envelope.authorizations == 1:
             return await gate.authenticator(envelope.authorization)
         if envelope.authorizations == 0 and gate.client_certificates and envelope.client_id:
