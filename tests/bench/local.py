@@ -20,12 +20,9 @@ from tokenservice.connection import Connection
 from tokenservice.core import parse_jwt
 from tokenservice.credentials import ClientSecret
 from tokenservice.decision import Source
-from tokenservice.local_validator import LocalValidator, digest_of
-from tokenservice.remote import RemoteValidation
-from tokenservice.server_calls import ServerCalls
+from tokenservice.local_validator import digest_of
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2
-from tokenservice.validator import AssembledValidator
 
 IN_FLIGHT = 64
 GOOD = 1_000
@@ -34,7 +31,7 @@ FORGED_BETWEEN = 20
 
 
 class Local:
-    """One validator that follows, and one that has to ask."""
+    """One validator that follows, and a connection to ask on."""
 
     async def open(self, job: dict[str, Any]) -> dict[str, Any]:
         """Start them."""
@@ -44,10 +41,6 @@ class Local:
         secret = ClientSecret(job["client_id"], job["secret"])
         self.connection = Connection(job["address"], secret, channels=1)
         await self.connection.__aenter__()
-        calls = ServerCalls(self.connection, 10.0)
-        self.asking = AssembledValidator(
-            LocalValidator(), RemoteValidation(calls.validate, timeout=10.0)
-        )
         return {"problems": {}}
 
     async def warm(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -89,24 +82,6 @@ class Local:
         used = time.process_time() + cpu_ns(job["pid"]) / 1e9 - begin
         problems = {} if active == job["count"] else {"not active": job["count"] - active}
         return {"us": 1e6 * used / job["count"], "problems": problems}
-
-    async def unary(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Calls a second of Validate, one for each token."""
-        requests = [
-            pb.ValidateRequest(token=token, audience=AUDIENCE, required_scopes=SCOPES)
-            for token in _tokens(job)
-        ]
-        return await _throughput(len(requests), self._unary(requests))
-
-    async def coalesced(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Tokens a second through a validator that has to ask about each."""
-        tokens = _tokens(job)
-
-        async def ask(token: str) -> bool:
-            decision = await self.asking.validate(token, audience=AUDIENCE, scopes=SCOPES)
-            return decision.active and decision.source is Source.REMOTE
-
-        return await _throughput(len(tokens), _concurrently(ask, tokens))
 
     async def memory(self, job: dict[str, Any]) -> dict[str, Any]:
         """Growth of this process while it comes to know so many tokens, in MB."""
@@ -175,14 +150,6 @@ async def _concurrently(ask: Callable[[Any], Awaitable[bool]], questions: list[A
         return sum([await ask(question) for question in rest])
 
     return sum(await asyncio.gather(*(work() for _ in range(IN_FLIGHT))))
-
-
-async def _throughput(count: int, work: Awaitable[int]) -> dict[str, Any]:
-    begin = time.perf_counter()
-    active = await work
-    seconds = time.perf_counter() - begin
-    problems = {} if active == count else {"not active": count - active}
-    return {"per_second": count / seconds, "problems": problems}
 
 
 def _tokens(job: dict[str, Any]) -> list[str]:

@@ -96,7 +96,7 @@ async def write_tokens(world: FeedWorld, size: FeedSize, local: LocalSize) -> No
             for number in range(1, size.sessions + 1)
         )
         world.requests.with_suffix(".access").write_text("\n".join(revoked))
-        live = filling.fresh_jwts(parts, facts, local.rounds * (local.cold + 2 * local.asked))
+        live = filling.fresh_jwts(parts, facts, local.rounds * local.cold)
         world.requests.with_suffix(".live").write_text("\n".join(live))
         many = filling.fresh_jwts(parts, facts, local.cached)
         world.requests.with_suffix(".many").write_text("\n".join(many))
@@ -119,21 +119,14 @@ def local(world: FeedWorld, server: ServerProcess, size: LocalSize) -> dict[str,
         )
         known = many.read_text().partition("\n")[0]
         for number in range(size.rounds):
-            first = number * (size.cold + 2 * size.asked)
+            first = number * size.cold
             warm = worker.run("warm", token=known, count=size.warm)["us"]
             cold = worker.run("cold", tokens=str(live), first=first, count=size.cold)
             remote = worker.run("remote", token=known, count=size.asked, pid=server.process.pid)
-            unary, coalesced = (
-                worker.run(
-                    job, tokens=str(live), first=first + size.cold + place, count=size.asked
-                )["per_second"]
-                for job, place in (("unary", 0), ("coalesced", size.asked))
-            )
             figures["local_warm_us"].append(warm)
             figures["remote_vs_local_cpu"].append(remote["us"] / warm)
             figures["local_cold_us"].append(cold["us"])
             figures["local_cold_vs_raw_verify"].append(cold["ratio"])
-            figures["coalesced_vs_unary_throughput"].append(coalesced / unary)
         cached = worker.run("memory", tokens=str(many))
         sys.stderr.write("       forged tokens\n")
         flood = worker.run("flood", tokens=str(many), count=size.forged)
