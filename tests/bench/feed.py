@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import validators
+from tests.bench.feed_processes import until_idle
 from tests.bench.feed_world import FULL, QUICK, prepare
 from tests.bench.idle_watchers import idle_watchers, snapshot
 from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
@@ -38,6 +39,7 @@ def measure(
         note("idle watchers")
         results = idle_watchers(world, other, size)  # first: there is nothing to tell them yet
         note("one validator")
+        until_idle(other.process.pid)
         results |= validators.local(world, other, local_size)
         note("a hundred validators, and watchers beside a bare stream")
         results |= validators.ValidatorFanOut(world, own, other, stack).run(size)

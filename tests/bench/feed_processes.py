@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,16 @@ def cpu_ns(pid: int) -> int:
         except FileNotFoundError:
             continue
     return total
+
+
+def until_idle(pid: int) -> None:
+    """Wait until a process has done what earlier measurements left to it, half a minute at most."""
+    for _ in range(60):
+        before = cpu_ns(pid)
+        time.sleep(0.5)
+        if cpu_ns(pid) - before < 10_000_000:
+            return
+    raise RuntimeError("a server does not come to rest")
 
 
 def rss_bytes(pid: int) -> int:

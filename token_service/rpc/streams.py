@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import Any, NoReturn
 
 import grpc
@@ -16,6 +16,48 @@ from token_service.rpc.errors import too_slow
 from token_service.rpc.policy import Work
 
 Refusal = Callable[[], TokenServiceError]
+
+
+class _Patience:
+    """Calls `give_up` when something that was begun is not over after so many seconds.
+
+    One timer serves all that is begun before it goes off: messages are many.
+    """
+
+    __slots__ = ("_give_up", "_loop", "_seconds", "_since", "_timer")
+
+    def __init__(self, seconds: float, give_up: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._give_up = give_up
+        self._loop = asyncio.get_running_loop()
+        self._since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """From now."""
+        self._since = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._seconds, self._look)
+
+    def over(self) -> None:
+        """In time."""
+        self._since = None
+
+    def close(self) -> None:
+        """Nothing more will be begun."""
+        self._since = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._since is None:
+            return
+        left = self._since + self._seconds - self._loop.time()
+        if left <= 0:
+            self._give_up()
+        else:
+            self._timer = self._loop.call_later(left, self._look)
 
 
 class StreamCall(Call):
@@ -55,20 +97,28 @@ class StreamCall(Call):
         self.succeeded(context)
 
     async def _stream(self, context: Context, replies: Callable[[Caller], Any]) -> None:
-        later, patience = asyncio.get_running_loop().call_later, self.pipeline.patience
+        patience = _Patience(self.pipeline.patience, lambda: self.end(too_slow))
         async with self.limited(context):
             caller = await self.admit(context)
-            async with aclosing(replies(caller)) as messages:
-                await context.send_initial_metadata(((REQUEST_ID, caller.request_id),))
-                self._task = asyncio.current_task()
-                if self._refusal is not None:
-                    raise self._refusal()
-                async for message in messages:
-                    overdue = later(patience, self.end, too_slow)
-                    try:
-                        await context.write(serialised(message))
-                    finally:
-                        overdue.cancel()
+            with closing(patience):
+                await self._send(caller, context, replies, patience)
+
+    async def _send(
+        self,
+        caller: Caller,
+        context: Context,
+        replies: Callable[[Caller], Any],
+        patience: _Patience,
+    ) -> None:
+        async with aclosing(replies(caller)) as messages:
+            await context.send_initial_metadata(((REQUEST_ID, caller.request_id),))
+            self._task = asyncio.current_task()
+            if self._refusal is not None:
+                raise self._refusal()
+            async for message in messages:
+                patience.begin()
+                await context.write(serialised(message))
+                patience.over()
 
     async def _fail(self, error: BaseException, context: Context) -> NoReturn:
         try:
