@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 from token_service.domain.errors import Reason, TokenServiceError
@@ -150,7 +151,33 @@ def is_replay(view: SessionView, presented: Presented, now: datetime) -> bool:
 
 def plain_grant(session: Session, policy: ClientPolicy, presented: Presented) -> Grant:
     """The grant of an exchange when neither roles nor policy took anything away."""
-    return _granted(session, policy, presented, user_scopes=None)
+    return _plain_grant(
+        session.audiences,
+        session.scopes,
+        presented.audiences,
+        presented.scopes,
+        _client_audiences(session, policy),
+        policy.scopes,
+    )
+
+
+@lru_cache(maxsize=1024)  # sessions by the thousand have the same grant
+def _plain_grant(
+    audiences: tuple[str, ...],
+    scopes: tuple[str, ...],
+    asked_audiences: tuple[str, ...],
+    asked_scopes: tuple[str, ...],
+    client_audiences: tuple[str, ...],
+    client_scopes: frozenset[str],
+) -> Grant:
+    return narrowed_grant(
+        asked_audiences,
+        asked_scopes,
+        session=Grant(audiences, scopes),
+        client_audiences=client_audiences,
+        client_scopes=client_scopes,
+        user_scopes=None,
+    )
 
 
 def own_audiences(policy: ClientPolicy) -> tuple[str, ...]:
@@ -159,21 +186,17 @@ def own_audiences(policy: ClientPolicy) -> tuple[str, ...]:
 
 
 def _grant(view: SessionView, presented: Presented) -> Grant:
-    return _granted(view.session, view.policy, presented, view.user_scopes)
-
-
-def _granted(
-    session: Session,
-    policy: ClientPolicy,
-    presented: Presented,
-    user_scopes: frozenset[str] | None,
-) -> Grant:
-    own = session.kind is TokenKind.API_SESSION and session.user_id is None
+    session, policy = view.session, view.policy
     return narrowed_grant(
         presented.audiences,
         presented.scopes,
         session=Grant(session.audiences, session.scopes),
-        client_audiences=own_audiences(policy) if own else policy.audiences,
+        client_audiences=_client_audiences(session, policy),
         client_scopes=policy.scopes,
-        user_scopes=user_scopes,
+        user_scopes=view.user_scopes,
     )
+
+
+def _client_audiences(session: Session, policy: ClientPolicy) -> tuple[str, ...]:
+    own = session.kind is TokenKind.API_SESSION and session.user_id is None
+    return own_audiences(policy) if own else policy.audiences

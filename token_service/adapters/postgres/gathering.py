@@ -55,6 +55,7 @@ class Gathering(Generic[Question, Answer]):
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._working = 0
+        self._under_way = 0
         self._starting = False
 
     async def ask(self, question: Question) -> Answer:
@@ -64,7 +65,7 @@ class Gathering(Generic[Question, Answer]):
         asked: _Asked[Question, Answer] = _Asked(question)
         self._waiting.setdefault(self._kind_of(question), []).append(asked)
         self._count += 1
-        if not self._starting and self._working < self._lanes:
+        if not self._starting and self._working < self._lanes and self._worth_it():
             self._starting = True
             self._working += 1
             # In a context of its own: this caller's deadline is not the others'.
@@ -81,16 +82,26 @@ class Gathering(Generic[Question, Answer]):
     async def _work(self) -> None:
         self._starting = False
         try:
-            while self._waiting:
+            while self._waiting and self._worth_it():
+                await asyncio.sleep(0)  # who asks in the same turn of the loop comes along
+                if not self._waiting:
+                    return
                 batch = self._next()
+                self._under_way += len(batch)
                 try:
                     await self._settle(batch)
                 finally:
+                    self._under_way -= len(batch)
                     for asked in batch:  # only a stop of the whole process leaves any
                         asked.fail(store_unavailable())
         finally:
             # Here, and not once the task has ended: nobody may ask in between and be forgotten.
             self._working -= 1
+
+    def _worth_it(self) -> bool:
+        """Whether to run what waits now, or to leave it to the statement under way, which goes on
+        with it: a statement for one costs nearly as much as one for many."""
+        return self._count >= self._under_way
 
     def _next(self) -> list[_Asked[Question, Answer]]:
         """What waits longest, with what is of its kind."""
