@@ -75,6 +75,25 @@ async def test_lanes_bound_what_is_under_way() -> None:
     assert statements.batches == [[1], [2], [3, 4, 5]]
 
 
+async def test_a_few_wait_for_the_many_under_way_and_go_out_with_them() -> None:
+    statements = Statements()
+    gathering = Gathering(statements.run, kind_of, lanes=2)
+    asked = ask(gathering, 1, 2, 3)
+    await started(statements, 1)
+    for number in (4, 5):
+        asked += ask(gathering, number)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert statements.batches == [[1, 2, 3]]
+    asked += ask(gathering, 6)  # as many as are under way: worth a statement of their own
+    await started(statements, 2)
+    asked += ask(gathering, 7)
+    statements.go_on.set()
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*asked) == [-1, -2, -3, -4, -5, -6, -7]
+    assert statements.batches == [[1, 2, 3], [4, 5, 6], [7]]
+
+
 async def test_kinds_do_not_mix_and_none_is_starved() -> None:
     statements = Statements()
     gathering = Gathering(statements.run, kind_of, lanes=1, most=2)
