@@ -2,12 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from math import inf
 
 SLOTS = 20
 """The beats are spread over so many moments, so that not all who wait wake at the same one."""
 
 AT_ONCE = 64
 """So many are woken before the loop looks after other things again."""
+
+
+GAP = 0.02
+"""Between two wakes of all, in seconds: what happens meanwhile, they see together."""
 
 
 class Sleeper:
@@ -39,14 +44,20 @@ class Sleeper:
 
 
 class Wakeups:
-    """Wakes all sleepers when told to, and each of them every `interval` seconds besides."""
+    """Wakes all sleepers when told to, and each of them every `interval` seconds besides.
 
-    def __init__(self, interval: float) -> None:
+    `gap` is in seconds, too: all are woken no sooner than that after the last time.
+    """
+
+    def __init__(self, interval: float, gap: float = GAP) -> None:
         self._interval = interval
+        self._gap = gap
         self._slots: tuple[dict[Sleeper, None], ...] = tuple({} for _ in range(SLOTS))
         self._turn = 0
         self._next = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._quiet_until = -inf
+        self._held_back: asyncio.TimerHandle | None = None
 
     def join(self) -> Sleeper:
         """A new sleeper, which has to `leave`."""
@@ -63,7 +74,19 @@ class Wakeups:
             slot.pop(sleeper, None)
 
     def wake(self) -> None:
-        """Wake all."""
+        """Wake all, at once or when the gap is over. A hundred who are told of each of a thousand
+        events leave no time for the events."""
+        if self._held_back is not None or not any(self._slots):
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._quiet_until:
+            self._held_back = loop.call_at(self._quiet_until, self._wake_all)
+        else:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        self._held_back = None
+        self._quiet_until = asyncio.get_running_loop().time() + self._gap
         self._wake([sleeper for slot in self._slots for sleeper in slot])
 
     def _wake(self, sleepers: Sequence[Sleeper]) -> None:

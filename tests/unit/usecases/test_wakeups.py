@@ -30,6 +30,36 @@ async def test_a_wake_ends_one_wait_only() -> None:
     again.cancel()
 
 
+async def wakes(wakeups: Wakeups, at_least: int) -> int:
+    """How often a sleeper wakes when ten wakes follow one another."""
+    counted = asyncio.Semaphore(0)
+    sleeper = wakeups.join()
+
+    async def count() -> None:
+        while True:
+            await sleeper.wait()
+            counted.release()
+
+    counting = asyncio.create_task(count())
+    for _ in range(10):
+        wakeups.wake()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        for _ in range(at_least):
+            await counted.acquire()
+    await asyncio.sleep(0.05)
+    counting.cancel()
+    return at_least + counted._value
+
+
+async def test_what_follows_within_the_gap_wakes_nobody_at_once() -> None:
+    assert await wakes(Wakeups(NEVER, NEVER), 1) == 1
+
+
+async def test_what_followed_within_the_gap_wakes_once_when_it_is_over() -> None:
+    assert await wakes(Wakeups(NEVER, 0.01), 2) >= 2
+
+
 async def test_the_loop_looks_after_other_things_while_many_are_woken() -> None:
     wakeups = Wakeups(NEVER)
     waits = [asyncio.create_task(wakeups.join().wait()) for _ in range(10 * AT_ONCE)]
