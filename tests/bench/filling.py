@@ -21,7 +21,8 @@ INSERT INTO sessions (session_id, lookup_id, kind, platform, acr, amr, idle_seco
     client_id, mint_kid, audiences, scopes, roles, device_id, device_name, user_agent, ip_address)
 SELECT ('10000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
        ('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
-       1, 1, 1, 1, 1800, 0, u.user_id, t, t, t, t, t + interval '30 days', t + interval '60 days',
+       1, 1, 1, 1, 1800, 0, u.user_id, t, t, t, t, t + interval '30 days',
+       t + CASE WHEN n * 37 % 100 < $4 THEN interval '-1 day' ELSE interval '60 days' END,
        'demo-web', $3, '{orders}', '{billing.read,orders.read,orders.write}', u.roles,
        'device-' || n, 'Firefox on Linux', 'Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101',
        '192.0.2.' || n % 250
@@ -35,14 +36,14 @@ def lookup_id(number: int) -> UUID:
     return UUID(f"00000000-0000-4000-8000-{number:012x}")
 
 
-async def fill(dsn: str, count: int, mint_kid: str) -> None:
-    """Put sessions 1 to `count` into the table."""
+async def fill(dsn: str, count: int, mint_kid: str, *, over_percent: int = 0) -> None:
+    """Put sessions 1 to `count` into the table, so many of them past their absolute expiry."""
     conn = await asyncpg.connect(dsn, timeout=10)
     try:
         step = 100_000
         for first in range(1, count + 1, step):
             last = min(count, first + step - 1)
-            await conn.execute(_FILL, first, last, mint_kid, timeout=600)
+            await conn.execute(_FILL, first, last, mint_kid, over_percent, timeout=600)
         await conn.execute("VACUUM ANALYZE sessions", timeout=600)
     finally:
         await conn.close(timeout=10)

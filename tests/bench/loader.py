@@ -27,6 +27,7 @@ class Run:
     def __init__(self, job: dict[str, Any]) -> None:
         self.job = job
         self.seconds: list[float] = []
+        self.began = 0.0
         self.problems: dict[str, int] = {}
         self.metadata = (("authorization", job["authorization"]),)
         lines = Path(job["requests"]).read_text().splitlines()
@@ -47,12 +48,20 @@ class Run:
 
     async def _calls(self, call: Call, numbers: Iterator[int], index: int) -> None:
         del index
+        self.began = time.perf_counter()
         requests = itertools.cycle(self.requests) if self.job["kind"] == "warm" else None
         for number in numbers:
+            await self._turn(number)
             request = next(requests) if requests else self.requests[number]
             reply = await self._timed(call, request)
             if reply is not None and self.job["method"].endswith("/Validate"):
                 self._expect_active(reply)
+
+    async def _turn(self, number: int) -> None:
+        """With `calls_per_second`, wait until this call is due; one that is late is not made up."""
+        rate = self.job.get("calls_per_second")
+        if rate is not None:
+            await asyncio.sleep(self.began + number / rate - time.perf_counter())
 
     async def _exchanges(self, call: Call, numbers: Iterator[int], index: int) -> None:
         """Each worker has sessions of its own and exchanges what it got before."""

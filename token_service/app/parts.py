@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from typing import Self
 
 import asyncpg
@@ -26,6 +26,7 @@ from token_service.adapters.postgres.migrate import MigrationError, pending
 from token_service.adapters.postgres.pairing_wakeups import PairingWakeups
 from token_service.adapters.postgres.pairings import PairingStore
 from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.removal import Removal
 from token_service.adapters.postgres.revocations import RevocationStore
 from token_service.adapters.postgres.sessions import SessionStore
 from token_service.adapters.postgres.users import UserStore
@@ -188,11 +189,22 @@ class Parts:
     def _follow_config(self, reading: TrustReading) -> None:
         self.directory.advance(reading.config_version)
 
-    async def prune_trust(self, now: datetime, limit: int) -> None:
-        """Delete trust entries that can kill nothing any more; none while the primary's clock
-        was set lately, for it may be set back."""
-        if self.clock.anchor.settled:
-            await trust_log.prune(self.database, now, limit)
+    def removals(self) -> tuple[Removal, ...]:
+        """Of sessions, codes, pairings, counted failures and trust entries."""
+        # While the primary's clock was set lately it may be set back, and entries kill again.
+        trust = Removal(
+            self.database,
+            trust_log.REMOVE,
+            kept=timedelta(seconds=1),
+            allowed=lambda: self.clock.anchor.settled,
+        )
+        return (
+            self.sessions.removal,
+            *self.codes.removals,
+            *self.pairings.removals,
+            self.attempts.removal,
+            trust,
+        )
 
     async def close(self) -> None:
         """Close every connection and thread."""

@@ -14,14 +14,14 @@ from token_service.app.errors import StartupError
 from token_service.app.metrics_endpoint import MetricsEndpoint
 from token_service.app.parts import Parts
 from token_service.app.services import build_server
+from token_service.app.sweeper import Sweeper
 from token_service.config import Settings
 from token_service.domain.errors import TokenServiceError
 from token_service.rpc.metrics import Counts, RpcCollector
 from token_service.rpc.server import BindError, RpcServer
 
-SWEEP_BATCH = 1_000
-SWEEP_SECONDS = 60.0
-SWEEP_PAUSE_SECONDS = 0.1
+SWEEP_SECONDS = 2.0
+DEVICES_SECONDS = 60.0
 KEY_TICK_SECONDS = 5.0
 ACTIVITY_FLUSH_SECONDS = 1.0
 START_SECONDS = 30.0
@@ -43,6 +43,7 @@ class Application:
         self.random = parts.random
         self._server: RpcServer | None = None
         self._metrics: MetricsEndpoint | None = None
+        self._sweeper = Sweeper(parts.removals())
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -67,6 +68,7 @@ class Application:
         self._every(KEY_TICK_SECONDS, self._tend_keys)
         self._every(ACTIVITY_FLUSH_SECONDS, self._flush_activity)
         self._every(SWEEP_SECONDS, self._sweep)
+        self._every(DEVICES_SECONDS, self._forget_devices)
         return address
 
     def counts(self) -> Counts:
@@ -108,15 +110,10 @@ class Application:
         await self.parts.activity.flush()
 
     async def _sweep(self) -> None:
-        """Remove what is over: sessions, codes, pairings, trust entries, counted failures."""
-        now = self.parts.clock.now()
-        for store in (self.parts.sessions, self.parts.codes, self.parts.pairings):
-            over = SWEEP_BATCH
-            while over == SWEEP_BATCH:
-                over = await store.sweep(now, SWEEP_BATCH)
-                await asyncio.sleep(SWEEP_PAUSE_SECONDS)  # leave room for calls
-        await self.parts.prune_trust(now, SWEEP_BATCH)
-        await self.parts.attempts.sweep(now, SWEEP_BATCH)
+        await self._sweeper(self.parts.clock.now())
+
+    async def _forget_devices(self) -> None:
+        await self.parts.sessions.forget_devices(self.parts.clock.now())
 
 
 async def serve(

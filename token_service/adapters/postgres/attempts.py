@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.pool import Database, retry_deadlock
-from token_service.adapters.postgres.rows import count_of
+from token_service.adapters.postgres.removal import Removal, removal_of
 from token_service.domain.ports import AttemptBucket, Standing
 from token_service.domain.records import AuditEvent
 
@@ -95,10 +95,7 @@ WITH held AS MATERIALIZED (
 {audit_log.insert_from("(SELECT 1) AS one", 3)}
 """  # noqa: S608 - constants
 
-_SWEEP = """
-DELETE FROM attempts WHERE bucket IN (
-    SELECT bucket FROM attempts WHERE window_ends_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)
-"""
+_REMOVE = removal_of("attempts", "window_ends_at")
 
 
 class Attempts:
@@ -106,6 +103,8 @@ class Attempts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.removal = Removal(database, _REMOVE)
+        """Of buckets whose window and lock have ended."""
 
     async def reserve(self, buckets: Sequence[AttemptBucket], now: datetime) -> timedelta | None:
         """Count one attempt in each bucket; or, when one is full, in none, and the time until all
@@ -149,10 +148,6 @@ class Attempts:
             raise ValueError("an empty prefix would unlock everyone")
         args = (prefix, _next_prefix(prefix), *audit_log.args(audit))
         await retry_deadlock(lambda: self._database.execute(_UNLOCK, *args))
-
-    async def sweep(self, now: datetime, limit: int) -> int:
-        """Delete up to `limit` buckets whose window or lock has ended; how many."""
-        return count_of(await self._database.execute(_SWEEP, now, limit))
 
     async def _give_back(self, buckets: Sequence[AttemptBucket], *, reset: bool) -> None:
         if not buckets:

@@ -1,6 +1,7 @@
 """The statements of the code store."""
 
 from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.removal import removal_of
 from token_service.domain.codes import MAX_ATTEMPTS
 from token_service.domain.kinds import CodeKind
 
@@ -119,16 +120,12 @@ FROM closed LEFT JOIN tried ON true
      LEFT JOIN target ON tried.code_id IS NULL
 """  # noqa: S608
 
-SWEEP_REDEMPTIONS = """
-DELETE FROM code_redemptions WHERE (client_id, request_id) IN (
-    SELECT client_id, request_id FROM code_redemptions WHERE expires_at <= $1
-    LIMIT $2 FOR UPDATE SKIP LOCKED)
-"""
+REMOVE_REDEMPTIONS = removal_of("code_redemptions", "expires_at")
 
 # While a code's redemptions are there, so is the code: their retries are answered with its payload.
-SWEEP = """
-DELETE FROM codes WHERE code_id IN (
-    SELECT code_id FROM codes c WHERE expires_at <= $1
-    AND NOT EXISTS (SELECT FROM code_redemptions r WHERE r.expires_at <= $1)
-    ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-"""
+REMOVE = removal_of(
+    "codes",
+    "expires_at",
+    key="code_id",
+    unless="SELECT code_id FROM code_redemptions WHERE expires_at <= $1",
+)

@@ -11,7 +11,7 @@ from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres import code_sql
 from token_service.adapters.postgres.failures import MAX_ATTEMPTS
 from token_service.adapters.postgres.pool import Database, retry_deadlock
-from token_service.adapters.postgres.rows import count_of
+from token_service.adapters.postgres.removal import Removal
 from token_service.domain.codes import (
     ATTEMPT_WINDOW,
     REMEMBERED,
@@ -31,6 +31,11 @@ class CodeStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.removals = (
+            Removal(database, code_sql.REMOVE_REDEMPTIONS, kept=REMEMBERED),
+            Removal(database, code_sql.REMOVE, kept=REMEMBERED),
+        )
+        """Of what need not be remembered any more, in this order."""
 
     async def insert(self, code: Code, audit: AuditEvent) -> bool:
         """Insert the code, with its audit row, in the place of the verification code that it
@@ -91,14 +96,6 @@ class CodeStore:
             )
         )
         return None if row is None else _code(row)
-
-    async def sweep(self, now: datetime, limit: int) -> int:
-        """Delete up to `limit` codes that need not be remembered any more, after as many of their
-        redemptions; how many rows went at most of either."""
-        over = now - REMEMBERED
-        redemptions = await self._database.execute(code_sql.SWEEP_REDEMPTIONS, over, limit)
-        codes = await self._database.execute(code_sql.SWEEP, over, limit)
-        return max(count_of(redemptions), count_of(codes))
 
 
 def _args(code: Code) -> tuple[object, ...]:

@@ -1,6 +1,7 @@
 """The statements of the pairing store. What changes a pairing wakes its watchers on all nodes."""
 
 from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.removal import MINE, removal_of
 from token_service.adapters.postgres.rows import (
     NEW_COLUMNS,
     NEW_COUNT,
@@ -124,29 +125,25 @@ SELECT {VIEW_COLUMNS} FROM sessions s {VIEW_JOINS} WHERE s.pairing_id = $1
 
 IS_LOCKED = "SELECT FROM attempts WHERE bucket = $1 AND locked_until > $2"
 
+# What nobody ended in time ends with a word; a `Removal` as to how it is driven.
 EXPIRE = f"""
-WITH over AS (
-    SELECT pairing_id FROM pairings
-    WHERE state IN ({PairingState.SCANNED}, {PairingState.APPROVED}) AND ends_at <= $1::timestamptz
+WITH {MINE}, over AS MATERIALIZED (
+    SELECT pairing_id, ends_at FROM pairings
+    WHERE state IN ({PairingState.SCANNED}, {PairingState.APPROVED})
+      AND ends_at BETWEEN $3 AND $1::timestamptz AND (SELECT it FROM mine)
     ORDER BY ends_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ), expired AS (
     UPDATE pairings p SET state = {PairingState.EXPIRED}
     FROM over WHERE p.pairing_id = over.pairing_id
     RETURNING p.pairing_id
+), audited AS (
+    INSERT INTO audit_log ({audit_log.AUDIT_COLUMNS})
+    SELECT $1::timestamptz, 'sweep', 'pairing.expire', pairing_id::text, '', 'ok', '', '', ''
+    FROM expired
 )
-INSERT INTO audit_log ({audit_log.AUDIT_COLUMNS})
-SELECT $1::timestamptz, 'sweep', 'pairing.expire', pairing_id::text, '', 'ok', '', '', ''
-FROM expired
+SELECT (SELECT it FROM mine) AS mine, (SELECT count(*) FROM over) AS seen,
+       (SELECT count(*) FROM expired) AS removed, (SELECT max(ends_at) FROM over) AS reached
 """  # noqa: S608
 
-SWEEP_CODES = """
-DELETE FROM pairing_codes WHERE code_hash IN (
-    SELECT code_hash FROM pairing_codes WHERE dies_at <= $1
-    ORDER BY dies_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-"""
-
-SWEEP = """
-DELETE FROM pairings WHERE pairing_id IN (
-    SELECT pairing_id FROM pairings WHERE ends_at <= $1
-    ORDER BY ends_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-"""
+REMOVE_CODES = removal_of("pairing_codes", "dies_at")
+REMOVE = removal_of("pairings", "ends_at")

@@ -9,7 +9,8 @@ from asyncpg import Record
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres import pairing_sql
 from token_service.adapters.postgres.pool import Database, retry_deadlock
-from token_service.adapters.postgres.rows import count_of, session_args, view_from_row
+from token_service.adapters.postgres.removal import Removal
+from token_service.adapters.postgres.rows import session_args, view_from_row
 from token_service.domain.kinds import Amr, PairingDirection, PairingState
 from token_service.domain.pairing import Login, Pairing
 from token_service.domain.policy_rules import MAX_REPLAY_WINDOW
@@ -25,6 +26,12 @@ class PairingStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.removals = (
+            Removal(database, pairing_sql.EXPIRE),
+            Removal(database, pairing_sql.REMOVE_CODES),
+            Removal(database, pairing_sql.REMOVE, kept=REMEMBERED),
+        )
+        """The first ends what nobody ended in time, the others forget what is over."""
 
     async def get(self, pairing_id: UUID) -> Pairing | None:
         """By id."""
@@ -102,12 +109,6 @@ class PairingStore:
         """The session that came of a pairing with all that decides over it, in one snapshot."""
         row = await self._database.fetchrow(pairing_sql.VIEW_OF_CHILD, pairing_id)
         return None if row is None else view_from_row(row)
-
-    async def sweep(self, now: datetime, limit: int) -> int:
-        """End what nobody ended in time, and forget what is long over."""
-        await self._database.execute(pairing_sql.EXPIRE, now, limit)
-        await self._database.execute(pairing_sql.SWEEP_CODES, now, limit)
-        return count_of(await self._database.execute(pairing_sql.SWEEP, now - REMEMBERED, limit))
 
 
 def _args(pairing: Pairing) -> tuple[object, ...]:

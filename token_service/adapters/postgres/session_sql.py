@@ -1,6 +1,7 @@
 """The statements of the session store."""
 
 from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.removal import removal_of
 from token_service.adapters.postgres.rows import (
     NEW_COLUMNS,
     NEW_COUNT,
@@ -177,18 +178,19 @@ FROM live WHERE s.session_id = live.session_id
 """  # noqa: S608
 
 # A row outlives those that it let in: a revocation finds them through it.
-SWEEP = """
-DELETE FROM sessions WHERE session_id IN (
-    SELECT session_id FROM sessions s WHERE absolute_expires_at <= $1
-    AND NOT EXISTS (SELECT FROM sessions c WHERE c.parent_session_id = s.session_id)
-    ORDER BY absolute_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-"""
+REMOVE = removal_of(
+    "sessions",
+    "absolute_expires_at",
+    key="session_id",
+    unless="""SELECT parent_session_id FROM sessions
+        WHERE parent_session_id = ANY (ARRAY(SELECT key FROM seen))""",
+)
 
 _UUID = "^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$"
 # A device's row is needed while a session exists that it kills. Inserts still in flight when it
 # was written are over long before the grace period is. A sample keeps the cost of one sweep
 # bounded; in time each row is in one.
-SWEEP_DEVICES = f"""
+FORGET_DEVICES = f"""
 WITH sample AS (
     SELECT subject, device_id, valid_rev,
            CASE WHEN subject ~ '{_UUID}' THEN subject::uuid END AS user_id

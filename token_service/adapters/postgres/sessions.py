@@ -12,6 +12,7 @@ from token_service.adapters.postgres import session_sql
 from token_service.adapters.postgres.failures import retry_deadlock
 from token_service.adapters.postgres.plain_advances import PlainAdvances
 from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.removal import Removal
 from token_service.adapters.postgres.rows import (
     count_of,
     session_args,
@@ -43,6 +44,8 @@ class SessionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._plainly = PlainAdvances(database)
+        self.removal = Removal(database, session_sql.REMOVE)
+        """Of sessions past their absolute expiry."""
 
     async def close(self) -> None:
         """Finish what was asked."""
@@ -133,12 +136,11 @@ class SessionStore:
         wanted = None if audiences is None else list(audiences)
         return count_of(await self._database.execute(session_sql.ACTIVITY, ids, times, now, wanted))
 
-    async def sweep(self, now: datetime, limit: int) -> int:
-        """Delete up to `limit` sessions past their absolute expiry, and revocations of devices
-        that no session is left for."""
-        swept = count_of(await self._database.execute(session_sql.SWEEP, now, limit))
-        await self._database.execute(session_sql.SWEEP_DEVICES, now - _DEVICE_GRACE, _DEVICE_SAMPLE)
-        return swept
+    async def forget_devices(self, now: datetime) -> None:
+        """Delete revocations of devices that no session is left for, some at a time."""
+        await self._database.execute(
+            session_sql.FORGET_DEVICES, now - _DEVICE_GRACE, _DEVICE_SAMPLE
+        )
 
 
 def _cursor(last: Session) -> str:

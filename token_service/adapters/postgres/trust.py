@@ -8,8 +8,8 @@ from uuid import UUID
 from asyncpg import Record
 
 from token_service.adapters.postgres import audit as audit_log
-from token_service.adapters.postgres.pool import Connection, Database
-from token_service.adapters.postgres.rows import count_of
+from token_service.adapters.postgres.pool import Connection
+from token_service.adapters.postgres.removal import removal_of
 from token_service.domain.errors import store_unavailable
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
 from token_service.domain.records import AuditEvent
@@ -171,15 +171,8 @@ async def fence(
     return revision
 
 
-_PRUNE = """
-DELETE FROM trust_log WHERE revision IN (
-    SELECT revision FROM trust_log WHERE keep_until < $1 ORDER BY revision LIMIT $2)
-"""
-
-
-async def prune(database: Database, now: datetime, limit: int = 10_000) -> int:
-    """Delete up to `limit` entries that can kill nothing any more; how many."""
-    return count_of(await database.execute(_PRUNE, now, limit))
+REMOVE = removal_of("trust_log", "keep_until")
+"""Of entries that can kill nothing any more."""
 
 
 def _head(row: Record | None) -> Record:

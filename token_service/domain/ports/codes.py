@@ -76,7 +76,3 @@ class CodeStore(Protocol):
     async def revoke(self, client_id: str, code_id: UUID, audit: AuditEvent) -> Code | None:
         """End a code, with its audit row; None: no such code, or over before."""
         ...
-
-    async def sweep(self, now: datetime, limit: int) -> int:
-        """Delete up to `limit` codes that need not be remembered any more."""
-        ...

@@ -85,11 +85,6 @@ class PairingStore(Protocol):
         """The session that came of a pairing with all that decides over it."""
         ...
 
-    async def sweep(self, now: datetime, limit: int) -> int:
-        """End up to `limit` pairings whose time is over, and forget as many that are long over;
-        how many of the latter."""
-        ...
-
 
 class PendingPairings(Protocol):
     """Pairings that nobody scanned yet, in Redis, which may lose them. Raises STORE_UNAVAILABLE

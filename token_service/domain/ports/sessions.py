@@ -141,10 +141,6 @@ class SessionStore(Protocol):
         Returns how many rows changed."""
         ...
 
-    async def sweep(self, now: datetime, limit: int) -> int:
-        """Delete up to `limit` sessions past their absolute expiry."""
-        ...
-
 
 class SessionFacts(Protocol):
     """The facts of an opaque access token's session: shared cache first, then Postgres."""

@@ -1,0 +1,196 @@
+"""How fast a server removes expired sessions, and what its callers notice of it: the p99 of warm
+Validate while it removes against the p99 while it does not, in interleaved rounds.
+
+The server removes as it always does. A round holds it off by holding the lock that one remover at
+a time has, and lets it go on by letting go of that. The load is well below what the server can do,
+since at saturation a p99 says nothing; with two cores, what PostgreSQL uses for the removal is
+missing to server and load alike, which is more than anybody notices who has the database elsewhere.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import asyncpg
+
+from tests.bench import filling
+from tests.bench.processes import Loader, median
+from tests.bench.requests import validate, write_down
+from tests.support.api import basic
+from tests.support.servers import ServerProcess
+from tests.support.world import World, seed
+from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
+from token_service.adapters.postgres.migrate import migrate
+from token_service.adapters.postgres.removal import REMOVAL_LOCK
+from token_service.app.parts import Parts
+
+METHOD = "/tokenservice.v1.TokenService/Validate"
+IN_FLIGHT = 8
+CALLS_PER_SECOND = 800
+BEGIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int
+    seconds: float
+    sessions: int
+    over_percent: int
+
+
+FULL = Size(rounds=9, seconds=2.5, sessions=2_500_000, over_percent=75)
+QUICK = Size(rounds=2, seconds=1.0, sessions=250_000, over_percent=80)
+
+
+class Removal:
+    """The server's removal, held off or let go on."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self._conn = connection
+        self._began = 0.0
+        self._left = 0
+        self.rates: list[float] = []
+
+    async def hold(self) -> None:
+        """Return when nobody is at it any more."""
+        await self._conn.execute("SELECT pg_advisory_lock($1)", REMOVAL_LOCK)
+
+    async def let_go_on(self) -> None:
+        """Return when the server is at it. Raises RuntimeError where it is not."""
+        self._left = await self._count()
+        await self._conn.execute("SELECT pg_advisory_unlock($1)", REMOVAL_LOCK)
+        self._began = time.monotonic()
+        while not await self._conn.fetchval(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1", REMOVAL_LOCK
+        ):
+            if time.monotonic() - self._began > BEGIN_SECONDS:
+                raise RuntimeError("the server removes nothing")
+            await asyncio.sleep(0.005)
+        self._began = time.monotonic()
+
+    async def stop(self) -> None:
+        """Hold it off again, and note how fast it was. Raises RuntimeError where it had come to an
+        end before."""
+        await self.hold()
+        took = time.monotonic() - self._began
+        left = await self._count()
+        if not left:
+            raise RuntimeError("all expired sessions were gone before the round was over")
+        self.rates.append((self._left - left) / took)
+
+    async def _count(self) -> int:
+        left: int = await self._conn.fetchval(
+            "SELECT count(*) FROM sessions WHERE absolute_expires_at <= now()"
+        )
+        return left
+
+
+def measure(postgres: EmbeddedPostgres, redis_url: str, *, quick: bool) -> dict[str, Any]:
+    """The rate and the ratio, and the figures behind them."""
+    with TemporaryDirectory(prefix="token-bench-") as folder:
+        return asyncio.run(_measure(postgres, redis_url, QUICK if quick else FULL, Path(folder)))
+
+
+async def _measure(
+    postgres: EmbeddedPostgres, redis_url: str, size: Size, folder: Path
+) -> dict[str, Any]:
+    dsn = postgres.create_database("expiry")
+    await asyncio.to_thread(migrate, dsn)
+    world = await seed(World(dsn, redis_url, SecretKeys.generate_text(), {}, "", ""))
+    requests = await _prepare(world, size, folder)
+    connection = await asyncpg.connect(dsn, timeout=10)
+    removal = Removal(connection)
+    answers: dict[str, list[dict[str, Any]]] = {"still": [], "removing": []}
+    with ExitStack() as stack:
+        try:
+            await removal.hold()
+            environment = world.environment(allow_unsafe_durability="false", rate_scale="1000")
+            server = ServerProcess(environment)
+            stack.callback(server.kill)
+            loader = Loader()
+            stack.callback(loader.close)
+            _load(loader, world, server, requests, 1.0)
+            for _ in range(size.rounds):
+                await connection.execute("CHECKPOINT")
+                answers["still"].append(_load(loader, world, server, requests, size.seconds))
+                await removal.let_go_on()
+                answers["removing"].append(_load(loader, world, server, requests, size.seconds))
+                await removal.stop()
+        finally:
+            await connection.close(timeout=10)
+    return _results(answers, removal.rates)
+
+
+def _load(
+    loader: Loader, world: World, server: ServerProcess, requests: Path, seconds: float
+) -> dict[str, Any]:
+    """Warm calls for so long; raises RuntimeError when a single one was not answered ACTIVE."""
+    count = int(CALLS_PER_SECOND * seconds)
+    answer = loader.run(
+        kind="warm",
+        method=METHOD,
+        address=server.address,
+        authorization=basic("demo-gateway", world.clients["demo-gateway"]),
+        requests=str(requests),
+        concurrency=IN_FLIGHT,
+        calls_per_second=CALLS_PER_SECOND,
+        count=count,
+    )
+    if answer["calls"] != count:
+        raise RuntimeError(f"{answer['calls']} of {count} calls were answered")
+    return answer
+
+
+def _results(answers: dict[str, list[dict[str, Any]]], rates: list[float]) -> dict[str, Any]:
+    def middle(kind: str, figure: str) -> float:
+        return median([answer[figure] for answer in answers[kind]])
+
+    return {
+        "expired_removed_per_second": median(rates),
+        "expiry_validate_p99_ratio": middle("removing", "p99_ms") / middle("still", "p99_ms"),
+        "expiry": {
+            "removed_per_second": [round(rate) for rate in rates],
+            "p99_ms": {k: [round(a["p99_ms"], 3) for a in v] for k, v in answers.items()},
+            "p50_ms": {k: round(middle(k, "p50_ms"), 3) for k in answers},
+            "calls_per_second": CALLS_PER_SECOND,
+        },
+    }
+
+
+async def _prepare(world: World, size: Size, folder: Path) -> Path:
+    """Fill the table; the requests."""
+    parts = await Parts.open(world.settings(allow_unsafe_durability=False))
+    try:
+        await filling.fill(
+            world.dsn, size.sessions, parts.mint.active_kid(), over_percent=size.over_percent
+        )
+        token = (await filling.access_tokens(world, parts))["jwt"]
+        return write_down(folder, "expiry", {"warm": [validate(token)]})["warm"]
+    finally:
+        await parts.close()
+
+
+def main() -> None:
+    """Measure this alone: `python -m tests.bench.expiry [--quick]`."""
+    with TemporaryDirectory(prefix="token-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        with (
+            EmbeddedPostgres(folder / "postgres") as postgres,
+            EmbeddedValkey(folder / "valkey") as valkey,
+        ):
+            results = measure(postgres, valkey.url, quick="--quick" in sys.argv)
+    sys.stdout.write(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

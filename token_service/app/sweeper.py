@@ -1,0 +1,77 @@
+"""What is over leaves the database: in short batches, with rests between them."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from token_service.adapters.postgres.removal import LONG_AGO, Batch, Removal
+
+SMALLEST_BATCH = 100
+FIRST_BATCH = 500
+LARGEST_BATCH = 5_000
+BATCH_SECONDS = 0.01
+"""What a batch should take: the database is asked for no more than it can do in this time."""
+ROWS_PER_SECOND = 75_000
+"""The most that is removed, where the database is faster than that."""
+REST = 0.5
+"""The least rest after a batch, as a part of the time that it took."""
+WHOLE_TIME = timedelta(minutes=15)
+"""After this long the oldest rows are looked at again, which something kept or somebody held."""
+
+
+class Sweeper:
+    """Removes what is over, table by table, from where it came to the last time."""
+
+    def __init__(self, removals: Sequence[Removal]) -> None:
+        self._tables = [_Table(removal) for removal in removals]
+        self._whole_at = LONG_AGO
+
+    async def __call__(self, now: datetime) -> None:
+        """Go on until nothing is left that is over at `now`, or another process turns out to be at
+        it. Raises STORE_UNAVAILABLE."""
+        if not timedelta() <= now - self._whole_at < WHOLE_TIME:
+            for table in self._tables:
+                table.since = LONG_AGO
+            self._whole_at = now
+        for table in self._tables:
+            if not await table.clear(now):
+                return
+
+
+class _Table:
+    """How far one removal came, and how much it does at a time."""
+
+    def __init__(self, removal: Removal) -> None:
+        self.since = LONG_AGO
+        self._removal = removal
+        self._limit = FIRST_BATCH
+
+    async def clear(self, now: datetime) -> bool:
+        """Remove all that is over; False: another process is at it."""
+        while True:
+            limit = self._limit
+            self._limit = FIRST_BATCH  # where this batch fails, the next shall be small
+            began = time.monotonic()
+            done = await self._removal(now, limit, self.since)
+            took = time.monotonic() - began
+            if done is None:
+                return False
+            more = done.seen == limit
+            self._limit = _next_limit(limit, took) if more else limit
+            self.since = _past(done, self.since) if more else done.reached
+            if not more:
+                return True
+            await asyncio.sleep(max(took * REST, done.removed / ROWS_PER_SECOND - took))
+
+
+def _next_limit(limit: int, took: float) -> int:
+    wanted = int(limit * BATCH_SECONDS / max(took, 1e-6))
+    return min(max(wanted, limit // 2, SMALLEST_BATCH), limit * 2, LARGEST_BATCH)
+
+
+def _past(done: Batch, since: datetime) -> datetime:
+    """Where to go on. Rows may be over at the same time by the thousand; where none of a whole
+    batch of them can go, the rest of them has to wait as well."""
+    stuck = done.removed == 0 and done.reached == since
+    return done.reached + timedelta(microseconds=1) if stuck else done.reached
