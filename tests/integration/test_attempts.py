@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.postgres_world import NOW, event, holding, until_blocked
+from tests.support.removing import removed
 from token_service.adapters.postgres.attempts import Attempts
 from token_service.adapters.postgres.pool import Database
 from token_service.domain.ports import AttemptBucket, Standing
@@ -252,7 +253,7 @@ async def test_the_sweep_takes_what_has_ended(
 ) -> None:
     await attempts.reserve((PAIR,), NOW)
     await attempts.reserve((ACCOUNT,), NOW + MINUTE)
-    assert await attempts.sweep(NOW + WINDOW, limit=10) == 1
+    assert await removed(attempts.removal, NOW + WINDOW) == 1
     assert set(await failures(databases)) == {ACCOUNT.key}
 
 

@@ -19,6 +19,7 @@ from tests.integration.code_world import (
     wish,
     wrong,
 )
+from tests.support.removing import removed
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import CodeKind, KeyPurpose, KeyState
@@ -255,12 +256,14 @@ async def test_what_is_over_is_forgotten_in_time_and_redemptions_first(codes: Co
     for number in range(3):
         assert await codes.tried(short.text, request_id=f"r{number}") == "ok"
     codes.move(days=1, seconds=59)
-    assert await codes.store.sweep(now(), 10) == 0
+    redemptions, forgotten = codes.store.removals
+    assert [await removed(one, now()) for one in codes.store.removals] == [0, 0]
     assert await codes.tried(short.text, request_id="r0") == "again"
     codes.move(seconds=1)
-    assert await codes.store.sweep(now(), 2) == 2
+    assert await removed(redemptions, now(), 2) == 2
+    assert await removed(forgotten, now()) == 0
     assert (await codes.count("code_redemptions"), await codes.count("codes")) == (1, 2)
     assert await codes.tried(short.text, request_id="r2") in ("again", "CODE_EXPIRED")
-    assert await codes.store.sweep(now(), 2) == 1
+    assert [await removed(one, now(), 2) for one in codes.store.removals] == [1, 1]
     assert (await codes.count("code_redemptions"), await codes.count("codes")) == (0, 1)
     assert await codes.tried(short.text, request_id="r2") == "CODE_UNKNOWN"

@@ -22,6 +22,7 @@ from tests.integration.postgres_world import (
     revocation,
     until_blocked,
 )
+from tests.support.removing import removed
 from token_service.adapters.postgres import pairing_sql
 from token_service.adapters.postgres.pairings import PairingStore
 from token_service.adapters.postgres.pool import Database
@@ -354,13 +355,13 @@ async def test_a_parent_outlives_its_last_descendant(world: World) -> None:
     over = NOW - SECOND
     parent = await world.issue(world.session(absolute_expires_at=over, idle_expires_at=over))
     child = await world.issue(child_of(world, parent))
-    assert await world.sessions.sweep(NOW, 100) == 0
+    assert await removed(world.sessions.removal, NOW) == 0
     entry = revocation(TrustEntryKind.SESSION, parent.session_id)
     assert (await RevocationStore(world.database).revoke(entry, NOW)).sessions == 1
     assert not await world.lives(child)
     later = NOW + timedelta(days=2)
-    assert await world.sessions.sweep(later, 100) == 1
-    assert await world.sessions.sweep(later, 100) == 1
+    assert await removed(world.sessions.removal, later) == 1
+    assert await removed(world.sessions.removal, later) == 1
 
 
 async def test_what_is_over_is_ended_with_a_word_and_later_forgotten(
@@ -368,13 +369,15 @@ async def test_what_is_over_is_ended_with_a_word_and_later_forgotten(
 ) -> None:
     asked = pairing(ends_at=NOW - SECOND)
     assert await store.insert(asked, [CODE], event("scan"))
-    assert await store.sweep(NOW, 100) == 0
+    expire, forget_codes, forget = store.removals
+    assert await removed(expire, NOW) == 1
     found = await store.get(asked.pairing_id)
     assert found is not None
     assert found.state is PairingState.EXPIRED
     ended = "SELECT count(*) FROM audit_log WHERE action = 'pairing.expire'"
     assert await world.value(ended) == 1
-    assert await store.sweep(NOW, 100) == 0
+    assert [await removed(one, NOW) for one in store.removals] == [0, 0, 0]
     assert await world.value(ended) == 1
-    assert await store.sweep(NOW + timedelta(days=2), 100) == 1
+    assert await removed(forget, NOW + timedelta(days=2)) == 1
+    assert await removed(forget_codes, NOW + timedelta(days=2)) == 1
     assert await world.value("SELECT count(*) FROM pairing_codes") == 0

@@ -20,8 +20,10 @@ from tests.integration.postgres_world import (
     make_world,
     revocation,
 )
+from tests.support.removing import removed
 from token_service.adapters.postgres import trust
 from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.removal import Removal
 from token_service.adapters.postgres.revocations import RevocationStore
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import TrustEntryKind
@@ -205,7 +207,7 @@ async def test_sessions_past_their_absolute_expiry_are_swept(world: World) -> No
     ended = [await world.issue(world.session(absolute_expires_at=NOW)) for _ in range(3)]
     kept = await world.issue(world.session(absolute_expires_at=NOW + SECOND))
 
-    assert [await world.sessions.sweep(NOW, 2) for _ in range(3)] == [2, 1, 0]
+    assert [await removed(world.sessions.removal, NOW, 2) for _ in range(3)] == [2, 1, 0]
 
     assert await world.sessions.get(kept.session_id) == kept
     assert [await world.sessions.view(session.lookup_id) for session in ended] == [None] * 3
@@ -223,12 +225,14 @@ async def test_a_revoked_device_is_kept_while_it_kills_a_session(world: World, o
     devices = "SELECT array_agg(device_id ORDER BY device_id) FROM revoked_devices"
 
     # Just after the revocation an insert may still be under way.
-    await world.sessions.sweep(NOW + timedelta(hours=1), 100)
+    await world.sessions.forget_devices(NOW + timedelta(hours=1))
     assert len(await world.value(devices)) == 2
-    await world.sessions.sweep(NOW + timedelta(days=2), 100)
+    await removed(world.sessions.removal, NOW + timedelta(days=2))
+    await world.sessions.forget_devices(NOW + timedelta(days=2))
     assert await world.value(devices) == [session.device.device_id]
     assert not await world.lives(session)
-    await world.sessions.sweep(NOW + timedelta(days=31), 100)
+    await removed(world.sessions.removal, NOW + timedelta(days=31))
+    await world.sessions.forget_devices(NOW + timedelta(days=31))
     assert await world.value(devices) is None
 
 
@@ -239,8 +243,10 @@ async def test_entries_that_can_kill_nothing_any_more_are_pruned(world: World) -
         await store.revoke(target, NOW + timedelta(minutes=minute))
     kept_for = timedelta(minutes=6)  # five minutes of access lifetime, and one more
 
-    assert await trust.prune(world.database, NOW + kept_for) == 0
-    assert await trust.prune(world.database, NOW + timedelta(minutes=3) + kept_for, limit=2) == 2
-    assert await trust.prune(world.database, NOW + timedelta(minutes=3) + kept_for) == 1
+    prune = Removal(world.database, trust.REMOVE)
+
+    assert await removed(prune, NOW + kept_for - SECOND) == 0
+    last = NOW + timedelta(minutes=3) + kept_for - SECOND
+    assert [await removed(prune, last, 2) for _ in range(3)] == [2, 1, 0]
     assert await world.value("SELECT id FROM trust_log") == "t3"
     assert await world.value("SELECT revision FROM trust_head") == 4

@@ -23,6 +23,7 @@ from tests.pairing.devices import (
     state_name,
 )
 from tests.support.fixtures import LocalServer, StartApplication
+from tests.support.removing import removed
 from tests.support.world import World
 from token_service.usecases.passwords import account_bucket
 from tokenservice.v1 import client_policy_pb2
@@ -135,9 +136,10 @@ async def test_decision_and_collection_have_five_minutes_each(here: Here, approv
     assert await outcome(pair.collect()) == "PAIRING_STATE"
     assert await outcome(pair.deny()) == "PAIRING_STATE"
     now = here.server.clock.now()
-    await here.server.application.parts.pairings.sweep(now, 100)
+    expire, _, forget = here.server.application.parts.pairings.removals
+    assert await removed(expire, now) == 1
     assert state_name((await here.look(pair)).state) == "EXPIRED"
-    await here.server.application.parts.pairings.sweep(now + timedelta(days=2), 100)
+    assert await removed(forget, now + timedelta(days=2)) == 1
     assert await outcome(pair.deny()) == "PAIRING_NOT_FOUND"
 
 
