@@ -50,16 +50,18 @@ class _Table:
     async def clear(self, now: datetime) -> bool:
         """Remove all that is over; False: another process is at it."""
         while True:
-            limit = self._limit
-            self._limit = FIRST_BATCH  # where this batch fails, the next shall be small
+            limit, since = self._limit, self.since
+            # Where this batch fails, the next shall be small, and find what a crash brought back.
+            self._limit, self.since = FIRST_BATCH, LONG_AGO
             began = time.monotonic()
-            done = await self._removal(now, limit, self.since)
+            done = await self._removal(now, limit, since)
             took = time.monotonic() - began
             if done is None:
+                self.since = since
                 return False
             more = done.seen == limit
             self._limit = _next_limit(limit, took) if more else limit
-            self.since = _past(done, self.since) if more else done.reached
+            self.since = _past(done, since) if more else done.reached
             if not more:
                 return True
             await asyncio.sleep(max(took * REST, done.removed / ROWS_PER_SECOND - took))

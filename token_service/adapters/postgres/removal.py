@@ -38,7 +38,7 @@ class Removal:
         """`statement` is `removal_of` a table, or has its parameters and columns. Rows are `kept`
         for so long after their time, and none goes while it is not `allowed`."""
         self._database = database
-        self._statement = statement
+        self.statement = statement
         self._kept = kept
         self._allowed = allowed
 
@@ -50,7 +50,7 @@ class Removal:
         if not self._allowed():
             return Batch(0, 0, since)
         row = await self._database.fetchrow(
-            self._statement, max(now - self._kept, LONG_AGO), limit, since
+            self.statement, max(now - self._kept, LONG_AGO), limit, since
         )
         if row is None or not row["mine"]:
             return None
