@@ -47,8 +47,8 @@ class Size:
     over_percent: int
 
 
-FULL = Size(rounds=9, seconds=2.5, sessions=2_500_000, over_percent=75)
-QUICK = Size(rounds=2, seconds=1.0, sessions=250_000, over_percent=80)
+FULL = Size(rounds=7, seconds=2.0, sessions=2_000_000, over_percent=60)
+QUICK = Size(rounds=2, seconds=0.8, sessions=200_000, over_percent=80)
 
 
 class Removal:
