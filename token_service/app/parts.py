@@ -44,6 +44,10 @@ from token_service.usecases.key_maintenance import KeyMaintenance
 from token_service.usecases.shielding import Shield
 from token_service.usecases.trust_feed import TrustFeed
 
+REMOVAL_GRACE = timedelta(minutes=1)
+"""How long a session stays after its end: whoever was let in by it in its last moment has committed
+by then, and keeps its row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -116,7 +120,8 @@ class Parts:
         random, shield = SystemRandomness(), Shield()
         secret_keys = SecretKeys.parse(settings.secret_keys.get_secret_value())
         keyring = Keyring(secret_keys, random.bytes)
-        sessions, clients = SessionStore(database), ClientStore(database)
+        sessions = SessionStore(database, kept=REMOVAL_GRACE)
+        clients = ClientStore(database)
         keys = KeyStore(database)
         redis = redis_parts(settings, secret_keys, SessionStore(validate_database), clock)
         schedule = key_schedule(settings)

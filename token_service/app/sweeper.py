@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from token_service.adapters.postgres.removal import LONG_AGO, Batch, Removal
+from token_service.domain.errors import TokenServiceError
 
 SMALLEST_BATCH = 100
 FIRST_BATCH = 500
@@ -32,36 +33,50 @@ class Sweeper:
         it. Raises STORE_UNAVAILABLE."""
         if not timedelta() <= now - self._whole_at < WHOLE_TIME:
             for table in self._tables:
-                table.since = LONG_AGO
+                table.look_back()
             self._whole_at = now
+        failure: TokenServiceError | None = None
         for table in self._tables:
-            if not await table.clear(now):
-                return
+            try:
+                if not await table.clear(now):
+                    return
+            except TokenServiceError as error:  # the other tables may be better off
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
 
 class _Table:
     """How far one removal came, and how much it does at a time."""
 
     def __init__(self, removal: Removal) -> None:
-        self.since = LONG_AGO
         self._removal = removal
+        self._reached = self._furthest = LONG_AGO
+        self._from_start = True
         self._limit = FIRST_BATCH
+
+    def look_back(self) -> None:
+        """Begin with the oldest rows the next time."""
+        self._from_start = True
 
     async def clear(self, now: datetime) -> bool:
         """Remove all that is over; False: another process is at it."""
         while True:
-            limit, since = self._limit, self.since
-            # Where this batch fails, the next shall be small, and find what a crash brought back.
-            self._limit, self.since = FIRST_BATCH, LONG_AGO
+            limit, since = self._limit, LONG_AGO if self._from_start else self._reached
+            # Where this batch fails, the next is smaller and goes on from the furthest place: to
+            # look at older rows takes long while a long transaction keeps dead ones in the index.
+            self._limit, self._from_start = max(limit // 2, SMALLEST_BATCH), False
+            self._reached = self._furthest
             began = time.monotonic()
             done = await self._removal(now, limit, since)
             took = time.monotonic() - began
             if done is None:
-                self.since = since
+                self._limit, self._from_start, self._reached = limit, since == LONG_AGO, since
                 return False
             more = done.seen == limit
             self._limit = _next_limit(limit, took) if more else limit
-            self.since = _past(done, since) if more else done.reached
+            self._reached = _past(done, since) if more else done.reached
+            self._furthest = max(self._furthest, self._reached)
             if not more:
                 return True
             await asyncio.sleep(max(took * REST, done.removed / ROWS_PER_SECOND - took))

@@ -77,7 +77,7 @@ async def test_lanes_bound_what_is_under_way() -> None:
 
 async def test_a_few_wait_for_the_many_under_way_and_go_out_with_them() -> None:
     statements = Statements()
-    gathering = Gathering(statements.run, kind_of, lanes=2)
+    gathering = Gathering(statements.run, kind_of, lanes=2, patience=1_000_000)
     asked = ask(gathering, 1, 2, 3)
     await started(statements, 1)
     for number in (4, 5):
@@ -92,6 +92,19 @@ async def test_a_few_wait_for_the_many_under_way_and_go_out_with_them() -> None:
     async with asyncio.timeout(5):
         assert await asyncio.gather(*asked) == [-1, -2, -3, -4, -5, -6, -7]
     assert statements.batches == [[1, 2, 3], [4, 5, 6], [7]]
+
+
+async def test_what_is_stuck_does_not_hold_up_the_rest_while_a_lane_is_free() -> None:
+    statements = Statements()
+    gathering = Gathering(statements.run, kind_of, lanes=2, patience=0.01)
+    stuck = ask(gathering, 1, 2, 3)
+    await started(statements, 1)
+    rest = ask(gathering, 4)
+    async with asyncio.timeout(5):
+        await started(statements, 2)
+    assert statements.batches == [[1, 2, 3], [4]]
+    statements.go_on.set()
+    assert await asyncio.gather(*stuck, *rest) == [-1, -2, -3, -4]
 
 
 async def test_kinds_do_not_mix_and_none_is_starved() -> None:

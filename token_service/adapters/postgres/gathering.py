@@ -16,6 +16,9 @@ MOST = 256
 
 MOST_WAITING = 64 * MOST
 
+PATIENCE = 0.02
+"""How long questions wait for others while a lane is free, in seconds."""
+
 
 @dataclass(slots=True, eq=False)
 class _Asked(Generic[Question, Answer]):
@@ -46,17 +49,20 @@ class Gathering(Generic[Question, Answer]):
         *,
         lanes: int,
         most: int = MOST,
+        patience: float = PATIENCE,
     ) -> None:
         self._run = run
         self._kind_of = kind_of
         self._lanes = lanes
         self._most = most
+        self._patience = patience
         self._waiting: dict[Hashable, list[_Asked[Question, Answer]]] = {}
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._working = 0
         self._under_way = 0
         self._starting = False
+        self._timer: asyncio.TimerHandle | None = None
 
     async def ask(self, question: Question) -> Answer:
         """The answer. Raises what `run` raised for it, and STORE_UNAVAILABLE when too many wait."""
@@ -65,24 +71,44 @@ class Gathering(Generic[Question, Answer]):
         asked: _Asked[Question, Answer] = _Asked(question)
         self._waiting.setdefault(self._kind_of(question), []).append(asked)
         self._count += 1
-        if not self._starting and self._working < self._lanes and self._worth_it():
-            self._starting = True
-            self._working += 1
-            # In a context of its own: this caller's deadline is not the others'.
-            task = asyncio.create_task(self._work(), context=Context())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if self._worth_it():
+            self._start()
+        else:
+            self._start_later()
         return await asked.answer
 
     async def close(self) -> None:
         """Finish what was asked."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _start(self) -> None:
+        if self._starting or self._working >= self._lanes:
+            return
+        self._starting = True
+        self._working += 1
+        # In a context of its own: this caller's deadline is not the others'.
+        task = asyncio.create_task(self._work(), context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _start_later(self) -> None:
+        """What is under way may be stuck, and must not hold up the rest while a lane is free."""
+        if self._timer is None and self._working < self._lanes:
+            self._timer = asyncio.get_running_loop().call_later(self._patience, self._start_now)
+
+    def _start_now(self) -> None:
+        self._timer = None
+        if self._waiting:
+            self._start()
 
     async def _work(self) -> None:
         self._starting = False
         try:
-            while self._waiting and self._worth_it():
+            worth_it = True  # whoever started this has seen to it
+            while self._waiting and worth_it:
                 await asyncio.sleep(0)  # who asks in the same turn of the loop comes along
                 if not self._waiting:
                     return
@@ -92,11 +118,14 @@ class Gathering(Generic[Question, Answer]):
                     await self._settle(batch)
                 finally:
                     self._under_way -= len(batch)
+                    worth_it = self._worth_it()
                     for asked in batch:  # only a stop of the whole process leaves any
                         asked.fail(store_unavailable())
         finally:
             # Here, and not once the task has ended: nobody may ask in between and be forgotten.
             self._working -= 1
+            if self._waiting:
+                self._start_later()
 
     def _worth_it(self) -> bool:
         """Whether to run what waits now, or to leave it to the statement under way, which goes on

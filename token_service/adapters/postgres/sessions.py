@@ -41,10 +41,11 @@ _NEWEST = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=0))
 class SessionStore:
     """`domain.ports.SessionStore` on PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, kept: timedelta = timedelta()) -> None:
+        """Sessions that are over are `kept` for so long before they may be removed."""
         self._database = database
         self._plainly = PlainAdvances(database)
-        self.removal = Removal(database, session_sql.REMOVE)
+        self.removal = Removal(database, session_sql.REMOVE, kept=kept)
         """Of sessions past their absolute expiry."""
 
     async def close(self) -> None:

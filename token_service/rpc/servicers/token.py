@@ -69,8 +69,7 @@ class TokenServicer:
 
     async def validate(self, caller: Caller, request: pb.ValidateRequest) -> bytes:
         """Answer for one token. The pipeline has made sure that the trust view is fresh."""
-        requirement = self._requirement(request, "")
-        _require_protected(caller, requirement, "")
+        requirement = self._requirement(caller, request, "")
         if request.min_revision:
             await self._trust.require_fresh(request.min_revision)
         identified = self._validate.identify_at_once(request.token)
@@ -86,30 +85,27 @@ class TokenServicer:
             raise invalid_field("requests", f"must have 1 to {mapping.MAX_BATCH} entries")
         requirements = []
         for index, item in enumerate(requests):
-            prefix = f"requests[{index}]."
-            requirement = self._requirement(item, prefix)
-            _require_protected(caller, requirement, prefix)
-            requirements.append(requirement)
+            requirements.append(self._requirement(caller, item, f"requests[{index}]."))
         found = await self._validate.identify_many([item.token for item in requests])
         await self._trust.require_fresh(max(item.min_revision for item in requests))
         answers = map(self._answer, requirements, found)
         return b"".join(embedded(_BATCH_ITEM_TAG, answer) for answer in answers)
 
-    def _requirement(self, request: pb.ValidateRequest, prefix: str) -> Requirement:
-        """Check and map what is demanded; what was checked before is remembered."""
+    def _requirement(self, caller: Caller, request: pb.ValidateRequest, prefix: str) -> Requirement:
+        """Check and map what is demanded, for a caller that may; what was checked before is
+        remembered."""
         plain = not (
             request.required_acr or request.confirmation or request.HasField("max_auth_age")
         )
-        if not plain:
-            return mapping.requirement(request, prefix)
         key = (request.audience, *request.required_scopes)
-        found = self._requirements.get(key)
-        if found is None:
-            found = mapping.requirement(request, prefix)
+        found = self._requirements.get(key) if plain else None
+        requirement = found or mapping.requirement(request, prefix)
+        _require_protected(caller, requirement, prefix)
+        if plain and found is None:
             if len(self._requirements) >= MAX_REQUIREMENTS:
                 self._requirements.clear()
-            self._requirements[key] = found
-        return found
+            self._requirements[key] = requirement
+        return requirement
 
     def _answer(self, requirement: Requirement, identified: Identified | Verdict) -> bytes:
         state, now = self._trust.state, self._clock.unix()
