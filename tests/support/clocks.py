@@ -1,8 +1,11 @@
 """A clock that tests move by hand."""
 
+import time
 from datetime import timedelta
 
 from token_service.adapters.system import AnchoredSystemClock
+from tokenservice.core import AnchoredClock
+from tokenservice.core.clock import SETTLED_SECONDS
 
 
 class ShiftedClock(AnchoredSystemClock):
@@ -19,3 +22,10 @@ class ShiftedClock(AnchoredSystemClock):
 
     def _shifted(self) -> float:
         return self.anchor.now() + self.shift.total_seconds()
+
+
+def settle(anchor: AnchoredClock) -> None:
+    """Anchor a clock as it is on a machine where the service has run for a while: only then does
+    anything get forgotten because its time is over."""
+    long_ago = anchor.boot() - SETTLED_SECONDS
+    anchor.anchor(time.time() - SETTLED_SECONDS, long_ago, long_ago)

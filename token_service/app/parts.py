@@ -40,6 +40,7 @@ from token_service.domain.kinds import KeyPurpose
 from token_service.domain.trust_reading import TrustReading
 from token_service.usecases.activity import ActivityRecorder
 from token_service.usecases.client_directory import ClientDirectory
+from token_service.usecases.identity_cache import IdentityCache
 from token_service.usecases.key_maintenance import KeyMaintenance
 from token_service.usecases.shielding import Shield
 from token_service.usecases.trust_feed import TrustFeed
@@ -82,6 +83,7 @@ class Parts:
     key_schedule: KeyScheduleSettings
     key_maintenance: KeyMaintenance
     activity: ActivityRecorder
+    identities: IdentityCache
 
     @classmethod
     async def open(cls, settings: Settings, clock: AnchoredSystemClock | None = None) -> Self:
@@ -163,6 +165,7 @@ class Parts:
             activity=ActivityRecorder(
                 sessions, redis.marker, clock, settings.activity_interval.total_seconds()
             ),
+            identities=IdentityCache(),
         )
 
     async def load(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Self
 
 import structlog
@@ -41,6 +42,7 @@ class Application:
         self.hasher = parts.hasher
         self.clock = parts.clock
         self.random = parts.random
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._server: RpcServer | None = None
         self._metrics: MetricsEndpoint | None = None
         self._sweeper = Sweeper(parts.removals())
@@ -56,15 +58,14 @@ class Application:
 
     async def start(self) -> str:
         """Serve; the address on which. Raises StartupError when it cannot be listened on."""
+        self._loop = asyncio.get_running_loop()
         self._server = build_server(self.settings, self.parts)
         try:
             address = await self._server.start()
         except BindError as error:
             raise StartupError(f"TOKEN_SERVICE_GRPC_LISTEN: {error}") from error
         if self.settings.metrics_listen is not None:
-            self._metrics = MetricsEndpoint(
-                self.settings.metrics_listen, RpcCollector(self._server.counts)
-            )
+            self._metrics = MetricsEndpoint(self.settings.metrics_listen, RpcCollector(self.counts))
         self._every(KEY_TICK_SECONDS, self._tend_keys)
         self._every(ACTIVITY_FLUSH_SECONDS, self._flush_activity)
         self._every(SWEEP_SECONDS, self._sweep)
@@ -72,8 +73,16 @@ class Application:
         return address
 
     def counts(self) -> Counts:
-        """What was counted of all calls so far."""
-        return Counts() if self._server is None else self._server.counts()
+        """What was counted of all calls so far, and what is held now. Any thread may ask."""
+        if self._server is None or self._loop is None:
+            return Counts()
+        held = {
+            "tasks": len(asyncio.all_tasks(self._loop)),
+            "trust_entries": self.parts.trust.state.size,
+            "identities": len(self.parts.identities),
+            "active_sessions": len(self.parts.activity),
+        }
+        return replace(self._server.counts(), held=held)
 
     async def stop(self, *, hands_over: bool = False) -> None:
         """Finish what is in flight within the grace period, then close everything; `hands_over`

@@ -27,7 +27,6 @@ from token_service.usecases.client_records import ClientRecords
 from token_service.usecases.clients import ClientAdministration, RegisterClient, ReviewClient
 from token_service.usecases.codes import CodeAdministration
 from token_service.usecases.exchange import Exchange, SessionRotation
-from token_service.usecases.identity_cache import IdentityCache
 from token_service.usecases.issue import Issue
 from token_service.usecases.issue_code import IssueCode, IssueLimits
 from token_service.usecases.keys import CompromiseKey, KeyAdministration
@@ -142,7 +141,7 @@ def _shared(settings: Settings, parts: Parts) -> _Shared:
             parts.trust,
             parts.clock,
             parts.activity,
-            IdentityCache(),
+            parts.identities,
         ),
         verify_password=VerifyPassword(
             parts.users,

@@ -4,6 +4,7 @@ A process can also hand its counts to another one, which adds up those of severa
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -62,20 +63,21 @@ class MethodCounters:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The counts of one process or of several: counters by method, which only grow, and the calls
-    in flight by class of work."""
+    """The counts of one process or of several: counters by method, which only grow, the calls in
+    flight by class of work, and what is held in memory by kind."""
 
     methods: Mapping[str, MethodCounters] = field(default_factory=dict)
     active: Mapping[str, int] = field(default_factory=dict)
+    held: Mapping[str, int] = field(default_factory=dict)
 
     def ended(self) -> "Counts":
-        """What remains of a process that is gone: all but the calls in flight."""
+        """What remains of a process that is gone: neither calls in flight nor what it held."""
         return Counts(self.methods)
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` takes; methods that nobody has called are left out."""
         called = {name: one.to_json() for name, one in self.methods.items() if one.by_code}
-        return {"methods": called, "active": dict(self.active)}
+        return {"methods": called, "active": dict(self.active), "held": dict(self.held)}
 
     @classmethod
     def from_json(cls, value: Any) -> Self:  # noqa: ANN401 - whatever the other process sent
@@ -85,25 +87,27 @@ class Counts:
                 str(name): MethodCounters.from_json(one) for name, one in value["methods"].items()
             }
             active = {str(work): int(number) for work, number in value["active"].items()}
+            held = {str(kind): int(number) for kind, number in value.get("held", {}).items()}
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError("no counts") from error
-        return cls(methods, active)
+        return cls(methods, active, held)
 
 
 def total(counts: Iterable[Counts]) -> Counts:
     """The sum."""
     methods: dict[str, MethodCounters] = {}
-    active: dict[str, int] = {}
+    active: Counter[str] = Counter()
+    held: Counter[str] = Counter()
     for one in counts:
         for name, counters in one.methods.items():
             methods.setdefault(name, MethodCounters()).add(counters)
-        for work, number in one.active.items():
-            active[work] = active.get(work, 0) + number
-    return Counts(methods, active)
+        active.update(one.active)
+        held.update(one.held)
+    return Counts(methods, active, held)
 
 
 class RpcCollector(Collector):
-    """Shows counts to a Prometheus registry. Labels: method, code and class only."""
+    """Shows counts to a Prometheus registry. Labels: method, code, class and kind only."""
 
     def __init__(self, read: Callable[[], Counts]) -> None:
         self._read = read
@@ -121,6 +125,9 @@ class RpcCollector(Collector):
         active = GaugeMetricFamily(
             "token_service_rpc_active", "Calls in flight, by class of work.", labels=("work",)
         )
+        held = GaugeMetricFamily(
+            "token_service_held", "What is kept in memory, by kind.", labels=("kind",)
+        )
         counts = self._read()
         for method, counters in counts.methods.items():
             for code, number in dict(counters.by_code).items():  # they go on counting meanwhile
@@ -129,7 +136,9 @@ class RpcCollector(Collector):
                 seconds.add_metric((method,), list(_cumulated(counters)), counters.seconds)
         for work, number in counts.active.items():
             active.add_metric((work,), number)
-        yield from (calls, seconds, active)
+        for kind, number in counts.held.items():
+            held.add_metric((kind,), number)
+        yield from (calls, seconds, active, held)
 
 
 def _cumulated(counters: MethodCounters) -> Iterator[tuple[str, float]]:

@@ -25,6 +25,10 @@ class ActivityRecorder:
         self._pending: dict[str, float] = {}
         self._written: dict[str, float] = {}
 
+    def __len__(self) -> int:
+        """How many sessions are remembered: those to be written, and those written lately."""
+        return len(self._pending) + len(self._written)
+
     def touch(self, session_id: str, at: float) -> None:
         """A request of this session was allowed at `at` (Unix seconds)."""
         if session_id in self._pending or at < self._written.get(session_id, 0.0):

@@ -29,6 +29,9 @@ class IdentityCache:
         self._young: dict[bytes, Identified] = {}
         self._old: dict[bytes, Identified] = {}
 
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
     def get(self, token: str) -> Identified | None:
         """What is known of `token`."""
         key = _key(token)

@@ -36,8 +36,11 @@ def sent(counts: Counts) -> Counts:
 ONE = Counts(
     {VALIDATE: counted(("OK", 0.0002), ("OK", 0.3), ("UNAVAILABLE", 99.0)), ISSUE: counted()},
     {"unary": 3, "stream": 1},
+    {"tasks": 9, "identities": 1},
 )
-OTHER = Counts({VALIDATE: counted(("OK", 0.0002)), ISSUE: counted(("OK", 0.05))}, {"unary": 4})
+OTHER = Counts(
+    {VALIDATE: counted(("OK", 0.0002)), ISSUE: counted(("OK", 0.05))}, {"unary": 4}, {"tasks": 5}
+)
 
 
 def test_what_was_sent_shows_the_same() -> None:
@@ -56,6 +59,8 @@ def test_counts_add_up() -> None:
     assert metrics["token_service_rpc_seconds_sum", VALIDATE] == pytest.approx(99.3004)
     assert metrics["token_service_rpc_active", "unary"] == 7
     assert metrics["token_service_rpc_active", "stream"] == 1
+    assert metrics["token_service_held", "tasks"] == 14
+    assert metrics["token_service_held", "identities"] == 1
 
 
 def test_adding_up_changes_no_part() -> None:
@@ -64,9 +69,10 @@ def test_adding_up_changes_no_part() -> None:
     assert (ONE.to_json(), OTHER.to_json()) == before
 
 
-def test_of_one_that_ended_all_remains_but_what_was_in_flight() -> None:
+def test_of_one_that_ended_all_remains_but_what_was_in_flight_or_held() -> None:
     kept = total([ONE.ended(), OTHER])
     assert kept.active == {"unary": 4}
+    assert kept.held == {"tasks": 5}
     assert kept.methods[VALIDATE].by_code == {"OK": 3, "UNAVAILABLE": 1}
 
 

@@ -91,6 +91,11 @@ class TrustState:
         """All keys as published, by kid."""
         return self.view.keys
 
+    @property
+    def size(self) -> int:
+        """How many entries are held."""
+        return len(self._log)
+
     def apply_snapshot(
         self,
         epoch: str,
