@@ -1,0 +1,84 @@
+"""`make soak`: a day's worth of churn in ten minutes, and whether anything is left of it.
+
+A day, here, is that of a service with: 110,000 sessions opened with app keys and 1,200 with
+passwords, each exchanged twice; 29,000 revocations on the feed (by token, by session id, by
+detected reuse, of users and of clients); 80,000 sessions that run out by themselves; 110,000 more
+exchanges and verdicts by the server; 330,000 tokens judged three times each by a local validator;
+6,000 verification codes; 3,600 pairings, most of them abandoned; 4,800 watchers that come and go,
+and 120 that do not read; 600 wrong passwords, 12,000 calls that have to be refused, 6,000 that are
+cancelled and 6,000 that come too late; 3,600 connections that are opened for a call or for nothing;
+every client connection replaced each twenty seconds; 120 users made and deleted, 60 policies
+changed, 30 clients disabled, 13 keys rotated. Lifetimes are minutes, by the clients' policies, so
+that all of it is swept within the run.
+
+What is not like a day: a session is exchanged some hundred times in one, and here twice; nothing
+takes as long as it does; and the server counts as one that has run for a quarter of an hour when
+it starts (see `tests.soak.server`), since before that nothing is forgotten.
+
+The server is a process of its own on PostgreSQL and Valkey; so is a gateway that follows the feed
+with the client package's Validator. Both are watched from outside. `--seconds 60` does a tenth of a
+day; memory is judged only where there was time to fill all tables before (see `Plan`). Results go
+to build/soak.json; the exit status is 1 when a limit is broken or a call ended unexpectedly.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvloop
+
+from tests.bench.processes import ROOT
+from tests.soak.day import FULL_SECONDS, Plan
+from tests.soak.report import Result, table
+from tests.soak.run import Soak
+from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
+from token_service.adapters.postgres.migrate import migrate
+
+
+def main() -> int:
+    """Run it."""
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=FULL_SECONDS, help="how long (600)")
+    parser.add_argument("--load", type=float, default=1.0, help="times the usual load (1)")
+    asked = parser.parse_args()
+    with stores() as (dsn, redis_url):
+        result = soak(dsn, redis_url, Plan.of(asked.seconds, asked.load))
+    path = ROOT / "build" / "soak.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(result.to_json(), indent=2) + "\n")
+    sys.stdout.write(f"{table(result)}\nwritten to {path}\n")
+    return 1 if result.broken else 0
+
+
+def soak(dsn: str, redis_url: str, plan: Plan) -> Result:
+    """Run a plan on a migrated database."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Soak(plan, say).run(dsn, redis_url))
+
+
+def say(line: str) -> None:
+    """Tell how it goes."""
+    sys.stderr.write(line + "\n")
+
+
+@contextmanager
+def stores() -> Iterator[tuple[str, str]]:
+    """Durable stores, as in production."""
+    with tempfile.TemporaryDirectory(prefix="token-soak-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        with (
+            EmbeddedPostgres(folder / "postgres") as postgres,
+            EmbeddedValkey(folder / "valkey") as valkey,
+        ):
+            migrate(postgres.dsn)
+            yield postgres.dsn, valkey.url
+
+
+if __name__ == "__main__":
+    sys.exit(main())
