@@ -10,11 +10,11 @@ CODE   := token_service clients tests
 RELEASE_IMAGE := protos/last_release.binpb
 # Tests run in this many processes at a time, each with stores of its own.
 TEST_PROCESSES ?= 2
-# Extra arguments for pytest, the bench or `token-service dev`: make test ARGS='-k exchange -x'
+# Extra arguments for pytest, the bench, the soak or `token-service dev`: make test ARGS='-k exchange -x'
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-oldest lint lint-python lint-protos stubs-up-to-date protos bench lock clean reset
+.PHONY: help setup run demo test test-oldest lint lint-python lint-protos stubs-up-to-date protos bench soak lock clean reset
 
 help: ## List these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ protos: $(STAMP) ## Generate the Python stubs from protos/
 
 bench: $(STAMP) ## Measure throughput and latency
 	@exec $(BIN)/python -m tests.bench $(ARGS)
+
+soak: $(STAMP) ## Put a day's churn through a server and a validator in ten minutes, and look for leaks
+	@exec $(BIN)/python -m tests.soak $(ARGS)
 
 lock: $(STAMP) ## Resolve requirements.lock anew (takes the newest versions that fit)
 	$(BIN)/uv --no-config pip compile pyproject.toml clients/python/pyproject.toml \

@@ -28,12 +28,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
 
 from tests.bench.processes import ROOT
-from tests.soak.day import FULL_SECONDS, Plan
+from tests.soak.day import FULL_SECONDS, KINDS, Plan
 from tests.soak.report import Result, table
 from tests.soak.run import Soak
 from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
@@ -45,9 +46,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=FULL_SECONDS, help="how long (600)")
     parser.add_argument("--load", type=float, default=1.0, help="times the usual load (1)")
+    parser.add_argument("--only", nargs="+", choices=KINDS, metavar="KIND", help=" ".join(KINDS))
     asked = parser.parse_args()
+    plan = Plan.of(asked.seconds, asked.load)
+    if asked.only:
+        plan = replace(plan, rates=plan.rates.only(*asked.only))
     with stores() as (dsn, redis_url):
-        result = soak(dsn, redis_url, Plan.of(asked.seconds, asked.load))
+        result = soak(dsn, redis_url, plan)
     path = ROOT / "build" / "soak.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result.to_json(), indent=2) + "\n")

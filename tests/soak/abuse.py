@@ -15,7 +15,7 @@ from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import trust_service_pb2 as trust_pb
 from tokenservice.v1 import types_pb2 as types
 
-SLOW_SECONDS = 12.0
+SLOW_SECONDS = 8.0
 """For so long a slow watcher takes nothing; the server's patience is shorter."""
 EPOCH = "00000000-0000-4000-8000-000000000000"
 

@@ -1,6 +1,6 @@
 """How much work a day is, and how it is spread over a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 FULL_SECONDS = 600.0
 """A run of this length does a day's work; a shorter one does its share of it."""
@@ -59,7 +59,15 @@ class Rates:
 
     def scaled(self, factor: float) -> "Rates":
         """The same mixture, more or less of it."""
-        return Rates(**{name: factor * getattr(self, name) for name in self.__slots__})
+        return Rates(**{name: factor * getattr(self, name) for name in KINDS})
+
+    def only(self, *kinds: str) -> "Rates":
+        """These kinds alone, to find out which of them leaves something behind."""
+        return Rates(**{name: getattr(self, name) * (name in kinds) for name in KINDS})
+
+
+KINDS = tuple(one.name for one in fields(Rates))
+"""All kinds of work."""
 
 
 @dataclass(frozen=True, slots=True)

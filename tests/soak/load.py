@@ -3,11 +3,10 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import fields
 
 from tests.soak.abuse import Abuse, Watchers
 from tests.soak.context import Context
-from tests.soak.day import Rates
+from tests.soak.day import KINDS, Rates
 from tests.soak.others import Administration, Codes, Pairings
 from tests.soak.sessions import Sessions
 from tests.soak.tally import GaveUpError
@@ -33,14 +32,16 @@ class Load:
         self._sessions = sessions
         parts = (sessions, codes, pairings, watchers, abuse, self.administration)
         self._works: dict[str, Work] = {
-            one.name: next(getattr(part, one.name) for part in parts if hasattr(part, one.name))
-            for one in fields(Rates)
+            kind: next(getattr(part, kind) for part in parts if hasattr(part, kind))
+            for kind in KINDS
         }
 
     async def run(self, seconds: float, rates: Rates) -> None:
         """Begin things for so many seconds; return when the last has ended."""
         async with asyncio.TaskGroup() as group:
             for name, work in self._works.items():
+                if not getattr(rates, name):
+                    continue
                 group.create_task(self._keep_going(name, work, getattr(rates, name), seconds))
             group.create_task(self._every_second(seconds))
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from tests.soak.day import Plan, Rates
+from tests.soak.day import KINDS, Plan
 from tests.soak.limits import LEAST_WORK, Course, broken, broken_tables, unanswered
 from tests.soak.tally import Tally
 
@@ -40,8 +40,8 @@ class Result:
         unexpected = Counter(tally.unexpected)
         unexpected.update({f"gateway: {k}": n for k, n in standing["wrong"].items()})
         work = {
-            one.name: (tally.begun[one.name], round(plan.seconds * getattr(plan.rates, one.name)))
-            for one in fields(Rates)
+            kind: (tally.begun[kind], round(plan.seconds * getattr(plan.rates, kind)))
+            for kind in KINDS
         }
         sessions = (tally.sessions - warmed_up.sessions) / seconds
         revocations = (tally.revocations - warmed_up.revocations) / seconds

@@ -23,7 +23,7 @@ READ_SECONDS = 2.0
 TELL_SECONDS = 15.0
 SETTLE_SECONDS = 30.0
 """How long a pause may take until nothing is in flight."""
-IDLE_READINGS = 5
+IDLE_READINGS = 4
 BATCH = 250
 KEPT_LINES = 500
 """Of the server's output."""
@@ -142,7 +142,7 @@ class Soak:
                     await asyncio.sleep(0.5)
         taken = []
         for _ in range(IDLE_READINGS):
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(0.5)
             taken.append((await server.reading(), gateway.reading()))
         return (
             min((one[0] for one in taken), key=_leftovers),

@@ -16,6 +16,8 @@ from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 
 EXCHANGES = 2
+PAUSE = 0.2, 1.0
+"""Seconds between the steps of a life."""
 REVOKED, REVOKED_BY_ID, REUSED, REMEMBERED = 0.20, 0.05, 0.02, 0.05
 """Shares of the sessions that end so; the others are left to expire, and of those the last share
 are presented once more when they are over."""
@@ -45,9 +47,9 @@ class Sessions:
         tokens = await self.open(context.caller(client))
         former = session_token(tokens)
         for _ in range(EXCHANGES):
-            await asyncio.sleep(random.uniform(0.2, 1.5))
+            await asyncio.sleep(random.uniform(*PAUSE))
             former, tokens = session_token(tokens), await self.exchange(client, tokens)
-        await asyncio.sleep(random.uniform(0.2, 1.5))
+        await asyncio.sleep(random.uniform(*PAUSE))
         await self._end(client, former, tokens)
 
     async def open(self, caller: Caller) -> types.TokenSet:

@@ -101,7 +101,6 @@ class SoakWorld:
         return ServerProcess(
             {
                 **self.world.environment(
-                    allow_unsafe_durability="false",
                     rate_scale="1000",
                     max_connection_age=str(CONNECTION_SECONDS),
                     login_attempts_per_address="1000000",
@@ -125,7 +124,7 @@ async def prepare(dsn: str, redis_url: str, fillers: int) -> SoakWorld:
     """Put the clients into a migrated database."""
     await _keep_revocations_briefly(dsn)
     world = World(dsn, redis_url, SecretKeys.generate_text(), {}, "", "")
-    parts = await Parts.open(world.settings(allow_unsafe_durability=False))
+    parts = await Parts.open(world.settings())
     try:
         create = BootstrapClient(parts.clients, parts.secrets, parts.clock, parts.random)
         for client_id, policy in POLICIES.items():
