@@ -11,7 +11,7 @@ from tests.soak.others import Administration, Codes, Pairings
 from tests.soak.sessions import Sessions
 from tests.soak.tally import GaveUpError
 
-MOST_CALLS = 150
+MOST_CALLS = 300
 """In flight at a time, with which nothing new is begun: this is no test of overload. A machine that
 is slower than the load gets less of it, and the tally shows it."""
 MOST_BEHIND = 10.0

@@ -52,7 +52,7 @@ class Result:
         found += unanswered(standing["judged"])
         found += [f"unexpected: {kind}, {n} times" for kind, n in unexpected.most_common(20)]
         found += [
-            f"work: {done} of {planned} {name}; the machine is too slow for this load"
+            f"work: {done} of {planned} {name}; the machine is too slow"
             for name, (done, planned) in work.items()
             if planned >= 20 and done < LEAST_WORK * planned
         ]

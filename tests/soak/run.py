@@ -14,7 +14,7 @@ from tests.soak.load import Load
 from tests.soak.readings import GatewayProcess, Reading, metrics
 from tests.soak.report import Result
 from tests.soak.tally import Tally
-from tests.soak.world import OTHER_AUDIENCE, SoakWorld, prepare, rows
+from tests.soak.world import AUDIENCE, SoakWorld, prepare, rows
 from tests.support.servers import ServerProcess
 from tokenservice.v1 import token_service_pb2 as pb
 
@@ -97,12 +97,15 @@ class Soak:
             server.process.kill()
 
     async def _fill(self, world: SoakWorld, server: "WatchedServer") -> None:
-        """Fill the server's cache of tokens, as a day would."""
+        """Fill the server's cache of tokens, as a day would; the scope that is asked for keeps the
+        sessions from being taken for active ones."""
         self._note(f"{len(world.fillers)} tokens are shown to the server")
         async with world.api(server.address, "gateway") as api:
             for start in range(0, len(world.fillers), BATCH):
                 checks = [
-                    pb.ValidateRequest(token=token, audience=OTHER_AUDIENCE)
+                    pb.ValidateRequest(
+                        token=token, audience=AUDIENCE, required_scopes=["none.has.it"]
+                    )
                     for token in world.fillers[start : start + BATCH]
                 ]
                 call = api.tokens.BatchValidate(

@@ -27,6 +27,7 @@ AUDIENCE, OTHER_AUDIENCE = "orders", "billing"
 SCOPES = ("orders.read", "orders.write")
 ROLE = "sales"
 
+_ACCESS = timedelta(seconds=ACCESS_SECONDS)
 _LIVES = Lifetimes(
     idle=timedelta(seconds=SESSION_SECONDS),
     absolute=timedelta(seconds=SESSION_SECONDS),
@@ -48,7 +49,7 @@ def _app(platform: Platform, *more: Permission, **policy: object) -> ClientPolic
                 *more,
             }
         ),
-        access_lifetime=timedelta(seconds=ACCESS_SECONDS),
+        access_lifetime=_ACCESS,
         rolling_lifetime=timedelta(seconds=ROLLING_SECONDS),
         lifetimes={platform: _LIVES},
         **policy,  # type: ignore[arg-type]
@@ -77,21 +78,25 @@ POLICIES = {
         password_login=True,
         may_pair_for=frozenset({"web"}),
     ),
-    "shop": ClientPolicy(permissions=frozenset({Permission.CODES})),
+    "shop": ClientPolicy(permissions=frozenset({Permission.CODES}), access_lifetime=_ACCESS),
     "gateway": ClientPolicy(
         protects_audiences=frozenset({AUDIENCE, OTHER_AUDIENCE}),
         permissions=frozenset(
             {Permission.TOKENS_VALIDATE, Permission.TRUST_WATCH, Permission.TOKENS_REVOKE}
         ),
+        access_lifetime=_ACCESS,
     ),
-    "admin": ClientPolicy(platforms=frozenset({Platform.API}), permissions=frozenset(Permission)),
+    "admin": ClientPolicy(
+        platforms=frozenset({Platform.API}),
+        permissions=frozenset(Permission),
+        access_lifetime=_ACCESS,
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class SoakWorld:
-    """`fillers` are tokens of sessions that nobody has: the server finds them authentic, and for
-    another audience than it is asked about."""
+    """`fillers` are authentic tokens of sessions that nobody has."""
 
     world: World
     fillers: list[str] = field(repr=False)
@@ -162,7 +167,8 @@ async def rows(dsn: str) -> dict[str, int]:
 
 
 async def _keep_revocations_briefly(dsn: str) -> None:
-    """The log takes no access token to live longer than those of the clients here do."""
+    """The log takes no access token to live longer than those of the clients here do: the time
+    only ever grows, and begins with five minutes."""
     conn = await asyncpg.connect(dsn, timeout=10)
     try:
         longest = timedelta(seconds=KEEP_SECONDS - 60)
