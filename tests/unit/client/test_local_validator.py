@@ -1,5 +1,6 @@
 """When the local validator decides, what it remembers, and what it leaves to the server."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -22,9 +23,10 @@ from tokenservice.core import (
 )
 from tokenservice.core.clock import SETTLED_SECONDS
 from tokenservice.decision import Decision, Principal, Source
-from tokenservice.local_validator import LocalValidator
+from tokenservice.local_validator import PRUNED, LocalValidator
 from tokenservice.signatures import Keyring
 from tokenservice.token_cache import TokenCache
+from tokenservice.validator import AssembledValidator
 
 PRIVATE = Ed25519PrivateKey.generate()
 OPAQUE_KID = "0a0b0c0d"
@@ -373,6 +375,21 @@ def test_upkeep_lets_go(here: Here) -> None:
     here.hand.advance(SETTLED_SECONDS)
     here.local.upkeep()
     assert here.trust.live_entries() == []
+
+
+async def test_a_mass_of_revocations_that_ran_out_goes_bit_by_bit_without_a_pause(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenservice.validator.UPKEEP_SECONDS", 3_600.0)
+    many = [entry(revision, keep_until=NOW + 1.0) for revision in range(101, 101 + 3 * PRUNED + 1)]
+    here.delta(many[-1].revision, *many)
+    here.hand.advance(SETTLED_SECONDS)
+    assert here.local.upkeep()
+    assert here.trust.size == 2 * PRUNED + 1
+    async with AssembledValidator(here.local), asyncio.timeout(30):
+        while here.trust.size:
+            await asyncio.sleep(0)
+    assert not here.local.upkeep()
 
 
 def test_another_log_forgets_all_tokens(here: Here) -> None:

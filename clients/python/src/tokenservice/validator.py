@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from tokenservice.decision import OnStale
 
 UPKEEP_SECONDS: Final = 1.0
+BREATH_SECONDS: Final = 0.01
+"""Between the parts of a round in which there is much to let go of."""
 LAST_REPORT_SECONDS: Final = 1.0
 """How long closing waits for the last report of activity."""
 
@@ -188,8 +190,8 @@ class AssembledValidator:
 
     async def _upkeep(self) -> None:
         while True:
-            await asyncio.sleep(UPKEEP_SECONDS)
-            self.local.upkeep()
+            more = self.local.upkeep()
+            await asyncio.sleep(BREATH_SECONDS if more else UPKEEP_SECONDS)
 
     def _run(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
