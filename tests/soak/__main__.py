@@ -24,6 +24,7 @@ to build/soak.json; the exit status is 1 when a limit is broken or a call ended 
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ def main() -> int:
     parser.add_argument("--load", type=float, default=1.0, help="times the usual load (1)")
     parser.add_argument("--only", nargs="+", choices=KINDS, metavar="KIND", help=" ".join(KINDS))
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and end the processes, too
     plan = Plan.of(asked.seconds, asked.load)
     if asked.only:
         plan = replace(plan, rates=plan.rates.only(*asked.only))
@@ -73,12 +75,12 @@ def say(line: str) -> None:
 
 @contextmanager
 def stores() -> Iterator[tuple[str, str]]:
-    """Durable stores, as in production."""
+    """Real ones that do not wait for the disk: nothing here depends on how fast that is."""
     with tempfile.TemporaryDirectory(prefix="token-soak-") as name:
         folder = Path(name)
         folder.chmod(0o711)
         with (
-            EmbeddedPostgres(folder / "postgres") as postgres,
+            EmbeddedPostgres(folder / "postgres", fsync=False) as postgres,
             EmbeddedValkey(folder / "valkey") as valkey,
         ):
             migrate(postgres.dsn)

@@ -39,6 +39,7 @@ class Soak:
         self._people: list[Person] = []
         self._readings: list[tuple[Reading, Reading]] = []
         self._faults: list[str] = []
+        self._told: set[str] = set()
         self._started = time.monotonic()
 
     async def run(self, dsn: str, redis_url: str) -> Result:
@@ -187,6 +188,9 @@ class Soak:
                 for name, former, one in zip(("server", "gateway"), before, now, strict=True)
             )
         )
+        for kind in tally.unexpected.keys() - self._told:
+            self._told.add(kind)
+            self._note(f"unexpected: {kind}")
 
     def _note(self, text: str) -> None:
         self._say(f"{time.monotonic() - self._started:4.0f} s  {text}")
