@@ -82,6 +82,12 @@ def test_what_is_left_when_all_is_over_is_said(after: Reading, words: str) -> No
     assert said(broken(course(after=after), FULL, 1.0), words)
 
 
+def test_a_short_run_may_go_on_to_fill_its_pools_but_leave_no_task() -> None:
+    short = Plan.of(60)
+    assert broken(course(after=replace(IDLE, descriptors=60, threads=20)), short, 1.0) == []
+    assert said(broken(course(after=holding(tasks=14)), short, 1.0), "tasks were 10")
+
+
 def test_growing_memory_is_said_where_there_was_time_to_fill_all_tables() -> None:
     grown = course(*(replace(IDLE, rss=100.0 + n) for n in range(12)))
     assert said(broken(grown, FULL, 1.0), "memory grew by 8.9%", "101.0 to 110.0 MiB")
