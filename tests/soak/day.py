@@ -72,8 +72,8 @@ KINDS = tuple(one.name for one in fields(Rates))
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run of `seconds`: a part that warms up, a pause in which nothing goes on, the part that
-    counts, and another pause. `prefill` tokens fill the server's cache before."""
+    """A run of `seconds`: a rush and then usual load to warm up, a pause in which nothing goes on,
+    the part that counts, and another pause. `prefill` tokens fill the server's cache before."""
 
     seconds: float
     rates: Rates
@@ -90,6 +90,17 @@ class Plan:
         """How long the load runs before anything is measured: until the tables are as full as
         they get, where there is time for it."""
         return min(0.35 * self.seconds, KEEP_SECONDS + SWEEP_SECONDS + 20.0)
+
+    @property
+    def rush_seconds(self) -> float:
+        """How long of that it is a rush, so that memory is as large as it gets at the busiest:
+        what an allocator took for a moment it does not give back."""
+        return 0.1 * self.warm_seconds if self.long_enough else 0.0
+
+    @property
+    def rush(self) -> Rates:
+        """What is begun in it."""
+        return self.rates.scaled(3.0)
 
     @property
     def counted_seconds(self) -> float:

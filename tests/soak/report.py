@@ -27,6 +27,7 @@ class Result:
         cls,
         plan: Plan,
         tally: Tally,
+        rush: Tally,
         warmed_up: Tally,
         courses: Sequence[Course],
         standing: Mapping[str, Any],
@@ -34,13 +35,17 @@ class Result:
         faults: Sequence[str],
         seconds: float,
     ) -> "Result":
-        """Judge; `seconds` is how long the part that counts took."""
+        """Judge; `rush` and `warmed_up` are the tally before the usual load, and before the part
+        that counts, which took `seconds`."""
         expected = Counter(tally.expected)
         expected.update({f"gateway: {k}": n for k, n in standing["judged"].items()})
         unexpected = Counter(tally.unexpected)
         unexpected.update({f"gateway: {k}": n for k, n in standing["wrong"].items()})
         work = {
-            kind: (tally.begun[kind], round(plan.seconds * getattr(plan.rates, kind)))
+            kind: (
+                tally.begun[kind] - rush.begun[kind],
+                round((plan.seconds - plan.rush_seconds) * getattr(plan.rates, kind)),
+            )
             for kind in KINDS
         }
         sessions = (tally.sessions - warmed_up.sessions) / seconds

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from tests.bench.processes import free_port
 from tests.soak.context import Context, Person
-from tests.soak.day import Plan
+from tests.soak.day import Plan, Rates
 from tests.soak.limits import Course
 from tests.soak.load import Load
 from tests.soak.readings import GatewayProcess, Reading, metrics
@@ -25,8 +25,8 @@ SETTLE_SECONDS = 30.0
 """How long a pause may take until nothing is in flight."""
 IDLE_READINGS = 4
 BATCH = 250
-KEPT_LINES = 500
-"""Of the server's output."""
+MOST_COMPLAINTS = 10
+"""That are shown."""
 
 
 class Soak:
@@ -45,16 +45,22 @@ class Soak:
     async def run(self, dsn: str, redis_url: str) -> Result:
         """Do it all."""
         self._note("clients and tokens are made")
-        world = await prepare(dsn, redis_url, self.plan.prefill)
+        plan = self.plan
+        world = await prepare(dsn, redis_url, plan.prefill)
         async with self._processes(world) as (server, gateway):
             await self._fill(world, server)
             async with self._watched(server, gateway):
-                await self._load(world, server, gateway, self.plan.warm_seconds, "warming up")
+                if plan.rush_seconds:
+                    await self._load(world, server, gateway, plan.rush_seconds, plan.rush)
+                rush = self.tally.copy()
+                usual = plan.warm_seconds - plan.rush_seconds
+                await self._load(world, server, gateway, usual, plan.rates)
                 before = await self._idle(server, gateway)
                 self._readings.clear()
                 warmed_up = self.tally.copy()
                 started = time.monotonic()
-                await self._load(world, server, gateway, self.plan.counted_seconds, "measured")
+                self._note("from here on it counts")
+                await self._load(world, server, gateway, plan.counted_seconds, plan.rates)
                 busy, seconds = list(self._readings), time.monotonic() - started
                 after = await self._idle(server, gateway)
             standing = gateway.standing
@@ -63,8 +69,9 @@ class Soak:
             for place, name in enumerate(("server", "gateway"))
         ]
         return Result.of(
-            self.plan,
+            plan,
             self.tally,
+            rush,
             warmed_up,
             courses,
             standing,
@@ -123,15 +130,15 @@ class Soak:
         server: "WatchedServer",
         gateway: GatewayProcess,
         seconds: float,
-        stage: str,
+        rates: Rates,
     ) -> None:
-        self._note(f"{stage}: {seconds:.0f} s of load")
+        self._note(f"{seconds:.0f} s of load, {rates.session:.0f} sessions a second")
         context = Context(world, server.address, self.tally, self._people, gateway.expect)
         try:
             load = Load(context)
             while len(self._people) < PEOPLE:
                 self._people.append(await load.administration.new_person())
-            await load.run(seconds, self.plan.rates)
+            await load.run(seconds, rates)
         finally:
             await context.close()
 
@@ -228,6 +235,7 @@ class WatchedServer:
             line = output.pop(0)
             if '"level":"error"' in line.replace(" ", "") or not line.startswith("{"):
                 self._complaints.append(f"server: it logged {line.strip()[:300]}")
+        del self._complaints[MOST_COMPLAINTS:]
 
 
 def _leftovers(one: Reading) -> tuple[int, int]:

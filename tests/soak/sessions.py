@@ -16,7 +16,7 @@ from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 
 EXCHANGES = 2
-PAUSE = 0.2, 1.0
+PAUSE = 0.2, 0.7
 """Seconds between the steps of a life."""
 REVOKED, REVOKED_BY_ID, REUSED, REMEMBERED = 0.20, 0.05, 0.02, 0.05
 """Shares of the sessions that end so; the others are left to expire, and of those the last share
