@@ -84,7 +84,7 @@ def test_what_is_left_when_all_is_over_is_said(after: Reading, words: str) -> No
 
 def test_a_short_run_may_go_on_to_fill_its_pools_but_leave_no_task() -> None:
     short = Plan.of(60)
-    assert broken(course(after=replace(IDLE, descriptors=60, threads=20)), short, 1.0) == []
+    assert broken(course(after=replace(IDLE, descriptors=50, threads=20)), short, 1.0) == []
     assert said(broken(course(after=holding(tasks=14)), short, 1.0), "tasks were 10")
 
 

@@ -22,7 +22,8 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One process at one moment; `at` is monotonic, `held` as the process itself tells."""
+    """One process at one moment; `at` is monotonic, `held` as the process itself tells, besides its
+    connections to the stores, which are not among `descriptors`."""
 
     at: float
     rss: float
@@ -34,18 +35,35 @@ class Reading:
     @classmethod
     def of(cls, pid: int, held: Mapping[str, int]) -> "Reading":
         """Take one."""
+        local, others = _descriptors(pid)
         return cls(
             time.monotonic(),
             rss_bytes(pid) / MIB,
-            len(list(Path(f"/proc/{pid}/fd").iterdir())),
+            others,
             len(list(Path(f"/proc/{pid}/task").iterdir())),
             cpu_seconds(pid),
-            held,
+            {**held, "store_connections": local},
         )
 
     def busy_since(self, before: "Reading") -> float:
         """Which part of the time since then the process had a processor."""
         return (self.cpu - before.cpu) / max(0.001, self.at - before.at)
+
+
+def _descriptors(pid: int) -> tuple[int, int]:
+    """How many are sockets within this machine, as the stores' are here, and how many are not."""
+    sockets = {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
+    local = others = 0
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = str(one.readlink())
+        except FileNotFoundError:
+            continue
+        if target.startswith("socket:[") and target[8:-1] in sockets:
+            local += 1
+        else:
+            others += 1
+    return local, others
 
 
 def metrics(address: str) -> dict[str, int]:
