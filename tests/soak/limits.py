@@ -21,11 +21,12 @@ SLACK = 1.3
 """Rates vary, and the first prune after the last moment takes a while."""
 
 CAPACITIES = {
-    "server": {"identities": 50_000, "active_sessions": 100_000, "store_connections": 36},
+    "server": {"identities": 50_000, "active_sessions": 100_000, "store_connections": 48},
     "gateway": {"tokens": 100_000, "refusals": 4_096, "active_sessions": 100_000},
 }
 """What tables and pools are bounded by, whatever is done to the process. The pools have 14
-connections to PostgreSQL and 16 to Valkey, and there are two that listen."""
+connections to PostgreSQL and 16 to Valkey; two listen; some cancel a query; and some sockets are
+between threads of the process."""
 
 
 @dataclass(frozen=True, slots=True)

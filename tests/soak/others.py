@@ -179,6 +179,7 @@ class Administration:
         self._context = context
         self._sessions = sessions
         self._api = context.caller("admin").api
+        self._off_and_on = asyncio.Lock()
         self._purposes = itertools.cycle(PURPOSES)
 
     async def new_person(self) -> Person:
@@ -221,7 +222,11 @@ class Administration:
 
     async def client(self) -> None:
         """A client that is disabled, which ends its sessions, and comes back."""
-        context, api, client_id = self._context, self._api, "app-off-and-on"
+        async with self._off_and_on:
+            await self._disable_and_enable("app-off-and-on")
+
+    async def _disable_and_enable(self, client_id: str) -> None:
+        context, api = self._context, self._api
         tokens = await self._sessions.open(context.caller(client_id))
         await asyncio.sleep(2)  # until the validator has had its say about a good token
         disable = client_pb.DisableClientRequest(client_id=client_id)
