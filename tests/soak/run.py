@@ -50,10 +50,13 @@ class Soak:
         plan = self.plan
         world = await prepare(dsn, redis_url, plan.prefill)
         async with self._processes(world) as (server, gateway):
-            await self._fill(world, server)
             async with self._watched(server, gateway):
-                if plan.rush_seconds:
-                    await self._load(world, server, gateway, plan.rush_seconds, plan.rush)
+                # Together: what is kept for long lies among what is not, as it does after hours.
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._fill(world, server, plan.rush_seconds))
+                    if plan.rush_seconds:
+                        rush_load = self._load(world, server, gateway, plan.rush_seconds, plan.rush)
+                        group.create_task(rush_load)
                 rush = self.tally.copy()
                 usual = plan.warm_seconds - plan.rush_seconds
                 await self._load(world, server, gateway, usual, plan.rates)
@@ -106,7 +109,7 @@ class Soak:
         finally:
             server.process.kill()
 
-    async def _fill(self, world: SoakWorld, server: "WatchedServer") -> None:
+    async def _fill(self, world: SoakWorld, server: "WatchedServer", seconds: float) -> None:
         """Fill the server's cache of tokens, as a day would; the scope that is asked for keeps the
         sessions from being taken for active ones."""
         self._note(f"{len(world.fillers)} tokens are shown to the server")
@@ -122,6 +125,7 @@ class Soak:
                     pb.BatchValidateRequest(requests=checks), metadata=api.metadata, timeout=30
                 )
                 await self.tally.call("fill the cache", call)
+                await asyncio.sleep(seconds * BATCH / len(world.fillers))
         world.fillers.clear()
 
     # --- load and pauses ---
