@@ -4,10 +4,6 @@ Also a program: `python -m tests.bench.feed [--quick]` measures it alone.
 """
 
 import asyncio
-import json
-import sys
-import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,10 +12,9 @@ from tests.bench import validators
 from tests.bench.feed_processes import until_idle
 from tests.bench.feed_world import FULL, QUICK, prepare
 from tests.bench.idle_watchers import idle_watchers, snapshot
-from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
+from tests.bench.stores import alone, note
+from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.migrate import migrate
-
-STARTED = time.monotonic()
 
 
 def measure(
@@ -47,23 +42,7 @@ def measure(
     return results | snapshot(world, size)
 
 
-def note(stage: str) -> None:
-    """Tell what is being measured, and how long after the start."""
-    sys.stderr.write(f"{time.monotonic() - STARTED:4.0f} s  {stage}\n")
-
-
-def main() -> None:
-    """Measure the feed alone."""
-    with tempfile.TemporaryDirectory(prefix="token-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        with (
-            EmbeddedPostgres(folder / "postgres") as postgres,
-            EmbeddedValkey(folder / "valkey") as valkey,
-        ):
-            results = measure(postgres, valkey.url, folder, quick="--quick" in sys.argv)
-    sys.stdout.write(json.dumps(results, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    alone(
+        lambda postgres, redis_url, folder, quick: measure(postgres, redis_url, folder, quick=quick)
+    )

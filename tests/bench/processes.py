@@ -1,23 +1,23 @@
 """The processes of a benchmark, and what they use of the machine."""
 
 import json
-import os
 import socket
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-TICKS = os.sysconf("SC_CLK_TCK")
+_PROCESS_CPU = 2
+"""As clock_getcpuclockid(3) makes the clock of another process: in nanoseconds, not in ticks."""
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time that the process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """User and system time that the process has used so far, threads that have ended included."""
+    return time.clock_gettime((~pid << 3) | _PROCESS_CPU)
 
 
 class Loader:

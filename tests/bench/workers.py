@@ -1,6 +1,8 @@
 """Two workers against one process on the same stores, in interleaved rounds; and what it takes to
 start them.
 
+Also a program: `python -m tests.bench.workers [--quick]` measures it alone.
+
 With two cores, the load takes its part of them (`loader_cpu_us_per_call`), so that two workers can
 never reach twice the throughput of one here: at best 2 · server / (server + loader) of it, and less
 where others use the machine as well.
@@ -19,12 +21,13 @@ from tests.bench import filling
 from tests.bench.h2load import ended_ok
 from tests.bench.processes import ROOT, cpu_seconds, free_port, median
 from tests.bench.requests import validate
+from tests.bench.stores import alone
 from tests.integration.processes import children_of
 from tests.support.api import basic
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
 from token_service.adapters.crypto.secrets_config import SecretKeys
-from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
+from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.migrate import migrate
 from token_service.app.parts import Parts
 
@@ -145,20 +148,5 @@ def _rss_mib(pid: int) -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def main() -> None:
-    """Measure this alone: `python -m tests.bench.workers [--quick]`."""
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory(prefix="token-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        with (
-            EmbeddedPostgres(folder / "postgres") as postgres,
-            EmbeddedValkey(folder / "valkey") as valkey,
-        ):
-            results = measure(postgres, valkey.url, quick="--quick" in sys.argv)
-    sys.stdout.write(json.dumps(results, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    alone(lambda postgres, redis_url, _folder, quick: measure(postgres, redis_url, quick=quick))
