@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import filling
+from tests.bench.bulk import load
 from tests.bench.requests import write_down
 from tests.support.api import basic
 from tests.support.servers import ServerProcess
@@ -70,7 +71,7 @@ async def prepare(dsn: str, redis_url: str, folder: Path, size: FeedSize) -> Fee
     world = await seed(World(dsn, redis_url, SecretKeys.generate_text(), {}, "", ""))
     parts = await Parts.open(world.settings(allow_unsafe_durability=False))
     try:
-        await filling.fill(dsn, size.sessions, parts.mint.active_kid())
+        await load(dsn, size.sessions, parts.mint.active_kid())
         tokens = filling.session_tokens(parts, range(1, size.sessions + 1))
         revoke = [pb.RevokeRequest(token=token).SerializeToString() for token in tokens]
     finally:

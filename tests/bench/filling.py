@@ -1,6 +1,6 @@
-"""Sessions by the thousand or the million, and tokens for them."""
+"""Tokens for the sessions that `bulk` makes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -14,42 +14,13 @@ from token_service.domain.kinds import TokenKind
 from tokenservice.core import Facts
 from tokenservice.v1 import token_service_pb2 as pb
 
-# The columns of a session as a login by demo-web makes it.
-_FILL = """
-INSERT INTO sessions (session_id, lookup_id, kind, platform, acr, amr, idle_seconds, rev, user_id,
-    created_at, auth_time, rotated_at, last_active_at, idle_expires_at, absolute_expires_at,
-    client_id, mint_kid, audiences, scopes, roles, device_id, device_name, user_agent, ip_address)
-SELECT ('10000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
-       ('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
-       1, 1, 1, 1, 1800, 0, u.user_id, t, t, t, t, t + interval '30 days',
-       t + CASE WHEN n * 37 % 100 < $4 THEN interval '-1 day' ELSE interval '60 days' END,
-       'demo-web', $3, '{orders}', '{billing.read,orders.read,orders.write}', u.roles,
-       'device-' || n, 'Firefox on Linux', 'Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101',
-       '192.0.2.' || n % 250
-FROM generate_series($1::bigint, $2::bigint) AS n,
-     (SELECT clock_timestamp() AS t) AS now, (SELECT * FROM users LIMIT 1) AS u
-"""
-
 
 def lookup_id(number: int) -> UUID:
     """The lookup id of the session with this number."""
     return UUID(f"00000000-0000-4000-8000-{number:012x}")
 
 
-async def fill(dsn: str, count: int, mint_kid: str, *, over_percent: int = 0) -> None:
-    """Put sessions 1 to `count` into the table, so many of them past their absolute expiry."""
-    conn = await asyncpg.connect(dsn, timeout=10)
-    try:
-        step = 100_000
-        for first in range(1, count + 1, step):
-            last = min(count, first + step - 1)
-            await conn.execute(_FILL, first, last, mint_kid, over_percent, timeout=600)
-        await conn.execute("VACUUM ANALYZE sessions", timeout=600)
-    finally:
-        await conn.close(timeout=10)
-
-
-def session_tokens(parts: Parts, numbers: range) -> Iterator[str]:
+def session_tokens(parts: Parts, numbers: Iterable[int]) -> Iterator[str]:
     """The first tokens of these sessions."""
     kid = parts.mint.active_kid()
     for number in numbers:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import filling
+from tests.bench.bulk import load
 from tests.bench.processes import free_port
 from tests.bench.requests import CHAINS, validate, write_down
 from tests.support.api import basic
@@ -52,19 +53,22 @@ def open_side(
     name: str,
     sessions: int,
     more: Callable[[Parts, Facts], Requests] = lambda _parts, _facts: {},
+    *,
+    owners: int = 0,
 ) -> Side:
     """A database with that many sessions, a server on it, and requests for it; `more` makes more
-    of them, from the parts of a service and the facts of an access token. The caller ends the
-    server."""
+    of them, from the parts of a service and the facts of an access token. `owners` as in `load`.
+    The caller ends the server."""
     dsn = postgres.create_database(name)
     migrate(dsn)
     empty = World(dsn, redis_url, SecretKeys.generate_text(), {}, "", "")
-    world, requests, mint_kid = asyncio.run(_prepare(empty, sessions, more))
+    world, requests, mint_kid = asyncio.run(_prepare(empty, sessions, more, owners))
     metrics = f"127.0.0.1:{free_port()}"
     environment = world.environment(
         allow_unsafe_durability="false",
         rate_scale="1000",
         max_unary_calls="5000",
+        max_streams="5000",
         metrics_listen=metrics,
     )
     written = write_down(folder, name, requests)
@@ -72,12 +76,12 @@ def open_side(
 
 
 async def _prepare(
-    empty: World, sessions: int, more: Callable[[Parts, Facts], Requests]
+    empty: World, sessions: int, more: Callable[[Parts, Facts], Requests], owners: int
 ) -> tuple[World, Requests, str]:
     world = await seed(empty)
     parts = await Parts.open(world.settings(allow_unsafe_durability=False))
     try:
-        await filling.fill(world.dsn, sessions, parts.mint.active_kid())
+        await load(world.dsn, sessions, parts.mint.active_kid(), owners=owners)
         access = await filling.access_tokens(world, parts)
         facts = parse_jwt(access["jwt"], parts.settings.issuer).facts
         requests = {
