@@ -1,6 +1,7 @@
 """What is too large, too often, too much at once or too slow."""
 
 import asyncio
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -154,6 +155,19 @@ async def test_work_in_flight_is_bounded(method: str) -> None:
         go_on.set()
         await asyncio.gather(*busy)
         await call(raw("x"), metadata=ALICE)
+
+
+async def test_who_is_refused_at_the_login_is_told_to_stay_away_for_longer() -> None:
+    bounds = {**BOUNDS, Work.PASSWORD: 0}
+    policies = {**POLICIES, ECHO: replace(POLICIES[ECHO], work=Work.PASSWORD)}
+    serve = serving(policies=policies, bounds=bounds)
+    async with serve as world, connected(world) as channel:
+        call = unary_unary(channel, ECHO)
+        refusals = [await failure(call(raw("x"), metadata=ALICE)) for _ in range(5)]
+    assert {refused.reason for refused in refusals} == {"OVERLOADED"}
+    pauses = [refused.retry_after or 0.0 for refused in refusals]
+    assert all(1 <= pause < 3 for pause in pauses)
+    assert len(set(pauses)) == 5
 
 
 async def test_who_only_watches_has_no_health_check_fail() -> None:

@@ -149,9 +149,11 @@ def shutting_down() -> TokenServiceError:
     return TokenServiceError(Reason.SHUTTING_DOWN, "the server is shutting down")
 
 
-def overloaded() -> TokenServiceError:
+def overloaded(retry_after: timedelta | None = None) -> TokenServiceError:
     """Too much work of this class is in flight."""
-    return TokenServiceError(Reason.OVERLOADED, "too much work is in flight")
+    return TokenServiceError(
+        Reason.OVERLOADED, "too much work is in flight", retry_after=retry_after
+    )
 
 
 def too_slow() -> TokenServiceError:

@@ -11,15 +11,26 @@ MAX_CALLERS = 10_000
 """How many callers a limiter remembers before it forgets those at rest."""
 
 
+_GOLDEN = 0.618033988749895
+"""Steps of this size through [0, 1) stay evenly spread, however many there are."""
+
+
 class WorkBound:
-    """Counts the calls of one class in flight and refuses more than `limit`."""
+    """Counts the calls of one class in flight and refuses more than `limit`.
 
-    __slots__ = ("active", "limit", "refusal")
+    Whoever is refused is told to come back after `pause` and up to twice that later, the pauses
+    spread evenly: a crowd that was refused together must not come back together.
+    """
 
-    def __init__(self, limit: int) -> None:
+    __slots__ = ("_pause", "_spread", "active", "limit", "refusal")
+
+    def __init__(self, limit: int, pause: timedelta | None = None) -> None:
+        """Without `pause`, a refusal says what every OVERLOADED does."""
         self.limit = limit
         self.active = 0
-        self.refusal = overloaded
+        self._pause = pause
+        self._spread = 0.0
+        self.refusal: Callable[[], TokenServiceError] = self._overloaded
 
     def enter(self) -> None:
         """Count a call in. Raises OVERLOADED, or SHUTTING_DOWN once closed; then `leave` must
@@ -36,6 +47,12 @@ class WorkBound:
         """Let nobody in any more."""
         self.limit = 0
         self.refusal = shutting_down
+
+    def _overloaded(self) -> TokenServiceError:
+        if self._pause is None:
+            return overloaded()
+        self._spread = (self._spread + _GOLDEN) % 1.0
+        return overloaded(self._pause * (1.0 + 2.0 * self._spread))
 
 
 class RateLimiter:

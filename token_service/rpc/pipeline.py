@@ -7,6 +7,7 @@ parse? then the handler, and at the end the status, the counters and the log lin
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Any, cast
 
 import grpc
@@ -29,6 +30,10 @@ BOUNDS: Mapping[Work, int] = {
     Work.PROBE_STREAM: 200,
 }
 """Calls in flight by class, where the configuration does not say."""
+
+PAUSES: Mapping[Work, timedelta] = {Work.PASSWORD: timedelta(seconds=1)}
+"""What a refused call is told to wait at least, where that is longer than for any overload:
+passwords take their time, and a crowd at the login would be refused over and over meanwhile."""
 
 PATIENCE = 5.0
 """How long the client of a stream may take to accept a message, in seconds."""
@@ -83,7 +88,7 @@ class Pipeline(grpc.GenericRpcHandler):
         self._rate_scale = rate_scale
         self.patience = patience
         self._clock = clock
-        self.bounds = {work: WorkBound(limit) for work, limit in bounds.items()}
+        self.bounds = {work: WorkBound(limit, PAUSES.get(work)) for work, limit in bounds.items()}
         self.new_request_id = request_ids()
         self.streams: set[StreamCall] = set()
         self.unknown_counters = MethodCounters()

@@ -1,4 +1,6 @@
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -202,6 +204,28 @@ async def test_the_loop_is_free_meanwhile(gate: Gate) -> None:
     gate.open.set()
     await running
     passwords.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere priorities are the process's")
+async def test_hashing_gives_way_to_everything_else() -> None:
+    def own() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    seen: list[tuple[int, int]] = []
+
+    def random_bytes(count: int) -> bytes:
+        seen.append((threading.get_native_id(), own()))
+        return b"s" * count
+
+    before = own()
+    passwords = Argon2Passwords(COST, threads=1, queue=0, random_bytes=random_bytes)
+    await passwords.hash(PASSWORD)
+    passwords.close()
+    thread, niceness = seen[-1]
+    assert thread != threading.get_native_id()
+    assert niceness == 19
+    assert own() == before
+    assert await asyncio.to_thread(own) == before
 
 
 async def test_what_goes_wrong_in_a_thread_reaches_the_caller() -> None:

@@ -114,3 +114,29 @@ def test_a_closed_bound_says_why() -> None:
     assert reason_of(bound) is Reason.SHUTTING_DOWN
     bound.leave()
     assert bound.active == 0
+
+
+def pause_of(bound: WorkBound) -> float:
+    with pytest.raises(TokenServiceError) as caught:
+        bound.enter()
+    assert caught.value.retry_after is not None
+    return caught.value.retry_after.total_seconds()
+
+
+@given(st.integers(20, 500))
+def test_a_refused_crowd_is_spread_over_time(people: int) -> None:
+    """In any tenth of the time there are about as many as in any other."""
+    bound = WorkBound(0, timedelta(seconds=1))
+    pauses = [pause_of(bound) for _ in range(people)]
+    assert min(pauses) >= 1
+    assert max(pauses) < 3
+    counts = [0] * 10
+    for pause in pauses:
+        counts[int((pause - 1) * 5)] += 1
+    assert max(counts) - min(counts) <= 3
+
+
+def test_a_bound_without_a_pause_leaves_it_to_the_reason() -> None:
+    with pytest.raises(TokenServiceError) as caught:
+        WorkBound(0).enter()
+    assert caught.value.retry_after is None

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ MIN_LANES = 1
 _SALT_BYTES = 16
 _HASH_BYTES = 32
 _PREFIX = "$argon2id$"
+_NICENESS = 19  # the lowest priority there is
 _BUSY_RETRY = timedelta(seconds=1)
 
 Result = TypeVar("Result")
@@ -79,7 +82,9 @@ class Argon2Passwords:
         )
         self._random_bytes = random_bytes
         self._nobody = self._hash(random_bytes(_HASH_BYTES).hex())
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
+        self._pool = ThreadPoolExecutor(
+            threads, thread_name_prefix="argon2", initializer=_step_back
+        )
         self._free = asyncio.Semaphore(threads)
         self._queue = queue
         self._waiting = 0
@@ -149,3 +154,13 @@ class Argon2Passwords:
         self._free.release()
         if not running.cancelled():
             running.exception()  # whoever still waits has it
+
+
+def _step_back() -> None:
+    """Leave the processor to whatever else wants it: the others' turns are short, a hash is not.
+
+    On Linux a niceness is each thread's own; elsewhere it would be the whole process's, and
+    nothing is changed. Raises nothing: a priority may always be lowered.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
