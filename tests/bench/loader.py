@@ -5,9 +5,10 @@ with a JSON line. Requests come from a file, so that large ones cost the job not
 import asyncio
 import itertools
 import json
+import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Run:
     def __init__(self, job: dict[str, Any]) -> None:
         self.job = job
         self.seconds: list[float] = []
-        self.began = 0.0
+        self._next = 0
         self.problems: dict[str, int] = {}
         self.metadata = (("authorization", job["authorization"]),)
         lines = Path(job["requests"]).read_text().splitlines()
@@ -38,44 +39,64 @@ class Run:
         async with grpc.aio.insecure_channel(self.job["address"], options=options) as channel:
             call: Call = channel.unary_unary(self.job["method"])
             await channel.channel_ready()
-            work = self._exchanges if self.job["kind"] == "exchange" else self._calls
-            numbers = iter(range(self.job["count"]))
             begin = time.perf_counter()
-            workers = range(self.job["concurrency"])
-            await asyncio.gather(*(work(call, numbers, index) for index in workers))
+            if self.job["kind"] == "paced":
+                await self._paced(call)
+            else:
+                work = _WORK[self.job["kind"]]
+                numbers = iter(range(self.job["count"]))
+                workers = range(self.job["concurrency"])
+                await asyncio.gather(*(work(self, call, numbers, index) for index in workers))
             elapsed = time.perf_counter() - begin
         return self._answer(elapsed)
 
+    async def _paced(self, call: Call) -> None:
+        """Calls that are due at random moments, `rate` of them a second."""
+        pauses = random.Random(1)  # noqa: S311 - the same moments in each round
+        due, tasks = time.perf_counter(), []
+        for _ in range(self.job["count"]):
+            due += pauses.expovariate(self.job["rate"])
+            await asyncio.sleep(due - time.perf_counter())
+            tasks.append(asyncio.create_task(self._checked(call, self.requests[0], due)))
+        await asyncio.gather(*tasks)
+
     async def _calls(self, call: Call, numbers: Iterator[int], index: int) -> None:
         del index
-        self.began = time.perf_counter()
         requests = itertools.cycle(self.requests) if self.job["kind"] == "warm" else None
         for number in numbers:
-            await self._turn(number)
             request = next(requests) if requests else self.requests[number]
-            reply = await self._timed(call, request)
-            if reply is not None and self.job["method"].endswith("/Validate"):
-                self._expect_active(reply)
+            await self._checked(call, request, time.perf_counter())
 
-    async def _turn(self, number: int) -> None:
-        """With `calls_per_second`, wait until this call is due; one that is late is not made up."""
-        rate = self.job.get("calls_per_second")
-        if rate is not None:
-            await asyncio.sleep(self.began + number / rate - time.perf_counter())
+    async def _roaming(self, call: Call, numbers: Iterator[int], index: int) -> None:
+        """Each exchange is of the next session in the file, and the first again after the last."""
+        del index
+        for _ in numbers:
+            request = pb.ExchangeRequest.FromString(self.requests[self._next])
+            place = self._next
+            self._next = (self._next + 1) % len(self.requests)
+            request.exchange_id = bytes(16)
+            reply = await self._timed(call, request.SerializeToString(), time.perf_counter())
+            if reply is not None:
+                token = pb.ExchangeResponse.FromString(reply).tokens.session_token
+                self.requests[place] = pb.ExchangeRequest(token=token).SerializeToString()
 
     async def _exchanges(self, call: Call, numbers: Iterator[int], index: int) -> None:
         """Each worker has sessions of its own and exchanges what it got before."""
         token = pb.ExchangeRequest.FromString(self.requests[index]).token
         for _ in numbers:
             request = pb.ExchangeRequest(token=token, exchange_id=bytes(16))
-            reply = await self._timed(call, request.SerializeToString())
+            reply = await self._timed(call, request.SerializeToString(), time.perf_counter())
             if reply is None:
                 return
             token = pb.ExchangeResponse.FromString(reply).tokens.session_token
         self.requests[index] = pb.ExchangeRequest(token=token).SerializeToString()
 
-    async def _timed(self, call: Call, request: bytes) -> bytes | None:
-        begin = time.perf_counter()
+    async def _checked(self, call: Call, request: bytes, begin: float) -> None:
+        reply = await self._timed(call, request, begin)
+        if reply is not None and self.job["method"].endswith("/Validate"):
+            self._expect_active(reply)
+
+    async def _timed(self, call: Call, request: bytes, begin: float) -> bytes | None:
         try:
             reply: bytes = await call(request, metadata=self.metadata, timeout=20)
         except grpc.aio.AioRpcError as error:
@@ -93,8 +114,11 @@ class Run:
         self.problems[name] = self.problems.get(name, 0) + 1
 
     def _answer(self, elapsed: float) -> Answer:
-        if self.job["kind"] == "exchange":  # so that the next round goes on from here
-            text = "\n".join(request.hex() for request in self.requests)
+        if self.job["kind"] in ("exchange", "roaming"):
+            # So that the next round goes on from here. Roamers begin with sessions that were not
+            # exchanged yet, as long as there are any.
+            ordered_requests = self.requests[self._next :] + self.requests[: self._next]
+            text = "\n".join(request.hex() for request in ordered_requests)
             Path(self.job["requests"]).write_text(text)
         ordered = sorted(self.seconds)
         return {
@@ -105,6 +129,13 @@ class Run:
             "p99_ms": 1e3 * ordered[int(len(ordered) * 0.99)] if ordered else 0,
         }
 
+
+_WORK: dict[str, Callable[[Run, Call, Iterator[int], int], Awaitable[None]]] = {
+    "warm": Run._calls,
+    "cold": Run._calls,
+    "exchange": Run._exchanges,
+    "roaming": Run._roaming,
+}
 
 if __name__ == "__main__":
     for line in sys.stdin:
