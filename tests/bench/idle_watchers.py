@@ -49,7 +49,7 @@ def idle_watchers(world: FeedWorld, server: ServerProcess, size: FeedSize) -> di
 
 def snapshot(world: FeedWorld, size: FeedSize) -> dict[str, Any]:
     """What a watcher waits for at a server with a long log; the first, and one after it."""
-    asyncio.run(_append(world.world.dsn, size.entries))
+    asyncio.run(append(world.world.dsn, size.entries))
     seconds = []
     with ExitStack() as stack:
         server, worker = world.server(), Worker()
@@ -76,8 +76,8 @@ def snapshot(world: FeedWorld, size: FeedSize) -> dict[str, Any]:
     }
 
 
-async def _append(dsn: str, count: int) -> None:
-    """A log as after a mass revocation."""
+async def append(dsn: str, count: int) -> int:
+    """A log as after a mass revocation; its new revision."""
     conn = await asyncpg.connect(dsn, timeout=10)
     try:
         async with conn.transaction():
@@ -92,5 +92,6 @@ async def _append(dsn: str, count: int) -> None:
                 head,
                 timeout=60,
             )
+            return int(head)
     finally:
         await conn.close(timeout=10)
