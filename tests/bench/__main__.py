@@ -15,7 +15,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.bench import core, curve, feed, plot, sizes, storm, trust_size, workers
+from tests.bench import (
+    batch,
+    core,
+    curve,
+    exchanges,
+    expiry,
+    feed,
+    plot,
+    sizes,
+    storm,
+    trust_size,
+    workers,
+)
 from tests.bench.processes import ROOT
 from tests.bench.report import report
 from tests.bench.stores import note, stores
@@ -25,6 +37,13 @@ Part = Callable[[EmbeddedPostgres, str, Path, bool], dict[str, Any]]
 
 PARTS: dict[str, Part] = {
     "core": lambda postgres, url, folder, quick: core.measure(postgres, url, folder, quick=quick),
+    "exchanges": lambda postgres, url, folder, quick: exchanges.measure(
+        postgres, url, folder, quick=quick
+    ),
+    "batch": lambda postgres, url, folder, quick: batch.measure(postgres, url, folder, quick=quick),
+    "expiry": lambda postgres, url, folder, quick: expiry.measure(
+        postgres, url, folder, quick=quick
+    ),
     "curve": lambda postgres, url, folder, quick: curve.measure(postgres, url, folder, quick=quick),
     "feed": lambda postgres, url, folder, quick: feed.measure(postgres, url, folder, quick=quick),
     "trust_size": lambda postgres, url, folder, quick: trust_size.measure(

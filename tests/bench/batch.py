@@ -2,11 +2,11 @@
 
 Cached tokens are JWTs that the server has seen before; cold ones are opaque access tokens of
 sessions that neither the server nor Redis knows, so that Postgres has to be asked.
+
+Also a program: `python -m tests.bench.batch [--quick]` measures it alone.
 """
 
 import asyncio
-import json
-import sys
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import filling
+from tests.bench.bulk import load
 from tests.bench.feed_processes import Worker, cpu_ns
 from tests.bench.processes import median
+from tests.bench.stores import alone
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
 from token_service.adapters.crypto.secrets_config import SecretKeys
-from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
+from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.migrate import migrate
 from token_service.app.parts import Parts
 from tokenservice.core import OpaqueAccess, parse_jwt
@@ -47,11 +49,16 @@ QUICK = BatchSize(rounds=3, cached=CACHED, cold=1_024)
 
 
 def measure(
-    postgres: EmbeddedPostgres, redis_url: str, folder: Path, *, quick: bool
+    postgres: EmbeddedPostgres,
+    redis_url: str,
+    folder: Path,
+    *,
+    quick: bool,
+    database: str = "batch",
 ) -> dict[str, Any]:
     """The ratios, and the figures behind them."""
     size = QUICK if quick else FULL
-    dsn = postgres.create_database("batch")
+    dsn = postgres.create_database(database)
     migrate(dsn)
     world, cached, cold = asyncio.run(_prepare(dsn, redis_url, folder, size))
     used: dict[str, list[float]] = defaultdict(list)
@@ -104,7 +111,7 @@ async def _prepare(
     parts = await Parts.open(world.settings(allow_unsafe_durability=False))
     try:
         sessions = size.rounds * 3 * size.cold
-        await filling.fill(dsn, sessions, parts.mint.active_kid())
+        await load(dsn, sessions, parts.mint.active_kid())
         access = await filling.access_tokens(world, parts)
         facts = parse_jwt(access["jwt"], parts.settings.issuer).facts
         cached, cold = folder / "batch.cached", folder / "batch.cold"
@@ -123,20 +130,7 @@ def _opaque(parts: Parts, like: OpaqueAccess, number: int) -> str:
     )
 
 
-def main() -> None:
-    """Measure this alone: `python -m tests.bench.batch [--quick]`."""
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory(prefix="token-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        with (
-            EmbeddedPostgres(folder / "postgres") as postgres,
-            EmbeddedValkey(folder / "valkey") as valkey,
-        ):
-            results = measure(postgres, valkey.url, folder, quick="--quick" in sys.argv)
-    sys.stdout.write(json.dumps(results, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    alone(
+        lambda postgres, redis_url, folder, quick: measure(postgres, redis_url, folder, quick=quick)
+    )

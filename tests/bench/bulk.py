@@ -69,9 +69,12 @@ class _Owners:
         return f"20000000-0000-4000-8000-{1 + number % self.count:012x}"
 
 
-async def load(dsn: str, count: int, mint_kid: str, *, owners: int = 0) -> None:
+async def load(
+    dsn: str, count: int, mint_kid: str, *, owners: int = 0, over_percent: int = 0
+) -> None:
     """Put sessions 1 to `count`, as a login by demo-web makes them, into the empty table. They
-    are the demo user's, or those of so many `owners`, who are added with its password."""
+    are the demo user's, or those of so many `owners`, who are added with its password.
+    So many percent of them are past their absolute expiry."""
     conn = await asyncpg.connect(dsn, timeout=10)
     try:
         if owners:
@@ -93,7 +96,7 @@ async def load(dsn: str, count: int, mint_kid: str, *, owners: int = 0) -> None:
                 await conn.execute(f"DROP INDEX {one['name']}")
             await conn.copy_to_table(
                 "sessions",
-                source=_rows(count, mint_kid, whose, user["now"]),
+                source=_rows(count, mint_kid, whose, user["now"], over_percent),
                 columns=_COLUMNS,
                 freeze=True,
                 timeout=_SECONDS,
@@ -110,18 +113,22 @@ async def load(dsn: str, count: int, mint_kid: str, *, owners: int = 0) -> None:
         await conn.close(timeout=10)
 
 
-async def _rows(count: int, mint_kid: str, owners: _Owners, now: datetime) -> AsyncIterator[bytes]:
+async def _rows(
+    count: int, mint_kid: str, owners: _Owners, now: datetime, over_percent: int
+) -> AsyncIterator[bytes]:
     """In the text format of COPY."""
-    idle, absolute = now + timedelta(days=30), now + timedelta(days=60)
-    times = "\t".join(str(time) for time in (now, now, now, now, idle, absolute))
+    idle = now + timedelta(days=30)
+    times = "\t".join(str(time) for time in (now, now, now, now, idle))
+    ends = tuple(f"{times}\t{now + timedelta(days=days)}" for days in (60, -1))
     same = (
-        f"{times}\tdemo-web\t{mint_kid}\t{{orders}}\t{{billing.read,orders.read,orders.write}}"
+        f"\tdemo-web\t{mint_kid}\t{{orders}}\t{{billing.read,orders.read,orders.write}}"
         f"\t{owners.roles}\tdevice-"
     )
     browser = "\tFirefox on Linux\tMozilla/5.0 (X11; Linux x86_64) Gecko/20100101\t192.0.2."
     for first in range(1, count + 1, _CHUNK):
         yield "".join(
             f"10000000-0000-4000-8000-{number:012x}\t00000000-0000-4000-8000-{number:012x}"
-            f"\t1\t1\t1\t1\t1800\t0\t{owners.of(number)}\t{same}{number}{browser}{number % 250}\n"
+            f"\t1\t1\t1\t1\t1800\t0\t{owners.of(number)}"
+            f"\t{ends[number * 37 % 100 < over_percent]}{same}{number}{browser}{number % 250}\n"
             for number in range(first, min(first + _CHUNK, count + 1))
         ).encode()

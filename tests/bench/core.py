@@ -1,5 +1,4 @@
-"""What calls cost the server, against a bare echo and against pgbench with the statement of an
-exchange; and with a million sessions against a thousand.
+"""What calls cost the server, against a bare echo, and with a million sessions against a thousand.
 
 Also a program: `python -m tests.bench.core [--quick]` measures it alone.
 """
@@ -8,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.bench import h2load, pgbench, redeem
+from tests.bench import h2load, redeem
 from tests.bench.jobs import EXCHANGE, REVOKE, VALIDATE, Jobs
 from tests.bench.processes import Echo, median
 from tests.bench.requests import (
@@ -25,9 +24,8 @@ from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.app.parts import Parts
 from tokenservice.core import Facts
 
-PGBENCH_CLIENTS = 10
-FULL = Size(rounds=7, calls=4_000, exchanges=2_000, pgbench_seconds=4, sessions=1_000_000)
-QUICK = Size(rounds=2, calls=1_000, exchanges=400, pgbench_seconds=2, sessions=20_000)
+FULL = Size(rounds=7, calls=4_000, exchanges=2_000, sessions=1_000_000)
+QUICK = Size(rounds=2, calls=1_000, exchanges=400, sessions=20_000)
 
 
 def measure(
@@ -59,7 +57,7 @@ def measure(
             for concurrency in (IN_FLIGHT, 1):
                 calls = _fewer(size.exchanges, concurrency)
                 jobs.echo("exchange", echo, small, concurrency, calls)
-            _tools(jobs, size, small, large, folder, number)
+            _tools(jobs, small, folder)
             for concurrency in (IN_FLIGHT, 1):
                 calls = _fewer(size.exchanges, concurrency)
                 coupons.one_round(jobs.measure, echo, concurrency, calls, number)
@@ -88,8 +86,8 @@ def _changes(jobs: Jobs, size: Size, side: Side, name: str, number: int) -> None
     jobs.change(f"revoke_{name}", side, REVOKE, f"revoke{number}", 16, REVOCATIONS, "cold")
 
 
-def _tools(jobs: Jobs, size: Size, small: Side, large: Side, folder: Path, number: int) -> None:
-    """The load generators of others."""
+def _tools(jobs: Jobs, small: Side, folder: Path) -> None:
+    """Another's load generator."""
     if h2load.available():
         jobs.rates["h2load"].append(
             h2load.calls_per_second(
@@ -101,30 +99,17 @@ def _tools(jobs: Jobs, size: Size, small: Side, large: Side, folder: Path, numbe
                 folder,
             )
         )
-    stride = (size.sessions - SMALL) // (size.rounds * PGBENCH_CLIENTS)
-    sessions = pgbench.Range(SMALL + 1 + number * stride * PGBENCH_CLIENTS, stride, PGBENCH_CLIENTS)
-    jobs.rates["pgbench"].append(
-        pgbench.tps(
-            large.world.dsn,
-            folder,
-            sessions=sessions,
-            seconds=size.pgbench_seconds,
-            mint_kid=large.mint_kid,
-        )
-    )
 
 
 def _results(jobs: Jobs, size: Size) -> dict[str, Any]:
     """The ratios that matter, and the figures behind them."""
     floor, exchange_floor = jobs.cpu("echo_validate"), jobs.cpu("echo_exchange")
-    exchanges = median(jobs.rates[f"exchange_large@{IN_FLIGHT}"])
     return {
         "validate_warm_vs_echo_cpu": jobs.cpu("warm_small") / floor,
         "validate_cold_vs_echo_cpu": jobs.cpu("cold_small") / floor,
         "validate_opaque_vs_echo_cpu": jobs.cpu("opaque_small") / floor,
         "exchange_vs_echo_cpu": jobs.cpu("exchange_small") / exchange_floor,
         "redeem_vs_echo_cpu": jobs.cpu("redeem") / jobs.cpu("echo_redeem"),
-        "exchange_vs_pgbench_tps": exchanges / median(jobs.rates["pgbench"]),
         "sessions_1e6_validate_ratio": jobs.cpu("warm_large") / jobs.cpu("warm_small"),
         "sessions_1e6_exchange_ratio": jobs.cpu("exchange_large") / jobs.cpu("exchange_small"),
         "sessions_1e6_revoke_ratio": jobs.cpu("revoke_large", 16) / jobs.cpu("revoke_small", 16),
@@ -132,7 +117,6 @@ def _results(jobs: Jobs, size: Size) -> dict[str, Any]:
         "h2load_validate_per_second": (
             round(median(jobs.rates["h2load"])) if jobs.rates["h2load"] else None
         ),
-        "pgbench_tps": round(median(jobs.rates["pgbench"])),
         "sessions": size.sessions,
         "rounds": size.rounds,
     }

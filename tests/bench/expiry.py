@@ -8,31 +8,29 @@ missing to server and load alike, which is more than anybody notices who has the
 """
 
 import asyncio
-import json
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import asyncpg
 
 from tests.bench import filling
+from tests.bench.bulk import load
 from tests.bench.processes import Loader, median
 from tests.bench.requests import validate, write_down
+from tests.bench.stores import alone
 from tests.support.api import basic
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
 from token_service.adapters.crypto.secrets_config import SecretKeys
-from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
+from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.migrate import migrate
 from token_service.adapters.postgres.removal import REMOVAL_LOCK
 from token_service.app.parts import Parts
 
 METHOD = "/tokenservice.v1.TokenService/Validate"
-IN_FLIGHT = 8
 CALLS_PER_SECOND = 800
 BEGIN_SECONDS = 10.0
 
@@ -94,10 +92,11 @@ class Removal:
         return left
 
 
-def measure(postgres: EmbeddedPostgres, redis_url: str, *, quick: bool) -> dict[str, Any]:
+def measure(
+    postgres: EmbeddedPostgres, redis_url: str, folder: Path, *, quick: bool
+) -> dict[str, Any]:
     """The rate and the ratio, and the figures behind them."""
-    with TemporaryDirectory(prefix="token-bench-") as folder:
-        return asyncio.run(_measure(postgres, redis_url, QUICK if quick else FULL, Path(folder)))
+    return asyncio.run(_measure(postgres, redis_url, QUICK if quick else FULL, folder))
 
 
 async def _measure(
@@ -136,13 +135,12 @@ def _load(
     """Warm calls for so long; raises RuntimeError when a single one was not answered ACTIVE."""
     count = int(CALLS_PER_SECOND * seconds)
     answer = loader.run(
-        kind="warm",
+        kind="paced",
         method=METHOD,
         address=server.address,
         authorization=basic("demo-gateway", world.clients["demo-gateway"]),
         requests=str(requests),
-        concurrency=IN_FLIGHT,
-        calls_per_second=CALLS_PER_SECOND,
+        rate=CALLS_PER_SECOND,
         count=count,
     )
     if answer["calls"] != count:
@@ -170,7 +168,7 @@ async def _prepare(world: World, size: Size, folder: Path) -> Path:
     """Fill the table; the requests."""
     parts = await Parts.open(world.settings(allow_unsafe_durability=False))
     try:
-        await filling.fill(
+        await load(
             world.dsn, size.sessions, parts.mint.active_kid(), over_percent=size.over_percent
         )
         token = (await filling.access_tokens(world, parts))["jwt"]
@@ -179,18 +177,7 @@ async def _prepare(world: World, size: Size, folder: Path) -> Path:
         await parts.close()
 
 
-def main() -> None:
-    """Measure this alone: `python -m tests.bench.expiry [--quick]`."""
-    with TemporaryDirectory(prefix="token-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        with (
-            EmbeddedPostgres(folder / "postgres") as postgres,
-            EmbeddedValkey(folder / "valkey") as valkey,
-        ):
-            results = measure(postgres, valkey.url, quick="--quick" in sys.argv)
-    sys.stdout.write(json.dumps(results, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    alone(
+        lambda postgres, redis_url, folder, quick: measure(postgres, redis_url, folder, quick=quick)
+    )

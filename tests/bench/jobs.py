@@ -63,6 +63,7 @@ class Jobs:
         concurrency: int,
         count: int,
         kind: str,
+        **how: Any,
     ) -> None:
         """Exchange or revoke sessions of demo-web."""
         self.measure(
@@ -75,6 +76,7 @@ class Jobs:
             address=side.server.address,
             authorization=side.as_client("demo-web"),
             requests=str(side.requests[requests]),
+            **how,
         )
 
     def echo(self, what: str, echo: Echo, side: Side, concurrency: int, count: int) -> None:

@@ -9,6 +9,7 @@ import random
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,21 @@ class Run:
 
     async def __call__(self) -> Answer:
         options = [("grpc.use_local_subchannel_pool", 1)]
-        async with grpc.aio.insecure_channel(self.job["address"], options=options) as channel:
-            call: Call = channel.unary_unary(self.job["method"])
-            await channel.channel_ready()
+        async with AsyncExitStack() as stack:
+            calls: list[Call] = []
+            for _ in range(self.job.get("channels", 1)):
+                channel = grpc.aio.insecure_channel(self.job["address"], options=options)
+                await stack.enter_async_context(channel)
+                await channel.channel_ready()
+                calls.append(channel.unary_unary(self.job["method"]))
             begin = time.perf_counter()
             if self.job["kind"] == "paced":
-                await self._paced(call)
+                await self._paced(calls[0])
             else:
                 work = _WORK[self.job["kind"]]
                 numbers = iter(range(self.job["count"]))
-                workers = range(self.job["concurrency"])
-                await asyncio.gather(*(work(self, call, numbers, index) for index in workers))
+                workers = zip(range(self.job["concurrency"]), itertools.cycle(calls), strict=False)
+                await asyncio.gather(*(work(self, call, numbers, index) for index, call in workers))
             elapsed = time.perf_counter() - begin
         return self._answer(elapsed)
 

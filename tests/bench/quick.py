@@ -15,8 +15,9 @@ from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from tests.bench import comparison, filling, redeem, validators
+from tests.bench import batch, comparison, filling, redeem, validators
 from tests.bench.comparison import Better
 from tests.bench.feed_world import FeedSize, FeedWorld
 from tests.bench.jobs import EXCHANGE, Jobs
@@ -36,6 +37,7 @@ RATIOS = {
     "redeem_vs_echo_cpu": Better.LOWER,
     "local_cold_vs_raw_verify": Better.LOWER,
     "remote_vs_local_cpu": Better.HIGHER,
+    "batch_vs_unary_throughput": Better.HIGHER,
     "coalesced_vs_unary_throughput": Better.HIGHER,
 }
 ROUNDS = 5
@@ -54,7 +56,7 @@ class Quick:
     def __init__(
         self, postgres: EmbeddedPostgres, redis_url: str, folder: Path, stack: ExitStack
     ) -> None:
-        self.folder = folder
+        self.postgres, self.redis_url, self.folder = postgres, redis_url, folder
         self.side = open_side(postgres, redis_url, folder, "quick", SESSIONS, _requests)
         stack.callback(self.side.server.kill)
         self.coupons = redeem.coupons(self.side.world, self.side.server, folder)
@@ -70,7 +72,7 @@ class Quick:
             for number in range(ROUNDS):
                 self._one_round(jobs, self.side, number)
         floor = jobs.cpu("echo_validate")
-        local = self._local()
+        local, many = self._local(), self._batches()
         self._runs += 1
         return {
             "validate_warm_vs_echo_cpu": jobs.cpu("warm") / floor,
@@ -78,7 +80,7 @@ class Quick:
             "validate_opaque_vs_echo_cpu": jobs.cpu("opaque") / floor,
             "exchange_vs_echo_cpu": jobs.cpu("exchange") / jobs.cpu("echo_exchange"),
             "redeem_vs_echo_cpu": jobs.cpu("redeem") / jobs.cpu("echo_redeem"),
-            **{name: local[name] for name in RATIOS if name in local},
+            **{name: value for name, value in (local | many).items() if name in RATIOS},
         }
 
     def _one_round(self, jobs: Jobs, side: Side, number: int) -> None:
@@ -97,6 +99,11 @@ class Quick:
         world = FeedWorld(self.side.world, self.folder / f"local{self._runs}.none")
         asyncio.run(validators.write_tokens(world, NOTHING_REVOKED, LOCAL))
         return validators.local(world, self.side.server, LOCAL)
+
+    def _batches(self) -> dict[str, Any]:
+        return batch.measure(
+            self.postgres, self.redis_url, self.folder, quick=True, database=f"batch{self._runs}"
+        )
 
 
 def _requests(parts: Parts, facts: Facts) -> Requests:

@@ -24,7 +24,6 @@ class Size:
     rounds: int
     calls: int
     exchanges: int
-    pgbench_seconds: int
     sessions: int
 
 

@@ -55,6 +55,7 @@ def open_side(
     more: Callable[[Parts, Facts], Requests] = lambda _parts, _facts: {},
     *,
     owners: int = 0,
+    workers: int = 1,
 ) -> Side:
     """A database with that many sessions, a server on it, and requests for it; `more` makes more
     of them, from the parts of a service and the facts of an access token. `owners` as in `load`.
@@ -65,6 +66,7 @@ def open_side(
     world, requests, mint_kid = asyncio.run(_prepare(empty, sessions, more, owners))
     metrics = f"127.0.0.1:{free_port()}"
     environment = world.environment(
+        workers=str(workers),
         allow_unsafe_durability="false",
         rate_scale="1000",
         max_unary_calls="5000",
