@@ -1,7 +1,7 @@
 """Whether a large table costs more: validation and exchange by the number of sessions.
 
 Also a program: `python -m tests.bench.sizes [--quick]` measures it alone. In full it goes to ten
-million sessions, which take 16 GB of disk, about three minutes to load, and two to measure.
+million sessions, which take 18 GB of disk, about three minutes to load, and two to measure.
 
 Each number of sessions has a database and a server of its own, so that rounds are interleaved over
 all of them. Exchanges go to sessions at random, each to another one as long as there are any:
