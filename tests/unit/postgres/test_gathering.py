@@ -63,35 +63,34 @@ async def test_who_asks_again_at_once_is_answered_again() -> None:
 
 async def test_lanes_bound_what_is_under_way() -> None:
     statements = Statements()
-    gathering = Gathering(statements.run, kind_of, lanes=2)
-    asked = []
-    for number in range(1, 6):
-        asked += ask(gathering, number)
-        for _ in range(5):
-            await asyncio.sleep(0)
+    gathering = Gathering(statements.run, kind_of, lanes=2, patience=0.001)
+    asked = ask(gathering, 1)
+    await started(statements, 1)
+    asked += ask(gathering, 2)
+    await started(statements, 2)
+    asked += ask(gathering, 3, 4, 5)
+    await asyncio.sleep(0.01)
     assert statements.batches == [[1], [2]]
     statements.go_on.set()
-    assert await asyncio.gather(*asked) == [-1, -2, -3, -4, -5]
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*asked) == [-1, -2, -3, -4, -5]
     assert statements.batches == [[1], [2], [3, 4, 5]]
 
 
-async def test_a_few_wait_for_the_many_under_way_and_go_out_with_them() -> None:
+async def test_what_comes_one_by_one_waits_for_the_statement_under_way() -> None:
     statements = Statements()
     gathering = Gathering(statements.run, kind_of, lanes=2, patience=1_000_000)
-    asked = ask(gathering, 1, 2, 3)
+    asked = ask(gathering, 1)
     await started(statements, 1)
-    for number in (4, 5):
+    for number in (2, 3, 4):
         asked += ask(gathering, number)
         for _ in range(5):
             await asyncio.sleep(0)
-    assert statements.batches == [[1, 2, 3]]
-    asked += ask(gathering, 6)  # as many as are under way: worth a statement of their own
-    await started(statements, 2)
-    asked += ask(gathering, 7)
+    assert statements.batches == [[1]]
     statements.go_on.set()
     async with asyncio.timeout(5):
-        assert await asyncio.gather(*asked) == [-1, -2, -3, -4, -5, -6, -7]
-    assert statements.batches == [[1, 2, 3], [4, 5, 6], [7]]
+        assert await asyncio.gather(*asked) == [-1, -2, -3, -4]
+    assert statements.batches == [[1], [2, 3, 4]]
 
 
 async def test_what_is_stuck_does_not_hold_up_the_rest_while_a_lane_is_free() -> None:

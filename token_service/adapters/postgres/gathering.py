@@ -16,8 +16,9 @@ MOST = 256
 
 MOST_WAITING = 64 * MOST
 
-PATIENCE = 0.02
-"""How long questions wait for others while a lane is free, in seconds."""
+PATIENCE = 0.1
+"""How long questions wait for a statement under way before they get one of their own, in seconds:
+longer than statements take, unless a row is locked."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +40,8 @@ class Gathering(Generic[Question, Answer]):
 
     `run` answers several questions of one kind in one transaction, in their order; when it raises
     anything but a TokenServiceError, nothing of it may have happened: each is then run alone.
-    `lanes` statements are under way at a time. A caller that goes away stops nothing.
+    One statement is under way at a time, and up to `lanes` where one takes longer than `patience`
+    seconds. A caller that goes away stops nothing.
     """
 
     def __init__(
@@ -60,8 +62,6 @@ class Gathering(Generic[Question, Answer]):
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._working = 0
-        self._under_way = 0
-        self._starting = False
         self._timer: asyncio.TimerHandle | None = None
 
     async def ask(self, question: Question) -> Answer:
@@ -71,10 +71,10 @@ class Gathering(Generic[Question, Answer]):
         asked: _Asked[Question, Answer] = _Asked(question)
         self._waiting.setdefault(self._kind_of(question), []).append(asked)
         self._count += 1
-        if self._worth_it():
-            self._start()
-        else:
+        if self._working:
             self._start_later()
+        else:
+            self._start()
         return await asked.answer
 
     async def close(self) -> None:
@@ -85,9 +85,8 @@ class Gathering(Generic[Question, Answer]):
             self._timer.cancel()
 
     def _start(self) -> None:
-        if self._starting or self._working >= self._lanes:
+        if self._working >= self._lanes:
             return
-        self._starting = True
         self._working += 1
         # In a context of its own: this caller's deadline is not the others'.
         task = asyncio.create_task(self._work(), context=Context())
@@ -105,20 +104,19 @@ class Gathering(Generic[Question, Answer]):
             self._start()
 
     async def _work(self) -> None:
-        self._starting = False
         try:
-            worth_it = True  # whoever started this has seen to it
-            while self._waiting and worth_it:
+            alone = True
+            while self._waiting and alone:
                 await asyncio.sleep(0)  # who asks in the same turn of the loop comes along
                 if not self._waiting:
                     return
                 batch = self._next()
-                self._under_way += len(batch)
                 try:
                     await self._settle(batch)
                 finally:
-                    self._under_way -= len(batch)
-                    worth_it = self._worth_it()
+                    # Whoever else is at it goes on with the rest: a statement for one costs nearly
+                    # as much as one for many.
+                    alone = self._working == 1
                     for asked in batch:  # only a stop of the whole process leaves any
                         asked.fail(store_unavailable())
         finally:
@@ -126,11 +124,6 @@ class Gathering(Generic[Question, Answer]):
             self._working -= 1
             if self._waiting:
                 self._start_later()
-
-    def _worth_it(self) -> bool:
-        """Whether to run what waits now, or to leave it to the statement under way, which goes on
-        with it: a statement for one costs nearly as much as one for many."""
-        return self._count >= self._under_way
 
     def _next(self) -> list[_Asked[Question, Answer]]:
         """What waits longest, with what is of its kind."""

@@ -14,7 +14,7 @@ from token_service.domain.ports import PlainAdvance
 from token_service.domain.records import AuditEvent, Session
 
 LANES = 2
-"""Statements under way at a time: while one waits for its commit, the next one is gathered."""
+"""Statements under way at a time, where one is held up by a locked row."""
 
 _log = structlog.get_logger(__name__)
 
