@@ -37,7 +37,6 @@ RATIOS = {
     "redeem_vs_echo_cpu": Better.LOWER,
     "local_cold_vs_raw_verify": Better.LOWER,
     "remote_vs_local_cpu": Better.HIGHER,
-    "batch_vs_unary_throughput": Better.HIGHER,
     "coalesced_vs_unary_throughput": Better.HIGHER,
 }
 ROUNDS = 5
