@@ -11,8 +11,6 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.bench import (
@@ -30,28 +28,19 @@ from tests.bench import (
 )
 from tests.bench.processes import ROOT
 from tests.bench.report import report
-from tests.bench.stores import note, stores
-from token_service.adapters.embedded import EmbeddedPostgres
-
-Part = Callable[[EmbeddedPostgres, str, Path, bool], dict[str, Any]]
+from tests.bench.stores import Part, note, stores
 
 PARTS: dict[str, Part] = {
-    "core": lambda postgres, url, folder, quick: core.measure(postgres, url, folder, quick=quick),
-    "exchanges": lambda postgres, url, folder, quick: exchanges.measure(
-        postgres, url, folder, quick=quick
-    ),
-    "batch": lambda postgres, url, folder, quick: batch.measure(postgres, url, folder, quick=quick),
-    "expiry": lambda postgres, url, folder, quick: expiry.measure(
-        postgres, url, folder, quick=quick
-    ),
-    "curve": lambda postgres, url, folder, quick: curve.measure(postgres, url, folder, quick=quick),
-    "feed": lambda postgres, url, folder, quick: feed.measure(postgres, url, folder, quick=quick),
-    "trust_size": lambda postgres, url, folder, quick: trust_size.measure(
-        postgres, url, folder, quick=quick
-    ),
-    "storm": lambda postgres, url, folder, quick: storm.measure(postgres, url, folder, quick=quick),
-    "workers": lambda postgres, url, _folder, quick: workers.measure(postgres, url, quick=quick),
-    "sizes": lambda postgres, url, folder, quick: sizes.measure(postgres, url, folder, quick=quick),
+    "core": core.measure,
+    "exchanges": exchanges.measure,
+    "batch": batch.measure,
+    "expiry": expiry.measure,
+    "curve": curve.measure,
+    "feed": feed.measure,
+    "trust_size": trust_size.measure,
+    "storm": storm.measure,
+    "workers": workers.measure,
+    "sizes": sizes.measure,
 }
 """More is plugged in by a line here."""
 NOT_UNLESS_NAMED = {"sizes"}
@@ -77,7 +66,7 @@ def main() -> None:
     with stores() as (postgres, redis_url, folder):
         for name in chosen:
             note(f"part {name}")
-            measured |= PARTS[name](postgres, redis_url, folder, arguments.quick)
+            measured |= PARTS[name](postgres, redis_url, folder, quick=arguments.quick)
     results |= measured
     path.write_text(json.dumps(results, indent=2) + "\n")
     sys.stdout.write(report(measured) + f"\nwritten to {path}\n")

@@ -131,6 +131,4 @@ def _opaque(parts: Parts, like: OpaqueAccess, number: int) -> str:
 
 
 if __name__ == "__main__":
-    alone(
-        lambda postgres, redis_url, folder, quick: measure(postgres, redis_url, folder, quick=quick)
-    )
+    alone(measure)

@@ -123,6 +123,4 @@ def _results(jobs: Jobs, size: Size) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    alone(
-        lambda postgres, redis_url, folder, quick: measure(postgres, redis_url, folder, quick=quick)
-    )
+    alone(measure)

@@ -178,6 +178,4 @@ async def _prepare(world: World, size: Size, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    alone(
-        lambda postgres, redis_url, folder, quick: measure(postgres, redis_url, folder, quick=quick)
-    )
+    alone(measure)

@@ -43,6 +43,4 @@ def measure(
 
 
 if __name__ == "__main__":
-    alone(
-        lambda postgres, redis_url, folder, quick: measure(postgres, redis_url, folder, quick=quick)
-    )
+    alone(measure)

@@ -42,17 +42,7 @@ class Jobs:
         self, name: str, side: Side, requests: str, concurrency: int, count: int, kind: str = "warm"
     ) -> None:
         """Ask a server about tokens."""
-        self.measure(
-            name,
-            side.pid,
-            concurrency,
-            kind=kind,
-            count=count,
-            method=VALIDATE,
-            address=side.server.address,
-            authorization=side.as_client("demo-gateway"),
-            requests=str(side.requests[requests]),
-        )
+        self._call(name, side, "demo-gateway", VALIDATE, requests, concurrency, count, kind)
 
     def change(
         self,
@@ -66,6 +56,20 @@ class Jobs:
         **how: Any,
     ) -> None:
         """Exchange or revoke sessions of demo-web."""
+        self._call(name, side, "demo-web", method, requests, concurrency, count, kind, **how)
+
+    def _call(
+        self,
+        name: str,
+        side: Side,
+        client: str,
+        method: str,
+        requests: str,
+        concurrency: int,
+        count: int,
+        kind: str,
+        **how: Any,
+    ) -> None:
         self.measure(
             name,
             side.pid,
@@ -74,7 +78,7 @@ class Jobs:
             count=count,
             method=method,
             address=side.server.address,
-            authorization=side.as_client("demo-web"),
+            authorization=side.as_client(client),
             requests=str(side.requests[requests]),
             **how,
         )

@@ -8,19 +8,18 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from tests.bench.processes import ROOT
+from tests.bench.stores import stores
 from tests.faults.callers import Callers
 from tests.pairing.devices import Pair, start_map
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
 from token_service.adapters.crypto.secrets_config import SecretKeys
-from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.postgres.migrate import migrate
 from tokenservice.v1 import types_pb2 as types
 
@@ -147,16 +146,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--watches", type=int, default=WATCHES)
     watches = parser.parse_args().watches
-    with tempfile.TemporaryDirectory(prefix="token-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        with (
-            EmbeddedPostgres(folder / "postgres") as postgres,
-            EmbeddedValkey(folder / "valkey") as valkey,
-        ):
-            dsn = postgres.create_database("pairing")
-            migrate(dsn)
-            results = asyncio.run(measure(dsn, valkey.url, watches))
+    with stores() as (postgres, redis_url, _):
+        dsn = postgres.create_database("pairing")
+        migrate(dsn)
+        results = asyncio.run(measure(dsn, redis_url, watches))
     path = ROOT / "build" / "bench-pairing.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(results, indent=2) + "\n")

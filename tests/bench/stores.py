@@ -4,10 +4,10 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
 
@@ -27,10 +27,19 @@ def stores() -> Iterator[tuple[EmbeddedPostgres, str, Path]]:
             yield postgres, valkey.url, folder
 
 
-def alone(measure: Callable[[EmbeddedPostgres, str, Path, bool], dict[str, Any]]) -> None:
+class Part(Protocol):
+    """What measures something, on these stores and with this folder for what else there is."""
+
+    def __call__(
+        self, postgres: EmbeddedPostgres, redis_url: str, folder: Path, *, quick: bool
+    ) -> dict[str, Any]:
+        """The results by name."""
+
+
+def alone(measure: Part) -> None:
     """Measure one part alone; `--quick` among the arguments asks for less. Prints JSON."""
     with stores() as (postgres, redis_url, folder):
-        results = measure(postgres, redis_url, folder, "--quick" in sys.argv)
+        results = measure(postgres, redis_url, folder, quick="--quick" in sys.argv)
     sys.stdout.write(json.dumps(results, indent=2) + "\n")
 
 

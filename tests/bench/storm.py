@@ -115,6 +115,4 @@ def _logins(side: Side, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    alone(
-        lambda postgres, redis_url, folder, quick: measure(postgres, redis_url, folder, quick=quick)
-    )
+    alone(measure)

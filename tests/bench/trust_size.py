@@ -85,6 +85,4 @@ def _wait_for(watchers: Worker, side: Side, revision: int) -> None:
 
 
 if __name__ == "__main__":
-    alone(
-        lambda postgres, redis_url, folder, quick: measure(postgres, redis_url, folder, quick=quick)
-    )
+    alone(measure)

@@ -66,8 +66,11 @@ class Served:
         return max(map(_rss_mib, self.serving))
 
 
-def measure(postgres: EmbeddedPostgres, redis_url: str, *, quick: bool) -> dict[str, Any]:
+def measure(
+    postgres: EmbeddedPostgres, redis_url: str, folder: Path, *, quick: bool
+) -> dict[str, Any]:
     """The ratios, and the figures behind them."""
+    del folder
     rounds, seconds = (3, 1.0) if quick else (9, 3.0)
     world, request = asyncio.run(_prepare(postgres, redis_url))
     rates: dict[int, list[float]] = {1: [], 2: []}
@@ -149,4 +152,4 @@ def _rss_mib(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    alone(lambda postgres, redis_url, _folder, quick: measure(postgres, redis_url, quick=quick))
+    alone(measure)
