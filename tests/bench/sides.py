@@ -31,6 +31,8 @@ class Side:
     requests: dict[str, Path]
     mint_kid: str
     metrics: str
+    environment: dict[str, str]
+    """Of the server; another one on its database takes another `metrics_listen`."""
 
     def as_client(self, client_id: str) -> str:
         """The authorization header of one of the demo clients."""
@@ -74,7 +76,7 @@ def open_side(
         metrics_listen=metrics,
     )
     written = write_down(folder, name, requests)
-    return Side(world, ServerProcess(environment), written, mint_kid, metrics)
+    return Side(world, ServerProcess(environment), written, mint_kid, metrics, environment)
 
 
 async def _prepare(

@@ -7,6 +7,7 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc import StatusCode
+from structlog.testing import capture_logs
 
 from tests.rpc.echo import (
     ALICE,
@@ -179,3 +180,18 @@ async def test_who_only_watches_has_no_health_check_fail() -> None:
         one_more = unary_stream(channel, "/grpc.health.v1.Health/Watch")(b"")
         assert (await failure(one_more.read())).reason == "OVERLOADED"
         assert await unary_unary(channel, "/grpc.health.v1.Health/Check")(b"")
+
+
+@UNARY
+async def test_a_crowd_that_is_refused_fills_no_log(method: str) -> None:
+    bounds = dict.fromkeys(BOUNDS, 0)
+    async with serving(bounds=bounds) as world, connected(world) as channel:
+        call = unary_unary(channel, method)
+        with capture_logs() as lines:
+            for pause in (0.0, 0.3, 0.3, 0.5, 0.0):
+                world.now += pause
+                assert (await failure(call(raw("x"), metadata=ALICE))).reason == "OVERLOADED"
+    assert [(line["reason"], line["calls"]) for line in lines] == [
+        ("OVERLOADED", 1),
+        ("OVERLOADED", 3),
+    ]

@@ -273,4 +273,4 @@ def _hasher(settings: Settings) -> Argon2Passwords:
         passes=settings.argon2_passes,
         lanes=settings.argon2_lanes,
     )
-    return Argon2Passwords(cost, threads=settings.argon2_threads, queue=settings.argon2_queue)
+    return Argon2Passwords(cost, threads=settings.hashing_threads, queue=settings.argon2_queue)

@@ -115,7 +115,7 @@ def share_of(settings: Settings) -> Settings:
     of its own."""
     return settings.model_copy(
         update={
-            "argon2_threads": max(1, settings.argon2_threads // settings.workers),
+            "argon2_threads": max(1, settings.hashing_threads // settings.workers),
             "argon2_queue": -(-settings.argon2_queue // settings.workers),
             "metrics_listen": None,
         }

@@ -1,7 +1,9 @@
 """What a setting's text means, and whether it can work. Messages never repeat the text."""
 
+import os
 import re
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -138,3 +140,10 @@ def _readable(path: Path) -> None:
 def _no_password() -> str:
     """Instead of asking on the terminal for the password of an encrypted key."""
     raise ValueError("the key is encrypted")
+
+
+def processors() -> int:
+    """How many processors this process may use; a quota of its time is not counted."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

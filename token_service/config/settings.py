@@ -20,6 +20,7 @@ from token_service.config.checks import (
     check_tls_files,
     is_private_address,
     parse_duration,
+    processors,
     split_names,
 )
 
@@ -141,9 +142,10 @@ class Settings(BaseModel):
     argon2_lanes: int = _setting("Passwords", "Lanes of Argon2id.", 1, ge=1)
     argon2_threads: int = _setting(
         "Passwords",
-        "Passwords hashed at the same time; divided among the workers, at least one for each.",
-        2,
-        ge=1,
+        "Passwords hashed at the same time; divided among the workers, at least one for each. "
+        "0 stands for half of the processors that the process may use.",
+        0,
+        ge=0,
     )
     argon2_queue: int = _setting(
         "Passwords",
@@ -302,6 +304,11 @@ class Settings(BaseModel):
                 "workers", "only one process can serve on a unix: address; listen on host:port"
             )
         return self
+
+    @property
+    def hashing_threads(self) -> int:
+        """`argon2_threads` as a number of threads: at least one."""
+        return self.argon2_threads or max(1, processors() // 2)
 
     @property
     def tls(self) -> bool:

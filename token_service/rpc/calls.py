@@ -140,10 +140,19 @@ class Call:
     def _ended(self, code: str, reason: str, fault: BaseException | None = None) -> None:
         seconds = time.perf_counter() - self._started
         self.route.counters.count(code, seconds)
-        self._report(code, reason, seconds, fault)
+        if reason != Reason.OVERLOADED:
+            self._report(code, reason, seconds, fault)
+        elif calls := self.route.overloads.take():
+            # A line for each would be the work that there is no room for.
+            self._report(code, reason, seconds, calls=calls)
 
     def _report(
-        self, code: str, reason: str, seconds: float, fault: BaseException | None = None
+        self,
+        code: str,
+        reason: str,
+        seconds: float,
+        fault: BaseException | None = None,
+        **more: int,
     ) -> None:
         level = "info" if fault is None else "error"
         getattr(_log, level)(
@@ -155,6 +164,7 @@ class Call:
             request_id=self.envelope.request_id,
             milliseconds=round(seconds * 1e3, 2),
             exc_info=fault,
+            **more,
         )
 
 

@@ -1,5 +1,6 @@
 """Bounds on how much work is taken on, per class, and how often one caller may call."""
 
+import math
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -53,6 +54,28 @@ class WorkBound:
             return overloaded()
         self._spread = (self._spread + _GOLDEN) % 1.0
         return overloaded(self._pause * (1.0 + 2.0 * self._spread))
+
+
+class Sampler:
+    """Lets one of many like events through in each second, for a log that a flood would fill."""
+
+    __slots__ = ("_clock", "_missed", "_next")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._missed = 0
+        self._next = -math.inf
+
+    def take(self) -> int:
+        """How many events this one stands for: itself, and those held back before it. 0 for one
+        to hold back."""
+        self._missed += 1
+        now = self._clock()
+        if now < self._next:
+            return 0
+        self._next = now + 1.0
+        events, self._missed = self._missed, 0
+        return events
 
 
 class RateLimiter:

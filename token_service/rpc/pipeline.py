@@ -15,7 +15,7 @@ import grpc
 from token_service.rpc.admission import Admission, Gate, request_ids
 from token_service.rpc.calls import Call, HotCall, UnaryCall, UnknownCall
 from token_service.rpc.errors import shutting_down
-from token_service.rpc.limits import RateLimiter, WorkBound
+from token_service.rpc.limits import RateLimiter, Sampler, WorkBound
 from token_service.rpc.methods import Method, Shape
 from token_service.rpc.metrics import Counts, MethodCounters
 from token_service.rpc.policy import METHODS, MethodPolicy, Rate, Work
@@ -51,12 +51,18 @@ class Route:
         "longest",
         "max_bytes",
         "name",
+        "overloads",
         "parse",
         "work",
     )
 
     def __init__(
-        self, method: Method, policy: MethodPolicy, admission: Admission, bound: WorkBound
+        self,
+        method: Method,
+        policy: MethodPolicy,
+        admission: Admission,
+        bound: WorkBound,
+        overloads: Sampler,
     ) -> None:
         self.name = method.name
         self.max_bytes = policy.max_bytes
@@ -65,6 +71,7 @@ class Route:
         self.admission = admission
         self.audited = policy.audited
         self.bound = bound
+        self.overloads = overloads
         self.counters = MethodCounters()
         self.handler = cast("Callable[..., Any]", method.handler)
         self.parse = method.request.FromString
@@ -106,7 +113,8 @@ class Pipeline(grpc.GenericRpcHandler):
                 self._limiter(policy.rate),
                 self._limiter(policy.anonymous_rate),
             )
-            route = Route(method, policy, admission, self.bounds[policy.work])
+            bound, overloads = self.bounds[policy.work], Sampler(self._clock)
+            route = Route(method, policy, admission, bound, overloads)
             self._routes[method.name] = (_call_type(method.shape, hot=policy.hot), route)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:  # noqa: ANN401

@@ -22,5 +22,17 @@ def test_hashing_is_divided(workers: int, threads: int, queue: int, share: tuple
     assert (one.argon2_threads, one.argon2_queue) == share
 
 
+@pytest.mark.parametrize(
+    ("processors", "workers", "threads"), [(1, 1, 1), (2, 1, 1), (8, 1, 4), (8, 2, 2), (2, 4, 1)]
+)
+def test_half_of_the_processors_are_left_to_others(
+    monkeypatch: pytest.MonkeyPatch, processors: int, workers: int, threads: int
+) -> None:
+    monkeypatch.setattr("token_service.config.settings.processors", lambda: processors)
+    settings = loaded(WORKERS=str(workers))
+    assert share_of(settings).argon2_threads == threads
+    assert share_of(settings).hashing_threads == threads
+
+
 def test_metrics_are_the_supervisors() -> None:
     assert share_of(loaded(METRICS_LISTEN="127.0.0.1:9090")).metrics_listen is None

@@ -23,7 +23,7 @@ MIN_LANES = 1
 _SALT_BYTES = 16
 _HASH_BYTES = 32
 _PREFIX = "$argon2id$"
-_NICENESS = 19  # the lowest priority there is
+_NICENESS = 10
 _BUSY_RETRY = timedelta(seconds=1)
 
 Result = TypeVar("Result")
@@ -157,7 +157,11 @@ class Argon2Passwords:
 
 
 def _step_back() -> None:
-    """Leave the processor to whatever else wants it: the others' turns are short, a hash is not.
+    """Let others go first: their turns are short, a hash is not.
+
+    Yet not so far back that nobody can log in to a machine that is busy with other things. At
+    the lowest priority a hash then takes seconds; and a thread that waits for its turn may hold
+    the interpreter's lock, which makes everybody wait.
 
     On Linux a niceness is each thread's own; elsewhere it would be the whole process's, and
     nothing is changed. Raises nothing: a priority may always be lowered.
