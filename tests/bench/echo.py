@@ -1,7 +1,7 @@
 """The floor: a bare grpc.aio server that answers with as many bytes as the service would.
 
-Run as a process; prints its address. Replies are given as `/echo/<name>` → size on the command
-line, e.g. `validate=400 exchange=900`.
+Run as a process; prints its address. The command line has the port, 0 for a free one, and the
+replies as `/echo/<name>` → size, e.g. `0 validate=400 exchange=900`.
 """
 
 import json
@@ -23,7 +23,7 @@ def handler_of(reply: bytes) -> Callable[[bytes, Any], Awaitable[bytes]]:
     return handler
 
 
-async def main(sizes: dict[str, int]) -> None:
+async def main(port: str, sizes: dict[str, int]) -> None:
     """Serve until the process is killed."""
     server = grpc.aio.server()
     handlers: dict[str, Any] = {
@@ -31,13 +31,13 @@ async def main(sizes: dict[str, int]) -> None:
         for name, size in sizes.items()
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("echo", handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
-    sys.stdout.write(json.dumps({"event": "serving", "address": f"127.0.0.1:{port}"}) + "\n")
+    sys.stdout.write(json.dumps({"event": "serving", "address": f"127.0.0.1:{bound}"}) + "\n")
     sys.stdout.flush()
     await server.wait_for_termination()
 
 
 if __name__ == "__main__":
-    pairs = (argument.split("=") for argument in sys.argv[1:])
-    uvloop.run(main({name: int(size) for name, size in pairs}))
+    pairs = (argument.split("=") for argument in sys.argv[2:])
+    uvloop.run(main(sys.argv[1], {name: int(size) for name, size in pairs}))

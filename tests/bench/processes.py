@@ -43,10 +43,10 @@ class Loader:
 
 
 class Echo:
-    """The floor, as a process."""
+    """The floor, as a process. Several may share a port other than 0."""
 
-    def __init__(self, **sizes: int) -> None:
-        arguments = [f"{name}={size}" for name, size in sizes.items()]
+    def __init__(self, port: int = 0, **sizes: int) -> None:
+        arguments = [str(port), *(f"{name}={size}" for name, size in sizes.items())]
         self._process = _spawn(["tests.bench.echo", *arguments])
         assert self._process.stdout is not None
         self.address: str = json.loads(self._process.stdout.readline())["address"]

@@ -3,23 +3,25 @@ start them.
 
 Also a program: `python -m tests.bench.workers [--quick]` measures it alone.
 
-With two cores, the load takes its part of them (`loader_cpu_us_per_call`), so that two workers can
-never reach twice the throughput of one here: at best 2 · server / (server + loader) of it, and less
-where others use the machine as well.
+With two cores, the load takes its part of them (`loader_cpu_us_per_call`), and one process uses
+more than one core, as the library has threads of its own. So there are two more comparisons: bare
+echoes, two against one, which is how much this machine has to give; and two workers with all cores
+against one process with a single core, each with its load on its own cores, which is what twice the
+machine carries.
 """
 
 import asyncio
-import json
-import subprocess
-import sys
+import os
 import time
+from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from tests.bench import filling
 from tests.bench.h2load import ended_ok
-from tests.bench.processes import ROOT, cpu_seconds, free_port, median
+from tests.bench.loads import Load, blast, on_cores
+from tests.bench.processes import Echo, cpu_seconds, free_port, median
 from tests.bench.requests import validate
 from tests.bench.stores import alone
 from tests.integration.processes import children_of
@@ -32,38 +34,74 @@ from token_service.adapters.postgres.migrate import migrate
 from token_service.app.parts import Parts
 
 METHOD = "/tokenservice.v1.TokenService/Validate"
-CONNECTIONS = 32
-IN_FLIGHT = 4
-"""On each of the connections."""
+REPLY_BYTES = 400
+"""About as large as the service's reply."""
+
+
+ONE_CORE = "1 on one core"
 
 
 class Served:
-    """A service of so many processes."""
+    """A service of so many processes; all of them, and their load, on `cores`."""
 
-    def __init__(self, world: World, workers: int) -> None:
+    def __init__(self, world: World, workers: int, cores: set[int]) -> None:
         self.metrics = f"127.0.0.1:{free_port()}"
+        self.cores = cores
         begin = time.monotonic()
-        self.server = ServerProcess(
-            world.environment(
-                workers=str(workers),
-                metrics_listen=self.metrics,
-                rate_scale="1000",
-                allow_unsafe_durability="false",
+        with on_cores(cores):
+            self.server = ServerProcess(
+                world.environment(
+                    workers=str(workers),
+                    metrics_listen=self.metrics,
+                    rate_scale="1000",
+                    allow_unsafe_durability="false",
+                )
             )
-        )
         self.start_seconds = time.monotonic() - begin
         pid = self.server.process.pid
         self.serving = children_of(pid) if workers > 1 else [pid]
         self.processes = [pid, *self.serving] if workers > 1 else [pid]
-        self.start_cpu = self.cpu()
+        self.start_cpu = self._cpu()
+        self._world = world
 
-    def cpu(self) -> float:
-        """Seconds that all its processes have used."""
-        return sum(map(cpu_seconds, self.processes))
+    def load(self, request: bytes, seconds: float) -> Load:
+        """Raises RuntimeError when a single call did not end OK."""
+        authorization = basic("demo-gateway", self._world.clients["demo-gateway"])
+        counted, used = ended_ok(self.metrics, METHOD), self._cpu()
+        with on_cores(self.cores):
+            load = blast(self.server.address, METHOD, authorization, request, seconds)
+        load.server_cpu_us = 1e6 * (self._cpu() - used) / load.calls
+        ended = ended_ok(self.metrics, METHOD) - counted
+        if ended != load.calls:
+            raise RuntimeError(f"{ended} of {load.calls} calls ended OK")
+        return load
 
     def rss_mib(self) -> float:
         """The resident memory of the largest process that serves."""
         return max(map(_rss_mib, self.serving))
+
+    def _cpu(self) -> float:
+        return sum(map(cpu_seconds, self.processes))
+
+
+class Echoes:
+    """So many bare echoes on one port."""
+
+    def __init__(self, stack: ExitStack, number: int) -> None:
+        port = free_port()
+        self._echoes = [Echo(port, validate=REPLY_BYTES) for _ in range(number)]
+        for echo in self._echoes:
+            stack.callback(echo.close)
+
+    def load(self, request: bytes, seconds: float) -> Load:
+        """As that of a service."""
+        used = self._cpu()
+        load = blast(self._echoes[0].address, "/echo/validate", "Basic YTpi", request, seconds)
+        load.server_cpu_us = 1e6 * (self._cpu() - used) / load.calls
+        return load
+
+    def _cpu(self) -> float:
+        return sum(cpu_seconds(echo.pid) for echo in self._echoes)
 
 
 def measure(
@@ -73,66 +111,48 @@ def measure(
     del folder
     rounds, seconds = (3, 1.0) if quick else (9, 3.0)
     world, request = asyncio.run(_prepare(postgres, redis_url))
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    cpu_us: dict[int, list[float]] = {1: [], 2: []}
-    loader_us: list[float] = []
+    every = os.sched_getaffinity(0)
+    loads: dict[str, list[Load]] = defaultdict(list)
     with ExitStack() as stack:
-        services = {workers: Served(world, workers) for workers in (1, 2)}
+        services = {
+            "1": Served(world, 1, every),
+            "2": Served(world, 2, every),
+            ONE_CORE: Served(world, 1, {min(every)}),
+        }
         for service in services.values():
             stack.callback(service.server.kill)
+        echoes = {f"{number} echo": Echoes(stack, number) for number in (1, 2)}
         time.sleep(1.5)
-        idle = {workers: service.rss_mib() for workers, service in services.items()}
+        idle = {name: service.rss_mib() for name, service in services.items()}
         for _ in range(rounds):
-            for workers, service in services.items():
-                answer, used = _one_round(world, service, request, seconds)
-                rates[workers].append(answer["calls"] / answer["seconds"])
-                cpu_us[workers].append(1e6 * used / answer["calls"])
-                loader_us.append(1e6 * answer["cpu_seconds"] / answer["calls"])
-        return {
-            "workers_2_vs_1_throughput": median(rates[2]) / median(rates[1]),
-            "workers_2_vs_1_cpu": median(cpu_us[2]) / median(cpu_us[1]),
-            "workers": {
-                "loader_cpu_us_per_call": round(median(loader_us), 1),
-                "cpu_us_per_call": {n: round(median(one), 1) for n, one in cpu_us.items()},
-                "calls_per_second": {n: round(median(one)) for n, one in rates.items()},
-                "start_seconds": {n: round(one.start_seconds, 2) for n, one in services.items()},
-                "start_cpu_seconds": {n: round(one.start_cpu, 2) for n, one in services.items()},
-                "idle_rss_mib": {n: round(one, 1) for n, one in idle.items()},
-                "supervisor_rss_mib": round(_rss_mib(services[2].server.process.pid), 1),
-            },
-        }
-
-
-def _one_round(
-    world: World, service: Served, request: bytes, seconds: float
-) -> tuple[dict[str, Any], float]:
-    """What the loader says, and the CPU seconds of the service. Raises RuntimeError when a single
-    call did not end OK."""
-    job = {
-        "address": service.server.address,
-        "method": METHOD,
-        "authorization": basic("demo-gateway", world.clients["demo-gateway"]),
-        "request": request.hex(),
-        "connections": CONNECTIONS,
-        "in_flight": IN_FLIGHT,
-        "seconds": seconds,
+            for name, arm in (services | echoes).items():
+                loads[name].append(arm.load(request, seconds))
+    results = _ratios(loads)
+    results["workers"] |= {
+        "start_seconds": {n: round(one.start_seconds, 2) for n, one in services.items()},
+        "start_cpu_seconds": {n: round(one.start_cpu, 2) for n, one in services.items()},
+        "idle_rss_mib": {n: round(one, 1) for n, one in idle.items()},
     }
-    counted, used = ended_ok(service.metrics, METHOD), service.cpu()
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.bench.blast"],
-        cwd=ROOT,
-        input=json.dumps(job) + "\n",
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    used = service.cpu() - used
-    answer: dict[str, Any] = json.loads(ran.stdout)
-    ended = ended_ok(service.metrics, METHOD) - counted
-    if answer["failures"] or ended != answer["calls"]:
-        raise RuntimeError(f"{ended} of {answer['calls']} calls ended OK: {answer['failures']}")
-    return answer, used
+    return results
+
+
+def _ratios(loads: dict[str, list[Load]]) -> dict[str, Any]:
+    rates = {n: median([load.per_second for load in arm]) for n, arm in loads.items()}
+    cpu_us = {n: median([load.server_cpu_us for load in arm]) for n, arm in loads.items()}
+    loader_us = median([load.loader_cpu_us for arm in loads.values() for load in arm])
+    return {
+        "workers_2_vs_1_throughput": rates["2"] / rates["1"],
+        "workers_2_vs_1_cpu": cpu_us["2"] / cpu_us["1"],
+        "echoes_2_vs_1_throughput": rates["2 echo"] / rates["1 echo"],
+        "echoes_2_vs_1_cpu": cpu_us["2 echo"] / cpu_us["1 echo"],
+        "cores_2_vs_1_throughput": rates["2"] / rates[ONE_CORE],
+        "cores_2_vs_1_cpu": cpu_us["2"] / cpu_us[ONE_CORE],
+        "workers": {
+            "loader_cpu_us_per_call": round(loader_us, 1),
+            "cpu_us_per_call": {name: round(us, 1) for name, us in cpu_us.items()},
+            "calls_per_second": {name: round(rate) for name, rate in rates.items()},
+        },
+    }
 
 
 async def _prepare(postgres: EmbeddedPostgres, redis_url: str) -> tuple[World, bytes]:

@@ -3,7 +3,6 @@
 import os
 import re
 import ssl
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -144,6 +143,6 @@ def _no_password() -> str:
 
 def processors() -> int:
     """How many processors this process may use; a quota of its time is not counted."""
-    if sys.platform == "linux":
+    if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
