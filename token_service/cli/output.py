@@ -1,20 +1,23 @@
-"""What commands print: tables for people or JSON for scripts on stdout, messages on stderr."""
+"""What commands print: tables for people or JSON for scripts on stdout, messages on stderr.
+
+What draws the tables is loaded when there is one: a server draws none.
+"""
 
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 Field = Any  # a protobuf FieldDescriptor: its two implementations share no type
 
@@ -55,6 +58,8 @@ class Output:
 
     def record(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Print `label  value` lines. Values are never wrapped: they are there to be copied."""
+        from rich.text import Text
+
         rows = list(pairs)
         width = max((len(label) for label, _ in rows), default=0)
         console = _console(sys.stdout)
@@ -70,8 +75,12 @@ class Output:
         rows = [[_cell(message, column) for column in columns] for message in messages]
         self.rows([column.replace("_", " ") for column in columns], rows)
 
-    def rows(self, headings: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+    def rows(self, headings: Sequence[str], rows: "Sequence[Sequence[str | Text]]") -> None:
         """Print a table."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
         if not rows:
             self.note("none")
             return
@@ -81,7 +90,9 @@ class Output:
         _console(sys.stdout).print(table)
 
 
-def _console(stream: Any) -> Console:  # noqa: ANN401 - a text stream of any kind
+def _console(stream: Any) -> "Console":  # noqa: ANN401 - a text stream of any kind
+    from rich.console import Console
+
     terminal = stream.isatty()
     return Console(file=stream, width=None if terminal else _UNLIMITED, highlight=False)
 
