@@ -5,10 +5,12 @@ The server removes as it always does. A round holds it off by holding the lock t
 a time has, and lets it go on by letting go of that. The load is well below what the server can do,
 since at saturation a p99 says nothing; with two cores, what PostgreSQL uses for the removal is
 missing to server and load alike, which is more than anybody notices who has the database elsewhere.
+How much that is, the same load on a bare echo tells, in the same rounds.
 """
 
 import asyncio
 import time
+from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ import asyncpg
 
 from tests.bench import filling
 from tests.bench.bulk import load
-from tests.bench.processes import Loader, median
+from tests.bench.processes import Echo, Loader, median
 from tests.bench.requests import validate, write_down
 from tests.bench.stores import alone
 from tests.support.api import basic
@@ -30,8 +32,12 @@ from token_service.adapters.postgres.migrate import migrate
 from token_service.adapters.postgres.removal import REMOVAL_LOCK
 from token_service.app.parts import Parts
 
+Answers = dict[str, list[dict[str, Any]]]
+
 METHOD = "/tokenservice.v1.TokenService/Validate"
 CALLS_PER_SECOND = 800
+REPLY_BYTES = 400
+"""About as large as the service's reply."""
 BEGIN_SECONDS = 10.0
 
 
@@ -45,7 +51,7 @@ class Size:
     over_percent: int
 
 
-FULL = Size(rounds=7, seconds=2.0, sessions=2_000_000, over_percent=60)
+FULL = Size(rounds=7, seconds=2.0, sessions=3_000_000, over_percent=70)
 QUICK = Size(rounds=2, seconds=0.8, sessions=200_000, over_percent=80)
 
 
@@ -108,21 +114,29 @@ async def _measure(
     requests = await _prepare(world, size, folder)
     connection = await asyncpg.connect(dsn, timeout=10)
     removal = Removal(connection)
-    answers: dict[str, list[dict[str, Any]]] = {"still": [], "removing": []}
+    answers: Answers = defaultdict(list)
     with ExitStack() as stack:
         try:
             await removal.hold()
             environment = world.environment(allow_unsafe_durability="false", rate_scale="1000")
             server = ServerProcess(environment)
             stack.callback(server.kill)
-            loader = Loader()
+            echo, loader = Echo(validate=REPLY_BYTES), Loader()
+            stack.callback(echo.close)
             stack.callback(loader.close)
-            _load(loader, world, server, requests, 1.0)
+            authorization = basic("demo-gateway", world.clients["demo-gateway"])
+            targets = {
+                "": (METHOD, server.address, authorization),
+                "echo_": ("/echo/validate", echo.address, "Basic YTpi"),
+            }
+            _load(loader, targets[""], requests, 1.0)
             for _ in range(size.rounds):
                 await connection.execute("CHECKPOINT")
-                answers["still"].append(_load(loader, world, server, requests, size.seconds))
+                for name, target in targets.items():
+                    answers[f"{name}still"].append(_load(loader, target, requests, size.seconds))
                 await removal.let_go_on()
-                answers["removing"].append(_load(loader, world, server, requests, size.seconds))
+                for name, target in targets.items():
+                    answers[f"{name}removing"].append(_load(loader, target, requests, size.seconds))
                 await removal.stop()
         finally:
             await connection.close(timeout=10)
@@ -130,15 +144,16 @@ async def _measure(
 
 
 def _load(
-    loader: Loader, world: World, server: ServerProcess, requests: Path, seconds: float
+    loader: Loader, target: tuple[str, str, str], requests: Path, seconds: float
 ) -> dict[str, Any]:
     """Warm calls for so long; raises RuntimeError when a single one was not answered ACTIVE."""
+    method, address, authorization = target
     count = int(CALLS_PER_SECOND * seconds)
     answer = loader.run(
         kind="paced",
-        method=METHOD,
-        address=server.address,
-        authorization=basic("demo-gateway", world.clients["demo-gateway"]),
+        method=method,
+        address=address,
+        authorization=authorization,
         requests=str(requests),
         rate=CALLS_PER_SECOND,
         count=count,
@@ -148,13 +163,14 @@ def _load(
     return answer
 
 
-def _results(answers: dict[str, list[dict[str, Any]]], rates: list[float]) -> dict[str, Any]:
+def _results(answers: Answers, rates: list[float]) -> dict[str, Any]:
     def middle(kind: str, figure: str) -> float:
         return median([answer[figure] for answer in answers[kind]])
 
     return {
         "expired_removed_per_second": median(rates),
         "expiry_validate_p99_ratio": middle("removing", "p99_ms") / middle("still", "p99_ms"),
+        "expiry_echo_p99_ratio": middle("echo_removing", "p99_ms") / middle("echo_still", "p99_ms"),
         "expiry": {
             "removed_per_second": [round(rate) for rate in rates],
             "p99_ms": {k: [round(a["p99_ms"], 3) for a in v] for k, v in answers.items()},

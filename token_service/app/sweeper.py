@@ -11,9 +11,9 @@ from token_service.domain.errors import TokenServiceError
 SMALLEST_BATCH = 100
 FIRST_BATCH = 500
 LARGEST_BATCH = 5_000
-BATCH_SECONDS = 0.01
+BATCH_SECONDS = 0.002
 """What a batch should take: the database is asked for no more than it can do in this time."""
-ROWS_PER_SECOND = 75_000
+ROWS_PER_SECOND = 65_000
 """The most that is removed, where the database is faster than that."""
 REST = 0.5
 """The least rest after a batch, as a part of the time that it took."""
