@@ -13,7 +13,7 @@ from token_service import config, logging
 from token_service.adapters.postgres.sessions import SessionStore
 from token_service.app import serve
 from token_service.domain.ports import PlainAdvance, SessionAdvance
-from token_service.domain.records import AuditEvent, Session
+from token_service.domain.records import AuditEvent, Generation
 
 _advance = SessionStore.advance
 _advance_plainly = SessionStore.advance_plainly
@@ -30,7 +30,7 @@ async def _advance_and_die(
 
 async def _advance_plainly_and_die(
     self: SessionStore, change: PlainAdvance, audit: AuditEvent
-) -> tuple[Session, int] | None:
+) -> tuple[Generation, int] | None:
     advanced = await _advance_plainly(self, change, audit)
     if advanced is not None:
         os.kill(os.getpid(), signal.SIGKILL)

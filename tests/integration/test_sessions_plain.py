@@ -58,9 +58,11 @@ async def test_it_moves_the_session_as_the_decided_exchange_would(world: World) 
     later = NOW + timedelta(minutes=5)
     advanced = await world.sessions.advance_plainly(plainly(session, at=later), event("exchange"))
     assert advanced is not None
-    stored, rev = advanced
+    made, rev = advanced
     assert rev == await world.value("SELECT revision FROM trust_head")
-    assert stored == replace(
+    view = await world.sessions.view(session.lookup_id)
+    assert view is not None
+    assert view.session == replace(
         session,
         generation=2,
         exchange_hash=HASH,
@@ -68,9 +70,7 @@ async def test_it_moves_the_session_as_the_decided_exchange_would(world: World) 
         last_active_at=later,
         idle_expires_at=later + timedelta(hours=1),
     )
-    view = await world.sessions.view(session.lookup_id)
-    assert view is not None
-    assert view.session == stored
+    assert view.session.current == made
     audited = await world.value(
         "SELECT (target, subject, details) FROM audit_log WHERE action = 'exchange'"
     )
@@ -87,7 +87,7 @@ async def test_it_grants_what_the_decision_grants(world: World) -> None:
         )
         decided = decide_exchange(view, token, NOW)
         assert isinstance(decided, Advance)
-        assert plain_grant(session, POLICY, token) == decided.grant
+        assert plain_grant(session.current, POLICY, token) == decided.grant
 
 
 REQUESTS: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.grants import Grant, narrowed_grant
 from token_service.domain.kinds import SERVICE_AUDIENCE, ClientState, TokenKind
 from token_service.domain.policy import ClientPolicy
-from token_service.domain.records import Session, SessionView
+from token_service.domain.records import Generation, Session, SessionView
 
 EXCHANGE_ID_BYTES = 16
 
@@ -149,7 +149,7 @@ def is_replay(view: SessionView, presented: Presented, now: datetime) -> bool:
     )
 
 
-def plain_grant(session: Session, policy: ClientPolicy, presented: Presented) -> Grant:
+def plain_grant(session: Generation, policy: ClientPolicy, presented: Presented) -> Grant:
     """The grant of an exchange when neither roles nor policy took anything away."""
     return _plain_grant(
         session.audiences,
@@ -197,6 +197,6 @@ def _grant(view: SessionView, presented: Presented) -> Grant:
     )
 
 
-def _client_audiences(session: Session, policy: ClientPolicy) -> tuple[str, ...]:
+def _client_audiences(session: Session | Generation, policy: ClientPolicy) -> tuple[str, ...]:
     own = session.kind is TokenKind.API_SESSION and session.user_id is None
     return own_audiences(policy) if own else policy.audiences

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from token_service.domain.kinds import (
@@ -27,6 +28,35 @@ class Device:
 
 
 UNKNOWN_DEVICE = Device()
+
+
+class Generation(NamedTuple):
+    """What the tokens of one generation of a session say, and what they are made with. An exchange
+    makes one, and needs no more of the session; hence a tuple, which costs little to make."""
+
+    session_id: UUID
+    lookup_id: UUID
+    kind: TokenKind
+    client_id: str
+    user_id: UUID | None
+    generation: int
+    mint_kid: str
+    acr: int
+    amr: Amr
+    auth_time: datetime
+    rotated_at: datetime
+    idle_expires_at: datetime
+    absolute_expires_at: datetime
+    audiences: tuple[str, ...]
+    scopes: tuple[str, ...]
+    roles: tuple[str, ...]
+    device_id: str
+    confirmation: bytes
+
+    @property
+    def subject(self) -> str:
+        """As that of the session."""
+        return self.client_id if self.user_id is None else str(self.user_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +101,30 @@ class Session:
     def subject(self) -> str:
         """The user's id, or the client's for a session of the client itself."""
         return self.client_id if self.user_id is None else str(self.user_id)
+
+    @property
+    def current(self) -> Generation:
+        """The generation that the session is at."""
+        return Generation(
+            session_id=self.session_id,
+            lookup_id=self.lookup_id,
+            kind=self.kind,
+            client_id=self.client_id,
+            user_id=self.user_id,
+            generation=self.generation,
+            mint_kid=self.mint_kid,
+            acr=self.acr,
+            amr=self.amr,
+            auth_time=self.auth_time,
+            rotated_at=self.rotated_at,
+            idle_expires_at=self.idle_expires_at,
+            absolute_expires_at=self.absolute_expires_at,
+            audiences=self.audiences,
+            scopes=self.scopes,
+            roles=self.roles,
+            device_id=self.device.device_id,
+            confirmation=self.confirmation,
+        )
 
 
 @dataclass(frozen=True, slots=True)

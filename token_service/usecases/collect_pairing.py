@@ -122,7 +122,7 @@ class CollectPairing:
             client_scopes=policy.scopes,
             user_scopes=view.user_scopes,
         )
-        tokens = self._maker.make(session, grant, policy, view.head_revision, now)
+        tokens = self._maker.make(session.current, grant, policy, view.head_revision, now)
         return Collected(tokens, True)
 
     async def _complete(
@@ -155,7 +155,7 @@ class CollectPairing:
             if await self._store.is_locked(bucket, now):
                 raise _approver_gone()
             return None
-        return self._maker.make(child, grant, client.policy, inserted.rev, now)
+        return self._maker.make(child.current, grant, client.policy, inserted.rev, now)
 
     async def _approver(self, pairing: Pairing, now: datetime) -> tuple[SessionView, str]:
         """The approving session, if it and its person are still good, and the person's name."""

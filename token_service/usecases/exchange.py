@@ -166,7 +166,7 @@ class SessionRotation:
         rev = await self._sessions.advance(change, audit)
         if rev is None:
             return None
-        return self._maker.make(session, grant, view.policy, rev, now)
+        return self._maker.make(session.current, grant, view.policy, rev, now)
 
     async def advance_plainly(self, caller: Caller, presented: Presented) -> IssuedTokens | None:
         """The common exchange in one round trip. None: decide."""
@@ -189,9 +189,9 @@ class SessionRotation:
         advanced = await self._sessions.advance_plainly(change, audit)
         if advanced is None:
             return None
-        session, rev = advanced
-        grant = plain_grant(session, policy, presented)
-        return self._maker.make(session, grant, policy, rev, session.rotated_at)
+        made, rev = advanced
+        grant = plain_grant(made, policy, presented)
+        return self._maker.make(made, grant, policy, rev, made.rotated_at)
 
     def _terms(self, client_id: str, version: int, policy: ClientPolicy) -> ClientTerms:
         """Worked out once for each version of a client's policy."""
@@ -213,7 +213,7 @@ class SessionRotation:
     def replay(self, view: SessionView, grant: Grant) -> IssuedTokens:
         """The same successor again."""
         return self._maker.make(
-            view.session, grant, view.policy, view.head_revision, self._clock.now()
+            view.session.current, grant, view.policy, view.head_revision, self._clock.now()
         )
 
     def _successor(

@@ -164,7 +164,7 @@ class Issue:
         inserted = await self._sessions.insert(session, guard, audit)
         if inserted is None:
             return None
-        return self._maker.make(session, grant, client.policy, inserted.rev, now)
+        return self._maker.make(session.current, grant, client.policy, inserted.rev, now)
 
     def _session(
         self,

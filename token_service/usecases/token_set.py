@@ -9,7 +9,7 @@ from token_service.domain.grants import Grant
 from token_service.domain.kinds import AccessFormat, TokenKind
 from token_service.domain.policy import ClientPolicy
 from token_service.domain.ports import AccessTokens, Randomness, SessionMint
-from token_service.domain.records import Session
+from token_service.domain.records import Generation
 from tokenservice.core import Facts, OpaqueAccess, acr_name, amr_names
 
 
@@ -30,14 +30,14 @@ class IssuedTokens:
     """What a login or an exchange hands out. `session_token` is empty in the rolling scheme."""
 
     session_token: str
-    session: Session
+    session: Generation
     access_tokens: tuple[IssuedAccess, ...]
 
 
 class TokenSetMaker:
     """Makes a generation's session token and its access tokens, one per audience.
 
-    The session token, and a rolling token's identity and times, are a function of the session
+    The session token, and a rolling token's identity and times, are a function of the session's
     row: made again after a lost reply they are the same.
     """
 
@@ -47,7 +47,7 @@ class TokenSetMaker:
         self._random = random
 
     def make(
-        self, session: Session, grant: Grant, policy: ClientPolicy, rev: int, now: datetime
+        self, session: Generation, grant: Grant, policy: ClientPolicy, rev: int, now: datetime
     ) -> IssuedTokens:
         """Tokens of the session's current generation. `rev` is the trust revision of the
         snapshot that allowed them."""
@@ -66,7 +66,7 @@ class TokenSetMaker:
 
     def _access(
         self,
-        session: Session,
+        session: Generation,
         grant: Grant,
         audience: str,
         policy: ClientPolicy,
@@ -92,7 +92,7 @@ class TokenSetMaker:
 
     def _opaque(
         self,
-        session: Session,
+        session: Generation,
         grant: Grant,
         audience: str,
         rev: int,
@@ -118,7 +118,7 @@ class TokenSetMaker:
         )
 
     def _rolling(
-        self, session: Session, grant: Grant, policy: ClientPolicy, rev: int
+        self, session: Generation, grant: Grant, policy: ClientPolicy, rev: int
     ) -> IssuedAccess:
         issued_at = _whole(session.rotated_at)
         expires_at = _whole(min(issued_at + policy.rolling_lifetime, session.absolute_expires_at))
@@ -140,7 +140,7 @@ class TokenSetMaker:
 
 
 def _facts(
-    session: Session,
+    session: Generation,
     kind: TokenKind,
     grant: Grant,
     audience: str,
@@ -154,7 +154,7 @@ def _facts(
         subject=session.subject,
         client_id=session.client_id,
         session_id=str(session.session_id),
-        device_id=session.device.device_id,
+        device_id=session.device_id,
         audience=audience,
         scopes=frozenset(grant.scopes),
         roles=session.roles,

@@ -1,6 +1,7 @@
 """The common exchange: one round trip, and one commit for all that come at the same time."""
 
 from collections.abc import Hashable, Sequence
+from datetime import datetime
 
 import structlog
 from asyncpg import Record
@@ -9,9 +10,9 @@ from token_service.adapters.postgres import session_sql
 from token_service.adapters.postgres.failures import retry_deadlock
 from token_service.adapters.postgres.gathering import Gathering
 from token_service.adapters.postgres.pool import Database
-from token_service.adapters.postgres.rows import session_from_row
+from token_service.adapters.postgres.rows import generation_from_values
 from token_service.domain.ports import PlainAdvance
-from token_service.domain.records import AuditEvent, Session
+from token_service.domain.records import AuditEvent, Generation
 
 LANES = 2
 """Statements under way at a time, where one is held up by a locked row."""
@@ -19,7 +20,7 @@ LANES = 2
 _log = structlog.get_logger(__name__)
 
 Asked = tuple[PlainAdvance, AuditEvent]
-Advanced = tuple[Session, int] | None
+Advanced = tuple[Generation, int] | None
 
 
 class PlainAdvances:
@@ -43,6 +44,7 @@ class PlainAdvances:
         once = {change.lookup_id: (change, event) for change, event in reversed(asked)}
         changes = [change for change, _ in once.values()]
         events = [event for _, event in once.values()]
+        at = max(change.at for change in changes)
         rows = await retry_deadlock(
             lambda: self._database.fetch(
                 session_sql.ADVANCE_PLAINLY,
@@ -60,29 +62,37 @@ class PlainAdvances:
                 first.terms.scopes,
                 first.terms.idle_seconds,
                 first.mint_kid,
-                max(change.at for change in changes),
+                at,
                 first.terms.config_version,
                 audit.actor,
                 audit.action,
                 audit.outcome,
             )
         )
-        found = {row["lookup_id"]: _read(row) for row in rows}
+        found = {row["lookup_id"]: row for row in rows}
         # A second presenter of the same token did not advance it: that is for the decision.
         return [
-            found.get(change.lookup_id) if once[change.lookup_id][0] is change else None
+            _read(found.get(change.lookup_id), change, at)
+            if once[change.lookup_id][0] is change
+            else None
             for change, _ in asked
         ]
 
 
-def _read(row: Record) -> Advanced:
+def _read(row: Record | None, change: PlainAdvance, at: datetime) -> Advanced:
     """What the row says. It is committed: one that cannot be read must not become a failure of
     the statement, after which the others would be run again and look like reuse."""
+    if row is None:
+        return None
+    *values, revision = row
     try:
-        return session_from_row(row), int(row["revision"])
+        made = generation_from_values(
+            values, change.terms.client_id, change.generation + 1, change.mint_kid, at
+        )
     except Exception:  # noqa: BLE001 - whatever it is, the others have been answered
         _log.exception("unreadable_session")
         return None
+    return made, revision
 
 
 def _kind(asked: Asked) -> Hashable:

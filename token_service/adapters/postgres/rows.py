@@ -1,7 +1,9 @@
 """Rows of the sessions table as records, and the other way round."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
@@ -15,7 +17,7 @@ from token_service.domain.kinds import (
     RevocationReason,
     TokenKind,
 )
-from token_service.domain.records import Device, Session, SessionView
+from token_service.domain.records import Device, Generation, Session, SessionView
 
 # A new session's columns in the order of `session_args`, with their types; `rev` is not among
 # them, it comes from the trust head in the statement that inserts.
@@ -131,6 +133,67 @@ def session_from_row(row: Record) -> Session:
         revoked_reason=None if reason is None else RevocationReason(reason),
         parent_session_id=row["parent_session_id"],
         pairing_id=row["pairing_id"],
+    )
+
+
+GENERATION_COLUMNS = (
+    "lookup_id",
+    "session_id",
+    "kind",
+    "user_id",
+    "acr",
+    "amr",
+    "auth_time",
+    "idle_expires_at",
+    "absolute_expires_at",
+    "audiences",
+    "scopes",
+    "roles",
+    "device_id",
+    "confirmation",
+)
+"""What `generation_from_values` reads."""
+
+
+def generation_from_values(
+    values: Sequence[Any], client_id: str, generation: int, mint_kid: str, rotated_at: datetime
+) -> Generation:
+    """A generation of the values of GENERATION_COLUMNS; the rest is known to whoever made it."""
+    (
+        lookup_id,
+        session_id,
+        kind,
+        user_id,
+        acr,
+        amr,
+        auth_time,
+        idle_expires_at,
+        absolute_expires_at,
+        audiences,
+        scopes,
+        roles,
+        device_id,
+        confirmation,
+    ) = values
+    return Generation(
+        session_id,
+        lookup_id,
+        _KINDS[kind],
+        client_id,
+        user_id,
+        generation,
+        mint_kid,
+        acr,
+        _amr(amr),
+        auth_time,
+        rotated_at,
+        idle_expires_at,
+        absolute_expires_at,
+        tuple(audiences),
+        tuple(scopes),
+        tuple(roles),
+        device_id,
+        confirmation or b"",
     )
 
 

@@ -3,6 +3,7 @@
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.removal import removal_of
 from token_service.adapters.postgres.rows import (
+    GENERATION_COLUMNS,
     NEW_COLUMNS,
     NEW_COUNT,
     NEW_VALUES,
@@ -127,7 +128,8 @@ WITH advanced AS (
                 AND s.scopes <@ ARRAY(
                     SELECT scope FROM roles r, unnest(r.scopes) AS scope
                     WHERE r.role = ANY (u.roles))) END
-    RETURNING {SESSION_COLUMNS}, h.revision, asked.request_id, asked.address
+    RETURNING {", ".join(f"s.{name}" for name in GENERATION_COLUMNS)}, s.client_id, s.generation,
+              h.revision, asked.request_id, asked.address
 ), audited AS (
     INSERT INTO audit_log ({audit_log.AUDIT_COLUMNS})
     SELECT $15::timestamptz, $17::text, $18::text, session_id::text,
@@ -135,7 +137,7 @@ WITH advanced AS (
            'generation=' || generation
     FROM advanced
 )
-SELECT * FROM advanced
+SELECT {", ".join(GENERATION_COLUMNS)}, revision FROM advanced
 """  # noqa: S608
 
 GET = f"SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.session_id = $1"  # noqa: S608

@@ -28,7 +28,7 @@ from token_service.domain.ports import (
     SessionAdvance,
     SessionPage,
 )
-from token_service.domain.records import AuditEvent, Session, SessionView
+from token_service.domain.records import AuditEvent, Generation, Session, SessionView
 
 _DEVICE_SAMPLE = 200
 _DEVICE_GRACE = timedelta(days=1)
@@ -98,7 +98,7 @@ class SessionStore:
 
     async def advance_plainly(
         self, change: PlainAdvance, audit: AuditEvent
-    ) -> tuple[Session, int] | None:
+    ) -> tuple[Generation, int] | None:
         """The plain exchange in one statement; None: not the plain case."""
         return await self._plainly(change, audit)
 

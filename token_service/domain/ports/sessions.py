@@ -9,6 +9,7 @@ from uuid import UUID
 from token_service.domain.kinds import Amr
 from token_service.domain.records import (
     AuditEvent,
+    Generation,
     Session,
     SessionView,
 )
@@ -109,8 +110,8 @@ class SessionStore(Protocol):
 
     async def advance_plainly(
         self, change: PlainAdvance, audit: AuditEvent
-    ) -> tuple[Session, int] | None:
-        """Read, check and advance in one statement and one snapshot: the session as it is then
+    ) -> tuple[Generation, int] | None:
+        """Read, check and advance in one statement and one snapshot: the generation that was made
         and the trust revision. None: not the plain case, decide on `view`. The audit row's
         target, subject and details are filled in. What comes at the same time shares a commit,
         and the latest `at` of it; a caller that goes away does not stop it."""
