@@ -22,6 +22,9 @@ from tokenservice.v1 import types_pb2 as types
 Call = Any
 Answer = dict[str, Any]
 
+ATTEMPT_SECONDS = 3.0
+"""As the client package gives each attempt."""
+
 
 class Run:
     """One job: so many calls at so much concurrency; every reply is looked at."""
@@ -103,7 +106,7 @@ class Run:
 
     async def _timed(self, call: Call, request: bytes, begin: float) -> bytes | None:
         try:
-            reply: bytes = await call(request, metadata=self.metadata, timeout=20)
+            reply: bytes = await call(request, metadata=self.metadata, timeout=ATTEMPT_SECONDS)
         except grpc.aio.AioRpcError as error:
             self._problem(error.code().name)
             return None

@@ -117,6 +117,25 @@ async def test_a_call_that_takes_too_long_is_cut_off() -> None:
 
 
 @UNARY
+async def test_a_call_ends_at_its_clients_deadline(
+    world: World, channel: grpc.aio.Channel, method: str
+) -> None:
+    ended = asyncio.Event()
+
+    async def wait(caller: Caller, request: StringValue) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    world.answer = wait
+    call = unary_unary(channel, method)(raw("x"), metadata=ALICE, timeout=0.05)
+    assert (await failure(call)).code is StatusCode.DEADLINE_EXCEEDED
+    async with asyncio.timeout(5):
+        await ended.wait()
+
+
+@UNARY
 async def test_each_caller_has_a_rate(method: str) -> None:
     limited = {**POLICIES, method: POLICIES[method].__class__(rate=type(POLICIES[ECHO].rate)(2, 3))}
     async with serving(policies=limited) as world, connected(world) as channel:

@@ -51,6 +51,9 @@ class Context(CallContext, Protocol):
         """End the call with an error status; always raises."""
 
 
+_UNLIMITED = nullcontext()
+
+
 class Call:
     """What calls of every shape have in common."""
 
@@ -104,12 +107,13 @@ class Call:
         return min(remaining, longest)
 
     def limited(self, context: Context) -> AbstractAsyncContextManager[Any]:
-        """The scope in which the call works, cut off at its deadline."""
+        """The scope in which the call works, cut off at the method's longest time. A client's
+        deadline before that needs no timer of ours: the library cancels the call at it."""
         seconds = self.seconds_left(context)
         if seconds is None:
-            return nullcontext()
+            return _UNLIMITED
         deadline.start(seconds)
-        return asyncio.timeout(seconds)
+        return asyncio.timeout(seconds) if seconds == self.route.longest else _UNLIMITED
 
     def succeeded(self, context: Context) -> None:
         """Count and report a call that ended well."""
