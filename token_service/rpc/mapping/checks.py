@@ -185,6 +185,8 @@ def acr(value: str, field: str) -> str:
 def _each(
     values: Sequence[str], field: str, most: int, check: Callable[[str, str], str]
 ) -> tuple[str, ...]:
+    if not values:
+        return ()
     if len(values) > most:
         raise invalid_field(field, f"must have at most {most} entries")
     return tuple(dict.fromkeys(check(one, f"{field}[{at}]") for at, one in enumerate(values)))
