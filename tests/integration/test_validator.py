@@ -78,6 +78,7 @@ async def test_a_jwt_is_decided_here(
     revoked = await callers.web.revoke(token=session)
     refused = await validator.validate(access, audience="orders", min_revision=revoked.revision)
     assert refused.verdict is Verdict.REVOKED
+    assert refused.source is Source.LOCAL  # the feed brings the revision, nobody is asked
     assert refused.revision >= revoked.revision
 
 

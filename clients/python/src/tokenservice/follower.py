@@ -67,8 +67,29 @@ class TrustFollower:
         self._renew_after = renew_after
         self._patience = max(MIN_PATIENCE, local.staleness_limit)
         self._reader = FeedReader(local.trust, local.clock, local.keys_changed, local.forget)
+        self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
         self.ready = asyncio.Event()
         """Set once there has been a fresh view."""
+
+    async def reach(self, revision: int, within: float) -> None:
+        """Return once the view has come to ``revision``, or after ``within`` seconds."""
+        if self._local.revision >= revision:
+            return
+        reached = asyncio.get_running_loop().create_future()
+        waiting = (revision, reached)
+        self._waiting.add(waiting)
+        try:
+            await asyncio.wait((reached,), timeout=within)
+        finally:
+            self._waiting.discard(waiting)
+
+    def _advanced(self) -> None:
+        """Tell those who wait for a revision that has come."""
+        if self._waiting:
+            known = self._local.revision
+            for revision, reached in self._waiting:
+                if revision <= known and not reached.done():
+                    reached.set_result(None)
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -112,6 +133,7 @@ class TrustFollower:
                     if not isinstance(message, pb.WatchTrustResponse):  # EOF
                         raise FeedBroken("the stream ended")
                     self._reader.apply(message)
+                    self._advanced()
                     if local.fresh or self._reader.in_snapshot:
                         break
             if not local.fresh:
