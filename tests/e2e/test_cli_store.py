@@ -1,6 +1,7 @@
 """Commands that work on the stores themselves, and those that start the service."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import asyncpg
@@ -93,6 +94,10 @@ def test_after_a_restore_everyone_logs_in_again(
     assert gateway.run(*check, "--min-revision", str(revision), stdin=access).code == 1
     exchanged = web.run("token", "exchange", "--json", stdin=logged_in["session_token"])
     assert "TOKEN_REVOKED" in exchanged.err
+
+
+def test_it_tells_its_version(operator: CommandLine) -> None:
+    assert operator.run("--version").out == f"token-service {version('token-service')}\n"
 
 
 def test_the_doctor_finds_what_is_wrong(operator: CommandLine, world: World) -> None:

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
+import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
 from token_service.cli import operations
 from token_service.cli.command import group
+from token_service.cli.output import Output
 
 GROUPS: Mapping[str, str] = {
     "client": "clients",
@@ -46,4 +49,21 @@ class Program(TyperGroup):
 
 
 app = group("Issue, exchange, validate and revoke tokens.", Program)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        Output().line(f"token-service {version('token-service')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Issue, exchange, validate and revoke tokens."""
+
+
 operations.add_to(app)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 from token_service.adapters.redis.connection import close, connect
 from token_service.cli.doctor.checks import Check, fail, ok, warn
@@ -57,15 +58,26 @@ async def check(url: str | None) -> list[Check]:
     try:
         return judge(await read_facts(url))
     except (redis.RedisError, OSError, ValueError) as error:
-        # Only the kind of error: its text may quote the address, with the password.
-        return [
-            fail(
+        return [_unusable(error)]
+
+
+def _unusable(error: Exception) -> Check:
+    """Only the kind of error: its text may quote the address, with the password."""
+    kinds = type(error), type(error.__cause__)
+    for kind in kinds:
+        if issubclass(kind, (AuthenticationError, NoPermissionError)):
+            return fail(
                 "redis",
-                f"does not answer ({type(error).__name__})",
-                "see that it runs and that TOKEN_SERVICE_REDIS_URL is right; "
+                f"refuses the user of TOKEN_SERVICE_REDIS_URL ({kind.__name__})",
+                "correct user and password, or what the user may do; "
                 "until then the service works, slower",
             )
-        ]
+    return fail(
+        "redis",
+        f"does not answer ({kinds[0].__name__})",
+        "see that it runs and that TOKEN_SERVICE_REDIS_URL is right; "
+        "until then the service works, slower",
+    )
 
 
 def _latency(facts: RedisFacts) -> Check:
