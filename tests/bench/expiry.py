@@ -52,7 +52,7 @@ class Size:
 
 
 FULL = Size(rounds=7, seconds=2.0, sessions=3_000_000, over_percent=70)
-QUICK = Size(rounds=2, seconds=0.8, sessions=200_000, over_percent=80)
+QUICK = Size(rounds=2, seconds=0.8, sessions=400_000, over_percent=80)
 
 
 class Removal:

@@ -1,7 +1,9 @@
 """What the doctor says of stores that turn it away."""
 
+from typing import Any
 from urllib.parse import urlsplit
 
+from token_service.adapters.redis.connection import close, connect
 from token_service.cli.doctor import redis
 from token_service.cli.doctor.checks import Status
 
@@ -16,6 +18,25 @@ async def test_a_wrong_password_is_no_silence(redis_url: str) -> None:
     assert check.status is Status.FAIL
     assert check.detail.startswith("refuses the user")
     assert CANARY not in check.detail + check.advice
+
+
+async def test_a_user_that_may_not_read_info_is_no_fault(redis_url: str) -> None:
+    parts = urlsplit(redis_url)
+    owner: Any = connect(redis_url, max_connections=1, timeout=5)
+    password = "just-a-test"
+    await owner.acl_setuser(
+        "careful", enabled=True, passwords=[f"+{password}"], categories=["+@all", "-@dangerous"]
+    )
+    place = parts.netloc.rpartition("@")[2]
+    careful = parts._replace(netloc=f"careful:{password}@{place}").geturl()
+    try:
+        checks = {check.name: check for check in await redis.check(careful)}
+    finally:
+        await owner.acl_deluser("careful")
+        await close(owner)
+    assert checks["redis"].status is not Status.FAIL
+    assert checks["redis memory"].status is Status.WARN
+    assert "INFO" in checks["redis memory"].detail
 
 
 async def test_an_empty_port_is_silence() -> None:

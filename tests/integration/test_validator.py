@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 
@@ -67,8 +68,9 @@ def answer(decision: Decision) -> tuple[Any, ...]:
 
 
 async def test_a_jwt_is_decided_here(
-    callers: Callers, validator: Validator, person: Person
+    callers: Callers, validator: Validator, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tokenservice.validator.FEED_SECONDS", 30.0)
     access, session = await access_of(callers, person, "web")
     decision = await validator.validate(access, audience="orders", scopes=["orders.read"])
     assert decision.active

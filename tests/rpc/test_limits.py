@@ -1,6 +1,9 @@
 """What is too large, too often, too much at once or too slow."""
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import grpc
@@ -9,6 +12,17 @@ from google.protobuf.wrappers_pb2 import StringValue
 from grpc import StatusCode
 from structlog.testing import capture_logs
 
+from tests.bench.blast import (
+    ACK,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PREFACE,
+    SETTINGS,
+    frame,
+    spelt_out,
+)
 from tests.rpc.echo import (
     ALICE,
     ECHO,
@@ -27,6 +41,7 @@ from tests.rpc.echo import (
 )
 from token_service.domain import deadline
 from token_service.domain.caller import Caller
+from token_service.domain.errors import Reason, TokenServiceError
 from token_service.rpc.pipeline import BOUNDS
 from token_service.rpc.policy import Work
 
@@ -117,9 +132,8 @@ async def test_a_call_that_takes_too_long_is_cut_off() -> None:
 
 
 @UNARY
-async def test_a_call_ends_at_its_clients_deadline(
-    world: World, channel: grpc.aio.Channel, method: str
-) -> None:
+async def test_a_call_ends_at_its_clients_deadline(world: World, method: str) -> None:
+    """At the server, whatever the client does: this one tells its deadline and then sits still."""
     ended = asyncio.Event()
 
     async def wait(caller: Caller, request: StringValue) -> None:
@@ -129,10 +143,34 @@ async def test_a_call_ends_at_its_clients_deadline(
             ended.set()
 
     world.answer = wait
-    call = unary_unary(channel, method)(raw("x"), metadata=ALICE, timeout=0.05)
-    assert (await failure(call)).code is StatusCode.DEADLINE_EXCEEDED
-    async with asyncio.timeout(5):
+    async with patient_call(world.address, method, grpc_timeout=b"50m"), asyncio.timeout(5):
         await ended.wait()
+
+
+@asynccontextmanager
+async def patient_call(address: str, method: str, *, grpc_timeout: bytes) -> AsyncIterator[None]:
+    host, _, port = address.rpartition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    headers = spelt_out(
+        [
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":path", method.encode()),
+            (b":authority", b"localhost"),
+            (b"te", b"trailers"),
+            (b"content-type", b"application/grpc"),
+            (b"grpc-timeout", grpc_timeout),
+            (b"authorization", ALICE[0][1].encode()),
+        ]
+    )
+    message = raw("x")
+    body = b"\0" + len(message).to_bytes(4, "big") + message
+    writer.write(PREFACE + frame(SETTINGS, 0, 0) + frame(SETTINGS, ACK, 0))
+    writer.write(frame(HEADERS, END_HEADERS, 1, headers) + frame(DATA, END_STREAM, 1, body))
+    try:
+        yield
+    finally:
+        writer.close()
 
 
 @UNARY
@@ -207,10 +245,27 @@ async def test_a_crowd_that_is_refused_fills_no_log(method: str) -> None:
     async with serving(bounds=bounds) as world, connected(world) as channel:
         call = unary_unary(channel, method)
         with capture_logs() as lines:
-            for pause in (0.0, 0.3, 0.3, 0.5, 0.0):
-                world.now += pause
+            began = time.monotonic()
+            for _ in range(50):
                 assert (await failure(call(raw("x"), metadata=ALICE))).reason == "OVERLOADED"
-    assert [(line["reason"], line["calls"]) for line in lines] == [
-        ("OVERLOADED", 1),
-        ("OVERLOADED", 3),
-    ]
+            async with asyncio.timeout(10):
+                while sum(line.get("calls", 1) for line in lines) < 50:
+                    await asyncio.sleep(0.05)
+            seconds = time.monotonic() - began
+    first, *others = lines
+    assert (first["event"], first["reason"], first["method"]) == ("call", "OVERLOADED", method)
+    assert {line["event"] for line in others} <= {"call", "calls_refused"}
+    assert len(lines) <= 2 * (seconds + 1)
+
+
+async def test_who_is_refused_later_is_logged_each_time(
+    world: World, channel: grpc.aio.Channel
+) -> None:
+    def refuse(caller: Caller, request: StringValue) -> None:
+        raise TokenServiceError(Reason.OVERLOADED, "it keeps changing")
+
+    world.answer = refuse
+    with capture_logs() as lines:
+        for _ in range(3):
+            await failure(unary_unary(channel, ECHO)(raw("x"), metadata=ALICE))
+    assert [line["caller"] for line in lines] == ["alice"] * 3

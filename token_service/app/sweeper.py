@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from token_service.adapters.postgres.removal import LONG_AGO, Batch, Removal
 from token_service.domain.errors import TokenServiceError
 
-SMALLEST_BATCH = 100
+SMALLEST_BATCH = 300
 FIRST_BATCH = 500
 LARGEST_BATCH = 5_000
 BATCH_SECONDS = 0.002
-"""What a batch should take: the database is asked for no more than it can do in this time."""
+"""What a batch should take. Where the way to the database takes this long, batches of the smallest
+size are the rule."""
 ROWS_PER_SECOND = 65_000
 """The most that is removed, where the database is faster than that."""
 REST = 0.5

@@ -27,6 +27,9 @@ GROUPS: Mapping[str, str] = {
 """Groups of commands and the modules here that hold them, as `app`."""
 
 
+HELP = "Issue, exchange, validate and revoke tokens."
+
+
 class Program(TyperGroup):
     """Loads a group when one of its commands is called: a server needs none of them, and each of
     them needs gRPC."""
@@ -48,7 +51,7 @@ class Program(TyperGroup):
         self.add_command(loaded)
 
 
-app = group("Issue, exchange, validate and revoke tokens.", Program)
+app = group(HELP, Program)
 
 
 def _show_version(wanted: bool) -> None:
@@ -57,13 +60,14 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=HELP)
 def _options(
     _: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Issue, exchange, validate and revoke tokens."""
+    """What goes before any command."""
 
 
 operations.add_to(app)

@@ -3,12 +3,15 @@
 import os
 import re
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
+_CGROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
 _UNITS = {
     "ms": timedelta(milliseconds=1),
     "s": timedelta(seconds=1),
@@ -141,8 +144,19 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted")
 
 
-def processors() -> int:
-    """How many processors this process may use; a quota of its time is not counted."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def processors(membership: Path = _MEMBERSHIP, cgroups: Path = _CGROUPS) -> int:
+    """How many processors this process may use, by its affinity and by the quota of its control
+    group (cgroup v2, `cpu.max`) where there is one; at least one."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    return max(1, min(len(os.sched_getaffinity(0)), _quota(membership, cgroups)))
+
+
+def _quota(membership: Path, cgroups: Path) -> int:
+    """The processors that the group's quota amounts to, rounded down."""
+    try:
+        group = re.search(r"^0::/(.*)$", membership.read_text(), re.MULTILINE)
+        allowed, period = (cgroups / (group[1] if group else "") / "cpu.max").read_text().split()
+        return sys.maxsize if allowed == "max" else int(allowed) // int(period)
+    except (OSError, ValueError):
+        return sys.maxsize

@@ -26,6 +26,9 @@ from token_service.config.checks import (
 
 PREFIX = "TOKEN_SERVICE_"
 
+MOST_HASHING_THREADS = 8
+"""Unless more are asked for: each takes 19 MiB while it hashes."""
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Algorithm = Literal["EdDSA", "ES256", "RS256", "PS256", "HS256"]
 
@@ -143,7 +146,7 @@ class Settings(BaseModel):
     argon2_threads: int = _setting(
         "Passwords",
         "Passwords hashed at the same time; divided among the workers, at least one for each. "
-        "0 stands for half of the processors that the process may use.",
+        "0 stands for half of the processors that the process may use, and 8 at the most.",
         0,
         ge=0,
     )
@@ -308,7 +311,7 @@ class Settings(BaseModel):
     @property
     def hashing_threads(self) -> int:
         """`argon2_threads` as a number of threads: at least one."""
-        return self.argon2_threads or max(1, processors() // 2)
+        return self.argon2_threads or min(max(1, processors() // 2), MOST_HASHING_THREADS)
 
     @property
     def tls(self) -> bool:

@@ -144,19 +144,12 @@ class Call:
     def _ended(self, code: str, reason: str, fault: BaseException | None = None) -> None:
         seconds = time.perf_counter() - self._started
         self.route.counters.count(code, seconds)
-        if reason != Reason.OVERLOADED:
+        at_the_door = reason == Reason.OVERLOADED and not self._caller
+        if not at_the_door or self.route.refused.is_first():
             self._report(code, reason, seconds, fault)
-        elif calls := self.route.overloads.take():
-            # A line for each would be the work that there is no room for.
-            self._report(code, reason, seconds, calls=calls)
 
     def _report(
-        self,
-        code: str,
-        reason: str,
-        seconds: float,
-        fault: BaseException | None = None,
-        **more: int,
+        self, code: str, reason: str, seconds: float, fault: BaseException | None = None
     ) -> None:
         level = "info" if fault is None else "error"
         getattr(_log, level)(
@@ -168,7 +161,6 @@ class Call:
             request_id=self.envelope.request_id,
             milliseconds=round(seconds * 1e3, 2),
             exc_info=fault,
-            **more,
         )
 
 

@@ -1,7 +1,8 @@
 """Bounds on how much work is taken on, per class, and how often one caller may call."""
 
-import math
+import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from datetime import timedelta
 
 from token_service.domain.errors import Reason, TokenServiceError
@@ -56,26 +57,39 @@ class WorkBound:
         return overloaded(self._pause * (1.0 + 2.0 * self._spread))
 
 
-class Sampler:
-    """Lets one of many like events through in each second, for a log that a flood would fill."""
+class Crowd:
+    """Like events of which the first is worth a line of the log, and of the others how many they
+    were, a second later: a line for each would be the work that there is no room for."""
 
-    __slots__ = ("_clock", "_missed", "_next")
+    __slots__ = ("_more", "_pause", "_report", "_timer")
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._missed = 0
-        self._next = -math.inf
+    def __init__(self, report: Callable[[int], None], pause: float = 1.0) -> None:
+        """`report` is told how many came besides, `pause` seconds after the first, and after each
+        such report."""
+        self._report = report
+        self._pause = pause
+        self._more = 0
+        self._timer: asyncio.TimerHandle | None = None
 
-    def take(self) -> int:
-        """How many events this one stands for: itself, and those held back before it. 0 for one
-        to hold back."""
-        self._missed += 1
-        now = self._clock()
-        if now < self._next:
-            return 0
-        self._next = now + 1.0
-        events, self._missed = self._missed, 0
-        return events
+    def is_first(self) -> bool:
+        """Count an event; whether it is the first in a while."""
+        if self._timer is not None:
+            self._more += 1
+            return False
+        self._wait()
+        return True
+
+    def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        # In a context of its own: it speaks of no call in particular.
+        self._timer = loop.call_later(self._pause, self._tell, context=Context())
+
+    def _tell(self) -> None:
+        self._timer = None
+        if self._more:
+            more, self._more = self._more, 0
+            self._wait()
+            self._report(more)
 
 
 class RateLimiter:

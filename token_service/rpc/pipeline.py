@@ -11,15 +11,18 @@ from datetime import timedelta
 from typing import Any, cast
 
 import grpc
+import structlog
 
 from token_service.rpc.admission import Admission, Gate, request_ids
 from token_service.rpc.calls import Call, HotCall, UnaryCall, UnknownCall
 from token_service.rpc.errors import shutting_down
-from token_service.rpc.limits import RateLimiter, Sampler, WorkBound
+from token_service.rpc.limits import Crowd, RateLimiter, WorkBound
 from token_service.rpc.methods import Method, Shape
 from token_service.rpc.metrics import Counts, MethodCounters
 from token_service.rpc.policy import METHODS, MethodPolicy, Rate, Work
 from token_service.rpc.streams import DialogueCall, StreamCall
+
+_log = structlog.get_logger(__name__)
 
 BOUNDS: Mapping[Work, int] = {
     Work.UNARY: 1_000,
@@ -51,8 +54,8 @@ class Route:
         "longest",
         "max_bytes",
         "name",
-        "overloads",
         "parse",
+        "refused",
         "work",
     )
 
@@ -62,7 +65,6 @@ class Route:
         policy: MethodPolicy,
         admission: Admission,
         bound: WorkBound,
-        overloads: Sampler,
     ) -> None:
         self.name = method.name
         self.max_bytes = policy.max_bytes
@@ -71,10 +73,13 @@ class Route:
         self.admission = admission
         self.audited = policy.audited
         self.bound = bound
-        self.overloads = overloads
+        self.refused = Crowd(self._report_refused)
         self.counters = MethodCounters()
         self.handler = cast("Callable[..., Any]", method.handler)
         self.parse = method.request.FromString
+
+    def _report_refused(self, calls: int) -> None:
+        _log.info("calls_refused", method=self.name, reason="OVERLOADED", calls=calls)
 
 
 class Pipeline(grpc.GenericRpcHandler):
@@ -113,8 +118,7 @@ class Pipeline(grpc.GenericRpcHandler):
                 self._limiter(policy.rate),
                 self._limiter(policy.anonymous_rate),
             )
-            bound, overloads = self.bounds[policy.work], Sampler(self._clock)
-            route = Route(method, policy, admission, bound, overloads)
+            route = Route(method, policy, admission, self.bounds[policy.work])
             self._routes[method.name] = (_call_type(method.shape, hot=policy.hot), route)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""The supervisor loads nothing that serves calls."""
+"""The supervisor loads nothing that serves calls, and no server what draws tables."""
 
 import subprocess
 import sys
@@ -15,10 +15,23 @@ print(*sys.modules)
 """
 
 
-def test_a_supervisor_goes_without_the_parts_of_a_server() -> None:
+def loaded_by(program: str) -> list[str]:
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    loaded = ended.stdout.split()
+    return ended.stdout.split()
+
+
+def test_a_server_goes_without_what_draws() -> None:
+    served = (
+        "import sys, token_service.__main__, token_service.cli.serving, token_service.app.worker"
+    )
+    loaded = loaded_by(f"{served}; print(*sys.modules)")
+    assert "structlog" in loaded
+    assert [name for name in ("rich", "pygments") if name in loaded] == []
+
+
+def test_a_supervisor_goes_without_the_parts_of_a_server() -> None:
+    loaded = loaded_by(PROGRAM)
     assert "token_service.app.supervisor" in loaded
     assert [name for name in SERVING if name in loaded] == []

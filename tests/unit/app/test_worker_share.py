@@ -23,7 +23,8 @@ def test_hashing_is_divided(workers: int, threads: int, queue: int, share: tuple
 
 
 @pytest.mark.parametrize(
-    ("processors", "workers", "threads"), [(1, 1, 1), (2, 1, 1), (8, 1, 4), (8, 2, 2), (2, 4, 1)]
+    ("processors", "workers", "threads"),
+    [(1, 1, 1), (2, 1, 1), (8, 1, 4), (8, 2, 2), (2, 4, 1), (64, 1, 8), (64, 4, 2)],
 )
 def test_half_of_the_processors_are_left_to_others(
     monkeypatch: pytest.MonkeyPatch, processors: int, workers: int, threads: int

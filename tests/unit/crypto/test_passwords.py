@@ -1,5 +1,6 @@
 import asyncio
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -226,6 +227,31 @@ async def test_hashing_lets_everything_else_go_first() -> None:
     assert niceness == 10
     assert own() == before
     assert await asyncio.to_thread(own) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere priorities are the process's")
+def test_hashing_is_never_raised_above_the_process() -> None:
+    """Which would be refused, or take the processor from everybody else."""
+    ran = subprocess.run(
+        [sys.executable, "-c", NICE_ALREADY], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stdout.split() == ["15"] * 3
+
+
+NICE_ALREADY = """
+import asyncio, os, threading
+from token_service.adapters.crypto.passwords import Argon2Cost, Argon2Passwords
+
+def random_bytes(count):
+    print(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    return bytes(count)
+
+async def main():
+    os.nice(15 - os.nice(0))
+    await Argon2Passwords(Argon2Cost(), threads=1, queue=0, random_bytes=random_bytes).hash("x")
+
+asyncio.run(main())
+"""
 
 
 async def test_what_goes_wrong_in_a_thread_reaches_the_caller() -> None:

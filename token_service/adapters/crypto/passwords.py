@@ -164,7 +164,9 @@ def _step_back() -> None:
     the interpreter's lock, which makes everybody wait.
 
     On Linux a niceness is each thread's own; elsewhere it would be the whole process's, and
-    nothing is changed. Raises nothing: a priority may always be lowered.
+    nothing is changed. Raises nothing: a priority may always be lowered, and is never raised.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        thread = threading.get_native_id()
+        own = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, max(own, _NICENESS))

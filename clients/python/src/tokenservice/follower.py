@@ -71,10 +71,10 @@ class TrustFollower:
         self.ready = asyncio.Event()
         """Set once there has been a fresh view."""
 
-    async def reach(self, revision: int, within: float) -> None:
-        """Return once the view has come to ``revision``, or after ``within`` seconds."""
+    async def reach(self, revision: int, within: float) -> bool:
+        """Wait up to ``within`` seconds for the view to come to ``revision``; whether it has."""
         if self._local.revision >= revision:
-            return
+            return True
         reached = asyncio.get_running_loop().create_future()
         waiting = (revision, reached)
         self._waiting.add(waiting)
@@ -82,6 +82,7 @@ class TrustFollower:
             await asyncio.wait((reached,), timeout=within)
         finally:
             self._waiting.discard(waiting)
+        return reached.done()
 
     def _advanced(self) -> None:
         """Tell those who wait for a revision that has come."""

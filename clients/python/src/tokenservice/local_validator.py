@@ -117,6 +117,10 @@ class LocalValidator:
             requirement = self._known[audience, scopes, max_auth_age, acr, confirmation]
         except (KeyError, TypeError):
             requirement = self.requirement(audience, scopes, max_auth_age, acr, confirmation)
+        return self.judge(token, requirement, min_revision)
+
+    def judge(self, token: str, requirement: Requirement, min_revision: int = 0) -> Decision | None:
+        """The same for a requirement that :meth:`requirement` made."""
         try:
             digest = sha256(token.encode()).digest()
         except UnicodeEncodeError:  # a lone surrogate: nothing that could be sent
@@ -213,6 +217,10 @@ class LocalValidator:
             return entry.facts.session_id
         session_id = named_session(token)
         return session_id if self.activity.knows(session_id) else ""
+
+    def may_judge(self, token: str) -> bool:
+        """Whether a token may be decided about here, once the view is as it should be."""
+        return self._cached(digest_of(token)) is not None or shape_of(token).form is Form.JWT
 
     def upkeep(self, at_most: int = 2_000) -> bool:
         """Let go of some of what has run out; to be called every second or so, by one task.

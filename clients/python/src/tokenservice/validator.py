@@ -152,9 +152,8 @@ class AssembledValidator:
     ) -> Decision:
         """Have the server decide, for a token about which nothing can be decided here."""
         local = self.local
-        if min_revision > local.revision and self._follower is not None and local.fresh:
-            await self._follower.reach(min_revision, FEED_SECONDS)
-            decision = self._judge(token, requirement, min_revision)
+        if min_revision > local.revision and await self._reached(token, min_revision):
+            decision = local.judge(token, requirement, min_revision)
             if decision is not None:
                 return decision
         if self._remote is None:
@@ -178,16 +177,12 @@ class AssembledValidator:
             local.learn_refusal(token, requirement, decision.verdict, decision.revision)
         return decision
 
-    def _judge(self, token: str, demand: Requirement, min_revision: int) -> Decision | None:
-        return self._try_local(
-            token,
-            demand.audience,
-            demand.scopes,
-            demand.max_auth_age,
-            demand.acr,
-            demand.confirmation,
-            min_revision,
-        )
+    async def _reached(self, token: str, revision: int) -> bool:
+        """Whether the feed brings ``revision`` in time, for a token that is then decided here."""
+        follower = self._follower
+        if follower is None or not self.local.fresh or not self.local.may_judge(token):
+            return False
+        return await follower.reach(revision, FEED_SECONDS)
 
     def _without_answer(
         self,
@@ -227,6 +222,7 @@ class Validator(AssembledValidator):
     ``staleness_limit`` (seconds) is how old the view of the trust log may be to decide by: how
     long a revoked token may still be accepted. ``max_entries`` and ``max_bytes`` bound what is
     remembered of tokens. ``remote_timeout`` (seconds) bounds a question to the server.
+    A ``min_revision`` that the feed has yet to bring is waited for up to 50 ms before that.
     ``activity_interval`` (seconds) is how often, at most, a session's activity is reported;
     ``report_activity=False`` leaves that to others, and sessions that are used but here alone
     then run into their idle limit.
