@@ -75,7 +75,7 @@ stubs-up-to-date: $(STAMP)
 protos: $(STAMP) ## Generate the Python stubs from protos/
 	PYTHON=$(BIN)/python protos/generate.sh
 
-bench: $(STAMP) ## Measure throughput and latency (16 min; ARGS=sizes: up to 10 million sessions, 6 min)
+bench: $(STAMP) ## Measure throughput and latency (13 min; ARGS=sizes: up to 10 million sessions, 6 min)
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
 bench-quick: $(STAMP) ## Compare ratios with the recorded ones, in a minute (ARGS=--record: record anew)
