@@ -218,10 +218,6 @@ class LocalValidator:
         session_id = named_session(token)
         return session_id if self.activity.knows(session_id) else ""
 
-    def may_judge(self, token: str) -> bool:
-        """Whether a token may be decided about here, once the view is as it should be."""
-        return self._cached(digest_of(token)) is not None or shape_of(token).form is Form.JWT
-
     def upkeep(self, at_most: int = 2_000) -> bool:
         """Let go of some of what has run out; to be called every second or so, by one task.
 

@@ -152,7 +152,7 @@ class AssembledValidator:
     ) -> Decision:
         """Have the server decide, for a token about which nothing can be decided here."""
         local = self.local
-        if min_revision > local.revision and await self._reached(token, min_revision):
+        if min_revision > local.revision and await self._reached(min_revision):
             decision = local.judge(token, requirement, min_revision)
             if decision is not None:
                 return decision
@@ -177,12 +177,12 @@ class AssembledValidator:
             local.learn_refusal(token, requirement, decision.verdict, decision.revision)
         return decision
 
-    async def _reached(self, token: str, revision: int) -> bool:
-        """Whether the feed brings ``revision`` in time, for a token that is then decided here."""
-        follower = self._follower
-        if follower is None or not self.local.fresh or not self.local.may_judge(token):
+    async def _reached(self, revision: int) -> bool:
+        """Whether the feed brings ``revision`` in time. A token about which nothing can be decided
+        here even then is asked about together with others, and not alone."""
+        if self._follower is None or not self.local.fresh:
             return False
-        return await follower.reach(revision, FEED_SECONDS)
+        return await self._follower.reach(revision, FEED_SECONDS)
 
     def _without_answer(
         self,
