@@ -20,7 +20,8 @@ import asyncpg
 
 from tests.bench import filling
 from tests.bench.bulk import load
-from tests.bench.processes import Echo, Loader, median
+from tests.bench.jobs import VALIDATE
+from tests.bench.processes import REPLY_BYTES, Echo, Loader, median
 from tests.bench.requests import validate, write_down
 from tests.bench.stores import alone
 from tests.support.api import basic
@@ -34,10 +35,7 @@ from token_service.app.parts import Parts
 
 Answers = dict[str, list[dict[str, Any]]]
 
-METHOD = "/tokenservice.v1.TokenService/Validate"
 CALLS_PER_SECOND = 800
-REPLY_BYTES = 400
-"""About as large as the service's reply."""
 BEGIN_SECONDS = 10.0
 
 
@@ -126,7 +124,7 @@ async def _measure(
             stack.callback(loader.close)
             authorization = basic("demo-gateway", world.clients["demo-gateway"])
             targets = {
-                "": (METHOD, server.address, authorization),
+                "": (VALIDATE, server.address, authorization),
                 "echo_": ("/echo/validate", echo.address, "Basic YTpi"),
             }
             _load(loader, targets[""], requests, 1.0)

@@ -42,6 +42,10 @@ class Loader:
         _end(self._process)
 
 
+REPLY_BYTES = 400
+"""About as large as the service's reply to Validate."""
+
+
 class Echo:
     """The floor, as a process. Several may share a port other than 0."""
 

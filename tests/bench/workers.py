@@ -20,8 +20,9 @@ from typing import Any
 
 from tests.bench import filling
 from tests.bench.h2load import ended_ok
+from tests.bench.jobs import VALIDATE
 from tests.bench.loads import Load, blast, on_cores
-from tests.bench.processes import Echo, cpu_seconds, free_port, median
+from tests.bench.processes import REPLY_BYTES, Echo, cpu_seconds, free_port, median
 from tests.bench.requests import validate
 from tests.bench.stores import alone
 from tests.integration.processes import children_of
@@ -32,11 +33,6 @@ from token_service.adapters.crypto.secrets_config import SecretKeys
 from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.migrate import migrate
 from token_service.app.parts import Parts
-
-METHOD = "/tokenservice.v1.TokenService/Validate"
-REPLY_BYTES = 400
-"""About as large as the service's reply."""
-
 
 ONE_CORE = "1 on one core"
 
@@ -67,11 +63,11 @@ class Served:
     def load(self, request: bytes, seconds: float) -> Load:
         """Raises RuntimeError when a single call did not end OK."""
         authorization = basic("demo-gateway", self._world.clients["demo-gateway"])
-        counted, used = ended_ok(self.metrics, METHOD), self._cpu()
+        counted, used = ended_ok(self.metrics, VALIDATE), self._cpu()
         with on_cores(self.cores):
-            load = blast(self.server.address, METHOD, authorization, request, seconds)
+            load = blast(self.server.address, VALIDATE, authorization, request, seconds)
         load.server_cpu_us = 1e6 * (self._cpu() - used) / load.calls
-        ended = ended_ok(self.metrics, METHOD) - counted
+        ended = ended_ok(self.metrics, VALIDATE) - counted
         if ended != load.calls:
             raise RuntimeError(f"{ended} of {load.calls} calls ended OK")
         return load
@@ -124,6 +120,7 @@ def measure(
         echoes = {f"{number} echo": Echoes(stack, number) for number in (1, 2)}
         time.sleep(1.5)
         idle = {name: service.rss_mib() for name, service in services.items()}
+        supervisor = _rss_mib(services["2"].server.process.pid)
         for _ in range(rounds):
             for name, arm in (services | echoes).items():
                 loads[name].append(arm.load(request, seconds))
@@ -132,6 +129,7 @@ def measure(
         "start_seconds": {n: round(one.start_seconds, 2) for n, one in services.items()},
         "start_cpu_seconds": {n: round(one.start_cpu, 2) for n, one in services.items()},
         "idle_rss_mib": {n: round(one, 1) for n, one in idle.items()},
+        "supervisor_rss_mib": round(supervisor, 1),
     }
     return results
 

@@ -30,6 +30,10 @@ class Device:
 UNKNOWN_DEVICE = Device()
 
 
+def _subject(client_id: str, user_id: UUID | None) -> str:
+    return client_id if user_id is None else str(user_id)
+
+
 class Generation(NamedTuple):
     """What the tokens of one generation of a session say, and what they are made with. An exchange
     makes one, and needs no more of the session; hence a tuple, which costs little to make."""
@@ -56,7 +60,7 @@ class Generation(NamedTuple):
     @property
     def subject(self) -> str:
         """As that of the session."""
-        return self.client_id if self.user_id is None else str(self.user_id)
+        return _subject(self.client_id, self.user_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class Session:
     @property
     def subject(self) -> str:
         """The user's id, or the client's for a session of the client itself."""
-        return self.client_id if self.user_id is None else str(self.user_id)
+        return _subject(self.client_id, self.user_id)
 
     @property
     def current(self) -> Generation:

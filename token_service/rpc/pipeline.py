@@ -60,11 +60,7 @@ class Route:
     )
 
     def __init__(
-        self,
-        method: Method,
-        policy: MethodPolicy,
-        admission: Admission,
-        bound: WorkBound,
+        self, method: Method, policy: MethodPolicy, admission: Admission, bound: WorkBound
     ) -> None:
         self.name = method.name
         self.max_bytes = policy.max_bytes
