@@ -130,6 +130,88 @@ def test_the_device_of_a_user_is_revoked_and_no_other(cli: CommandLine) -> None:
     assert verdict(cli, kept) == (0, "active")
 
 
+def test_whoever_is_revoked_may_be_named(cli: CommandLine) -> None:
+    access = login(cli, "--audience", "orders")["access_tokens"][0]["token"]
+    ran = cli.run("token", "revoke", "--subject", "alice")
+    assert ran.code == 0
+    assert "alice is the user " in ran.err
+    assert verdict(cli, access) == (1, "revoked")
+    assert cli.json("session", "list", "--subject", "alice") == []
+
+    named = cli.json("client", "register", "--name", "Orders App", "--contact", "ops")["client_id"]
+    ran = cli.run("token", "revoke", "--client", "orders app")
+    assert (ran.code, "revoked_sessions" in ran.out) == (0, False)
+    assert f"orders app is the client {named}" in ran.err
+    cli.ok("client", "register", "--name", "orders app", "--contact", "ops")
+    ran = cli.run("token", "revoke", "--client", "orders app")
+    assert ran.code == 2
+    assert named in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--subject", "nobody"), "USER_NOT_FOUND"),
+        (("--subject", "nobody", "--device-id", "laptop"), "USER_NOT_FOUND"),
+        (("--subject", "b47ac10b-58cc-4372-a567-0e02b2c3d479"), "USER_NOT_FOUND"),
+        (("--client", "nobody"), "CLIENT_NOT_FOUND"),
+        (("--session", "b47ac10b-58cc-4372-a567-0e02b2c3d479"), "SESSION_NOT_FOUND"),
+        (("--key", "0123456789abcdef", "--yes"), "KEY_NOT_FOUND"),
+    ],
+)
+def test_nobody_is_not_revoked_in_silence(
+    cli: CommandLine, options: tuple[str, ...], reason: str
+) -> None:
+    assert cli.refused("token", "revoke", *options) == reason
+
+
+def test_a_revocation_that_ends_no_session_says_so(cli: CommandLine) -> None:
+    tokens = login(cli, "--device-id", "laptop")
+    mistyped = cli.run("token", "revoke", "--subject", "alice", "--device-id", "labtop")
+    assert mistyped.code == 1
+    assert "no session ended" in mistyped.err
+    nonsense = cli.run("token", "revoke", stdin=tokens["session_token"][:-1])
+    assert nonsense.code == 1
+    assert "not a token" in nonsense.err
+
+    own = ("--as", "demo-web")
+    access = cli.run("token", "revoke", *own, stdin=tokens["access_tokens"][0]["token"])
+    assert access.code == 0
+    assert "its session, if it is live, goes on" in access.err
+    cli.ok("token", "revoke", *own, stdin=tokens["session_token"])
+    for again in (("token", "revoke", "--session"), ("session", "revoke")):
+        ran = cli.run(*again, tokens["session_id"])
+        assert ran.code == 1
+        assert "no session ended" in ran.err
+
+
+def test_a_caller_that_may_not_look_names_up_gives_ids(
+    cli: CommandLine, served: Served, tmp_path: Path
+) -> None:
+    alice = cli.json("user", "show", "alice")["user_id"]
+    policy = tmp_path / "policy.json"
+    policy.write_text('{"permissions": ["tokens.revoke_any"]}')
+    revoker = _client_with(cli, policy)
+    secret = tmp_path / "secret"
+    secret.write_text(revoker["client_secret"])
+    limited = CommandLine(tmp_path / "nothing here").with_variables(
+        server=served[1].address, client_id=revoker["client_id"], client_secret_file=str(secret)
+    )
+    login(cli)
+    assert limited.refused("token", "revoke", "--subject", "alice") == "USER_NOT_FOUND"
+    assert int(limited.json("token", "revoke", "--subject", alice)["revoked_sessions"]) >= 1
+
+
+def _client_with(cli: CommandLine, policy: Path) -> Any:
+    """A client that the demo administrator did not register itself, so that it may review it."""
+    asked = ("--name", "Revoker", "--contact", "ops", "--policy", str(policy))
+    registered = cli.json("client", "register", *asked)
+    cli.ok("client", "review", registered["client_id"], "--approve")
+    return cli.json(
+        "client", "collect", registered["client_id"], stdin=registered["registration_secret"]
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -191,6 +191,8 @@ def _token(parts: Parts, shared: _Shared) -> TokenServicer:
         parts.tokens,
         parts.sessions,
         parts.redis.facts,
+        parts.users,
+        ClientRecords(parts.clients, parts.directory),
         parts.revocations,
         parts.trust,
         parts.clock,

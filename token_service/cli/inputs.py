@@ -5,7 +5,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 from google.protobuf import json_format
@@ -21,6 +21,14 @@ TOKEN_VARIABLE = "TOKEN_SERVICE_TOKEN"  # noqa: S105 - a variable's name
 PASSWORD_VARIABLE = "TOKEN_SERVICE_PASSWORD"  # noqa: S105 - a variable's name
 CODE_VARIABLE = "TOKEN_SERVICE_CODE"
 STDIN = "-"
+
+TokenSource = Annotated[
+    str | None,
+    typer.Argument(
+        help=f"Where the token is: - for stdin, or a file. Left out: {TOKEN_VARIABLE}, "
+        "stdin, or a prompt."
+    ),
+]
 
 _MAX_INPUT = 1024 * 1024  # characters
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}

@@ -8,7 +8,9 @@ from token_service.cli import inputs
 from token_service.cli.api import DEMO_WEB, Api
 from token_service.cli.choices import ReasonWord, reason_number
 from token_service.cli.command import api_command, group
+from token_service.cli.naming import subject_of
 from token_service.cli.paging import all_pages
+from token_service.cli.revocations import show_ended
 from token_service.cli.token_anatomy import owner_of
 from token_service.cli.tokens import DEMO_OF_KIND
 from tokenservice.v1 import session_service_pb2 as pb
@@ -39,17 +41,18 @@ _COLUMNS = (
 def list_sessions(
     api: Api,
     subject: Annotated[
-        str, typer.Option(help="User id, or a client's id for its own sessions.")
+        str, typer.Option(help="A user's name or id, or a client's id for its own sessions.")
     ] = "",
     token_file: TokenFile = None,
 ) -> None:
     """List the live sessions of a subject, or of the user whose session token is given."""
     token = "" if subject else _token(api, token_file)
+    named = subject_of(api, subject) if subject else ""
 
     def page(page_token: str) -> tuple[list[pb.Session], str]:
         request = pb.ListSessionsRequest(page_size=500, page_token=page_token)
-        if subject:
-            request.subject = subject
+        if named:
+            request.subject = named
         else:
             request.session_token = token
         reply = api.call(api.sessions.ListSessions, request)
@@ -73,13 +76,13 @@ def revoke(
     note: Note = "",
     token_file: TokenFile = None,
 ) -> None:
-    """End one session."""
+    """End one session. Exit code 1 when it was over already."""
     request = pb.RevokeSessionRequest(
         session_id=session_id, reason=reason_number(reason), note=note
     )
     if token_file is not None:
         request.session_token = _token(api, token_file)
-    api.out.message(api.call(api.sessions.RevokeSession, request))
+    show_ended(api.out, api.call(api.sessions.RevokeSession, request))
 
 
 @api_command(app, "revoke-others", caller=DEMO_WEB)
@@ -90,7 +93,10 @@ def revoke_others(
     request = pb.RevokeOtherSessionsRequest(
         session_token=_token(api, token_file), reason=reason_number(reason), note=note
     )
-    api.out.message(api.call(api.sessions.RevokeOtherSessions, request))
+    reply = api.call(api.sessions.RevokeOtherSessions, request)
+    api.out.message(reply)
+    if reply.revoked_sessions == 0:
+        api.out.note("there was no other session")
 
 
 def _token(api: Api, source: str | None) -> str:

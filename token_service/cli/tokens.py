@@ -6,15 +6,13 @@ from typing import Annotated
 
 import typer
 
-from token_service.cli import inputs
-from token_service.cli.api import DEMO_ADMIN, DEMO_API, DEMO_GATEWAY, DEMO_MOBILE, DEMO_WEB, Api
+from token_service.cli import inputs, revocations
+from token_service.cli.api import DEMO_API, DEMO_GATEWAY, DEMO_MOBILE, DEMO_WEB, Api
 from token_service.cli.choices import (
     PLATFORMS,
     AssuranceWord,
     PlatformWord,
-    ReasonWord,
     TokenWord,
-    reason_number,
 )
 from token_service.cli.command import api_command, group, local_command
 from token_service.cli.output import Output, as_dict
@@ -37,13 +35,7 @@ DEMO_OF_KIND = {
     "api_session": DEMO_API,
 }
 
-Source = Annotated[
-    str | None,
-    typer.Argument(
-        help=f"Where the token is: - for stdin, or a file. Left out: {inputs.TOKEN_VARIABLE}, "
-        "stdin, or a prompt."
-    ),
-]
+Source = inputs.TokenSource
 Audiences = Annotated[list[str] | None, typer.Option("--audience", help="May be repeated.")]
 Scopes = Annotated[list[str] | None, typer.Option("--scope", help="May be repeated.")]
 PasswordSource = Annotated[
@@ -203,46 +195,7 @@ def inspect(out: Output, source: Source = None) -> None:
         out.record(pairs_of(described, datetime.now(UTC)))
 
 
-@api_command(app, "revoke", caller=DEMO_ADMIN)
-def revoke(
-    api: Api,
-    source: Source = None,
-    session: Annotated[str, typer.Option(help="A session and its tokens.")] = "",
-    subject: Annotated[str, typer.Option(help="Every session of a user.")] = "",
-    device_id: Annotated[str, typer.Option(help="With --subject: of this device only.")] = "",
-    client: Annotated[str, typer.Option(help="Every session of a client.")] = "",
-    key: Annotated[str, typer.Option(help="Every token of a key, which ends with it.")] = "",
-    everything: Annotated[bool, typer.Option("--everything", help="All there is.")] = False,
-    reason: Annotated[ReasonWord | None, typer.Option(help="Decides how far it reaches.")] = None,
-    note: Annotated[str, typer.Option(help="For the audit record.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Revoke a token (as `exchange` reads it), or what one of the options names."""
-    request = token_service_pb2.RevokeRequest(reason=reason_number(reason), note=note)
-    targets = [bool(source), bool(session), bool(subject), bool(client), bool(key), everything]
-    if sum(targets) > 1:
-        raise CliError("name one thing to revoke")
-    if device_id and not subject:
-        raise CliError("--device-id needs --subject")
-    if session:
-        request.session_id = session
-    elif subject and device_id:
-        request.subject_device.CopyFrom(
-            token_service_pb2.SubjectDevice(subject=subject, device_id=device_id)
-        )
-    elif subject:
-        request.subject = subject
-    elif client:
-        request.client_id = client
-    elif key:
-        inputs.confirm(f"Take the key {key} out of use, for good?", yes=yes)
-        request.key_id = key
-    elif everything:
-        inputs.confirm("Revoke every token of everybody?", yes=yes)
-        request.everything.SetInParent()
-    else:
-        request.token = inputs.read_token(source)
-    api.out.message(api.call(api.tokens.Revoke, request))
+revocations.add_to(app)
 
 
 def credential_of(

@@ -1,13 +1,13 @@
 """`token-service user`: the people who log in, and their roles."""
 
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
 from token_service.cli import inputs
 from token_service.cli.api import Api
 from token_service.cli.command import api_command, group
+from token_service.cli.naming import find_user, user_id_of
 from token_service.cli.paging import all_pages
 from tokenservice.v1 import user_service_pb2 as pb
 
@@ -53,13 +53,13 @@ def list_users(api: Api) -> None:
 @api_command(app, "show")
 def show(api: Api, user: Who) -> None:
     """Show one user."""
-    api.out.message(_find(api, user))
+    api.out.message(find_user(api, user))
 
 
 @api_command(app, "password")
 def password(api: Api, user: Who, password_file: PasswordSource = None) -> None:
     """Set a user's password; all their sessions end."""
-    user_id = _id(api, user)
+    user_id = user_id_of(api, user)
     new = inputs.read_password(password_file, "New password", confirm=True)
     request = pb.SetPasswordRequest(user_id=user_id, new_password=new)
     api.out.message(api.call(api.users.SetPassword, request))
@@ -68,14 +68,14 @@ def password(api: Api, user: Who, password_file: PasswordSource = None) -> None:
 @api_command(app, "disable")
 def disable(api: Api, user: Who, note: Note = "") -> None:
     """Keep a user out and revoke what they have."""
-    request = pb.DisableUserRequest(user_id=_id(api, user), note=note)
+    request = pb.DisableUserRequest(user_id=user_id_of(api, user), note=note)
     api.out.message(api.call(api.users.DisableUser, request))
 
 
 @api_command(app, "enable")
 def enable(api: Api, user: Who, note: Note = "") -> None:
     """Let a disabled user log in again."""
-    request = pb.EnableUserRequest(user_id=_id(api, user), note=note)
+    request = pb.EnableUserRequest(user_id=user_id_of(api, user), note=note)
     api.out.message(api.call(api.users.EnableUser, request).user)
 
 
@@ -87,7 +87,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a user and revoke what they have."""
-    found = _find(api, user)
+    found = find_user(api, user)
     inputs.confirm(f"Delete the user {found.username}?", yes=yes)
     request = pb.DeleteUserRequest(user_id=found.user_id, note=note)
     api.out.message(api.call(api.users.DeleteUser, request))
@@ -96,7 +96,7 @@ def delete(
 @api_command(app, "unlock")
 def unlock(api: Api, user: Who, note: Note = "") -> None:
     """Lift the lock that wrong passwords put on a user."""
-    request = pb.UnlockUserRequest(user_id=_id(api, user), note=note)
+    request = pb.UnlockUserRequest(user_id=user_id_of(api, user), note=note)
     api.out.message(api.call(api.users.UnlockUser, request).user)
 
 
@@ -108,7 +108,7 @@ def roles(
     note: Note = "",
 ) -> None:
     """Replace a user's roles; naming none takes all away."""
-    request = pb.SetRolesRequest(user_id=_id(api, user), roles=role or [], note=note)
+    request = pb.SetRolesRequest(user_id=user_id_of(api, user), roles=role or [], note=note)
     api.out.message(api.call(api.users.SetRoles, request))
 
 
@@ -133,23 +133,3 @@ def role_list(api: Api) -> None:
         return list(reply.roles), reply.next_page_token
 
     api.out.messages(all_pages(page), ("role", "scopes"))
-
-
-def _find(api: Api, user: str) -> pb.User:
-    request = pb.GetUserRequest()
-    if _is_id(user):
-        request.user_id = user
-    else:
-        request.username = user
-    return api.call(api.users.GetUser, request).user
-
-
-def _id(api: Api, user: str) -> str:
-    return user if _is_id(user) else _find(api, user).user_id
-
-
-def _is_id(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False

@@ -15,10 +15,14 @@ from token_service.domain.ports import (
     SessionMint,
     SessionStore,
     Trust,
+    UserStore,
 )
 from token_service.domain.records import Session
 from token_service.domain.revocation import Revocation, Revoked
+from token_service.domain.subjects import subject_ids
+from token_service.usecases.client_records import ClientRecords
 from token_service.usecases.shielding import Shield
+from token_service.usecases.users import user_not_found
 from token_service.usecases.validate import opaque_facts
 from tokenservice.core import (
     Facts,
@@ -76,8 +80,8 @@ CompromiseKey = Callable[[Caller, str, str], Awaitable[Revoked]]
 
 
 class Revoke:
-    """Raises CLIENT_MISMATCH, PERMISSION_MISSING, SESSION_NOT_FOUND, KEY_NOT_FOUND. Returns after
-    the commit, and after this node itself refuses what was revoked."""
+    """Raises CLIENT_MISMATCH, PERMISSION_MISSING, and SESSION_, USER_, CLIENT_ and KEY_NOT_FOUND.
+    Returns after the commit, and after this node itself refuses what was revoked."""
 
     def __init__(
         self,
@@ -85,6 +89,8 @@ class Revoke:
         tokens: AccessTokens,
         sessions: SessionStore,
         facts: SessionFacts,
+        users: UserStore,
+        clients: ClientRecords,
         revocations: RevocationStore,
         trust: Trust,
         clock: Clock,
@@ -95,6 +101,8 @@ class Revoke:
         self._tokens = tokens
         self._sessions = sessions
         self._facts = facts
+        self._users = users
+        self._clients = clients
         self._revocations = revocations
         self._trust = trust
         self._clock = clock
@@ -120,7 +128,20 @@ class Revoke:
                 own = kind is TrustEntryKind.CLIENT and id_ == caller.client_id
                 if not own:
                     caller.require(Permission.TOKENS_REVOKE_ANY)
+                await self._require_target(kind, id_)
                 return await self._write(caller, request, kind, id_, device_id=device_id)
+
+    async def _require_target(self, kind: TrustEntryKind, id_: str) -> None:
+        """Whoever is to be revoked exists: an answer of "0 sessions" for a name that was mistyped
+        would leave the one who was meant logged in."""
+        if kind is TrustEntryKind.CLIENT:
+            await self._clients.require(id_)
+        elif kind in (TrustEntryKind.SUBJECT, TrustEntryKind.SUBJECT_DEVICE):
+            user_id, client_id = subject_ids(id_)
+            if user_id is not None and await self._users.get(user_id) is not None:
+                return
+            if await self._clients.find(client_id) is None:
+                raise user_not_found()
 
     async def _compromise(self, caller: Caller, kid: str, note: str) -> Revoked:
         return await self._compromise_key(caller, kid, note)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from token_service.adapters.postgres.pool import Connection
-from token_service.adapters.postgres.rows import subject_ids
 from token_service.domain.kinds import PairingState, Platform, RevocationReason, TrustEntryKind
+from token_service.domain.subjects import subject_ids
 
 if TYPE_CHECKING:
     from asyncpg import Record

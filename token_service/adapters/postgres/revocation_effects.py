@@ -13,12 +13,12 @@ from token_service.adapters.postgres.rows import (
     NOT_REVOKED,
     VIEW_JOINS,
     not_expired,
-    subject_ids,
 )
 from token_service.adapters.postgres.trust import NewEntry, append
 from token_service.domain.kinds import KeyState, TrustEffect, TrustEntryKind
 from token_service.domain.records import AuditEvent
 from token_service.domain.revocation import Revocation, Revoked
+from token_service.domain.subjects import subject_ids
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from asyncpg import Record
 
@@ -260,18 +259,6 @@ def view_from_row(row: Record) -> SessionView:
         user_roles=tuple(row["user_roles"]),
         user_scopes=None if session.user_id is None else scopes,
     )
-
-
-def subject_ids(subject: str) -> tuple[UUID | None, str]:
-    """A subject as a user id, where it can be one, and as a client id.
-
-    A client id may look like a user id; then both are meant.
-    """
-    try:
-        user_id = UUID(subject)
-    except ValueError:
-        return None, subject
-    return (user_id if str(user_id) == subject else None), subject
 
 
 def count_of(tag: str) -> int:

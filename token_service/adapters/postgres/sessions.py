@@ -17,7 +17,6 @@ from token_service.adapters.postgres.rows import (
     count_of,
     session_args,
     session_from_row,
-    subject_ids,
     view_from_row,
 )
 from token_service.domain.errors import invalid_field
@@ -29,6 +28,7 @@ from token_service.domain.ports import (
     SessionPage,
 )
 from token_service.domain.records import AuditEvent, Generation, Session, SessionView
+from token_service.domain.subjects import subject_ids
 
 _DEVICE_SAMPLE = 200
 _DEVICE_GRACE = timedelta(days=1)

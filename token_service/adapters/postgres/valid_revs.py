@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from token_service.adapters.postgres.pool import Connection
-from token_service.adapters.postgres.rows import subject_ids
 from token_service.adapters.postgres.trust import NewEntry
 from token_service.domain.kinds import TrustEffect, TrustEntryKind
+from token_service.domain.subjects import subject_ids
 
 if TYPE_CHECKING:
     from uuid import UUID
