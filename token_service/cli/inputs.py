@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from token_service.cli.problems import CliError
 from token_service.cli.target import from_environment
+from tokenservice.core.limits import EXCHANGE_ID_LENGTH
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
@@ -34,7 +35,6 @@ _MAX_INPUT = 1024 * 1024  # characters
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)")
 _TOKEN_LIKE = re.compile(r"tsk_[a-z]+_.*|[\w-]+\.[\w-]+\.[\w-]+")
-_EXCHANGE_ID_BYTES = 16
 
 
 def read_token(source: str | None, prompt: str = "Token") -> str:
@@ -129,19 +129,19 @@ def duration(text: str) -> Duration:
 def exchange_id(text: str | None) -> bytes:
     """Read an exchange id given for a retry, or draw a new one."""
     if text is None:
-        return secrets.token_bytes(_EXCHANGE_ID_BYTES)
+        return secrets.token_bytes(EXCHANGE_ID_LENGTH)
     try:
         value = bytes.fromhex(text)
     except ValueError:
         value = b""
-    if len(value) != _EXCHANGE_ID_BYTES:
+    if len(value) != EXCHANGE_ID_LENGTH:
         raise CliError("an exchange id has 32 hexadecimal digits")
     return value
 
 
 def request_id(text: str | None) -> str:
     """Return the id given for a retry, or draw a new one."""
-    return text or secrets.token_hex(_EXCHANGE_ID_BYTES)
+    return text or secrets.token_hex(EXCHANGE_ID_LENGTH)
 
 
 def confirm(question: str, *, yes: bool) -> None:

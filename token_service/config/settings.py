@@ -23,6 +23,7 @@ from token_service.config.checks import (
     processors,
     split_names,
 )
+from tokenservice.core.limits import MAX_ISSUER_LENGTH
 
 PREFIX = "TOKEN_SERVICE_"
 
@@ -105,7 +106,7 @@ class Settings(BaseModel):
         "Tokens",
         "The `iss` claim of all tokens, such as `https://auth.example.com`. Required.",
         min_length=1,
-        max_length=256,
+        max_length=MAX_ISSUER_LENGTH,
         pattern=r"^[!-~]+$",
     )
     staleness_limit: Duration = _setting(

@@ -13,8 +13,6 @@ from token_service.domain.kinds import SERVICE_AUDIENCE, ClientState, TokenKind
 from token_service.domain.policy import ClientPolicy
 from token_service.domain.records import Generation, Session, SessionView
 
-EXCHANGE_ID_BYTES = 16
-
 
 @dataclass(frozen=True, slots=True)
 class Presented:

@@ -12,11 +12,6 @@ from token_service.domain.kinds import (
     TokenScheme,
 )
 
-MAX_SCOPES = 64
-"""A session's scopes are one 64-bit mask in an opaque access token."""
-
-MAX_AUDIENCES = 32
-
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:

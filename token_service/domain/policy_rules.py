@@ -5,9 +5,18 @@ from datetime import timedelta
 
 from token_service.domain.errors import TokenServiceError, invalid_field
 from token_service.domain.kinds import AccessFormat, PairingNetworkRule, Platform, TokenScheme
-from token_service.domain.policy import MAX_AUDIENCES, MAX_SCOPES, ClientPolicy, Lifetimes
+from token_service.domain.policy import ClientPolicy, Lifetimes
+from tokenservice.core.jose import ALGORITHMS
+from tokenservice.core.limits import (
+    AUDIENCE,
+    CLIENT_ID,
+    MAX_AUDIENCES,
+    MAX_SCOPES,
+    SCOPE,
+    THUMBPRINT_LENGTH,
+)
 
-SIGNING_ALGORITHMS = frozenset({"EdDSA", "ES256", "RS256", "PS256", "HS256"})
+SIGNING_ALGORITHMS = ALGORITHMS
 MAX_CLIENT_IDS = 64
 MAX_THUMBPRINTS = 8
 
@@ -21,26 +30,23 @@ MAX_ABSOLUTE = timedelta(days=180)
 MAX_REPLAY_WINDOW = timedelta(hours=24)
 MAX_PAIRING_AUTH_AGE = timedelta(hours=24)
 
-_CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,64}")
-_AUDIENCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
-_THUMBPRINT = re.compile(r"[0-9a-f]{64}")
+_THUMBPRINT = re.compile(rf"[0-9a-f]{{{2 * THUMBPRINT_LENGTH}}}")
 
 
 def is_client_id(text: str) -> bool:
     """Whether `text` has the shape of a client id."""
-    return _CLIENT_ID.fullmatch(text) is not None
+    return CLIENT_ID.fullmatch(text) is not None
 
 
 def is_scope(text: str) -> bool:
     """Whether `text` is a scope-token (RFC 6749, section 3.3) of 1 to 64 characters."""
-    return _SCOPE.fullmatch(text) is not None
+    return SCOPE.fullmatch(text) is not None
 
 
 def is_audience(text: str) -> bool:
     """Whether `text` is 1 to 128 printable ASCII characters without blanks, and, as it stands in
     quotes in a challenge (RFC 6750), without quotes and backslashes."""
-    return _AUDIENCE.fullmatch(text) is not None
+    return AUDIENCE.fullmatch(text) is not None
 
 
 def is_thumbprint(text: str) -> bool:

@@ -18,7 +18,6 @@ from token_service.domain.kinds import (
     TokenScheme,
 )
 from token_service.domain.pairing import Event, Move, Pairing, Side, Step, decide_pairing
-from token_service.domain.policy import MAX_AUDIENCES, MAX_SCOPES
 from token_service.domain.ports import (
     Clock,
     CollectGuard,
@@ -40,6 +39,7 @@ from token_service.usecases.pairing_access import (
 from token_service.usecases.passwords import account_bucket
 from token_service.usecases.shielding import Shield
 from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
+from tokenservice.core.limits import MAX_AUDIENCES, MAX_SCOPES
 
 _TRIES = 4
 

@@ -16,7 +16,6 @@ from token_service.domain.kinds import (
     TokenKind,
     TokenScheme,
 )
-from token_service.domain.policy import MAX_AUDIENCES, MAX_SCOPES
 from token_service.domain.ports import Clock, IssueGuard, Randomness, SessionMint, SessionStore
 from token_service.domain.records import UNKNOWN_DEVICE, Client, Device, Session
 from token_service.usecases.client_directory import ClientDirectory
@@ -27,6 +26,7 @@ from token_service.usecases.passwords import (
 )
 from token_service.usecases.shielding import Shield
 from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
+from tokenservice.core.limits import MAX_AUDIENCES, MAX_SCOPES
 
 _TRIES = 4
 

@@ -1,5 +1,6 @@
 """What the configuration accepts, and how it refuses."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,10 +9,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.unit.crypto.builders import facts as token_facts
+from tests.unit.crypto.builders import loaded as keyring_of
+from tests.unit.crypto.builders import one_of_each
+from token_service.adapters.crypto.access import AccessTokenFactory
 from token_service.config import ConfigError, Settings, load, settings_table, unknown_variables
+from tokenservice.core.limits import MAX_ISSUER_LENGTH
 
+KEYRING = keyring_of(*one_of_each())
 CANARY = "canary-9f3b"
 SECRET = "k1:" + "A" * 43
 REQUIRED = {
@@ -233,3 +242,29 @@ def test_a_misspelt_variable_is_noticed() -> None:
         "PATH": "x",
     }
     assert unknown_variables(environment) == ("TOKEN_SERVICE_GRPC_LISTN",)
+
+
+@settings(max_examples=60)
+@given(
+    st.text(st.characters(min_codepoint=0x1F, max_codepoint=0x80), max_size=MAX_ISSUER_LENGTH + 2),
+    st.sampled_from(["", "my browser", 'a "quoted" one']),
+)
+@example("[" * MAX_ISSUER_LENGTH, "")
+@example("{[" * 100, "a[" * 64)
+@example('"' * MAX_ISSUER_LENGTH, "")
+@example("i" * (MAX_ISSUER_LENGTH + 1), "")
+def test_an_accepted_issuer_makes_tokens_that_are_read(issuer: str, device_id: str) -> None:
+    try:
+        accepted = loaded(ISSUER=issuer).issuer
+    except ConfigError:
+        # Only what the environment cannot hold or the README excludes.
+        assert (
+            not issuer
+            or len(issuer) > MAX_ISSUER_LENGTH
+            or not issuer.isprintable()
+            or (" " in issuer or not issuer.isascii())
+        )
+        return
+    tokens = AccessTokenFactory(KEYRING, accepted)
+    made = token_facts(device_id=device_id, scopes=frozenset({"a[b", "{" * 64}))
+    assert replace(tokens.authenticate_jwt(tokens.sign_jwt(made, "")), key_id="") == made

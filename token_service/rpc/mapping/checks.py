@@ -17,16 +17,21 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from token_service.domain.errors import invalid_field
 from token_service.domain.kinds import ACR_LEVELS
 from token_service.domain.passwords import MAX_PASSWORD_BYTES
-from token_service.domain.policy import MAX_AUDIENCES, MAX_SCOPES
 from token_service.domain.policy_rules import is_audience, is_client_id, is_scope
+from tokenservice.core.limits import (
+    CLIENT_ID_PATTERN,
+    MAX_AUDIENCE_LENGTH,
+    MAX_AUDIENCES,
+    MAX_DEVICE_ID_LENGTH,
+    MAX_SCOPE_LENGTH,
+    MAX_SCOPES,
+    MAX_TOKEN_LENGTH,
+)
 
-MAX_TOKEN = 8192
 MAX_NAME = 128
 MAX_NOTE = 512
 MAX_ADDRESS = 64
 MAX_DURATION = timedelta(days=3660)
-EXCHANGE_ID_BYTES = 16
-THUMBPRINT_BYTES = 32
 DEFAULT_PAGE = 50
 MAX_PAGE = 500
 MAX_PAGE_TOKEN = 1024
@@ -63,8 +68,8 @@ def required(value: str, field: str, *, at_most: int = MAX_NAME) -> str:
 
 def token(value: str, field: str = "token") -> str:
     """A token to exchange or revoke: present and not longer than any of ours."""
-    if not 0 < len(value) <= MAX_TOKEN:
-        raise invalid_field(field, f"must have 1 to {MAX_TOKEN} characters")
+    if not 0 < len(value) <= MAX_TOKEN_LENGTH:
+        raise invalid_field(field, f"must have 1 to {MAX_TOKEN_LENGTH} characters")
     if "\0" in value:
         raise invalid_field(field, "must not have control characters")
     return value
@@ -96,7 +101,9 @@ def name(value: str, field: str, *, longest: int = MAX_NAME) -> str:
 def audience(value: str, field: str) -> str:
     """An audience: 1 to 128 printable ASCII characters without spaces."""
     if not is_audience(value):
-        raise invalid_field(field, "must be 1 to 128 printable ASCII characters without spaces")
+        raise invalid_field(
+            field, f"must be 1 to {MAX_AUDIENCE_LENGTH} printable ASCII characters without spaces"
+        )
     return value
 
 
@@ -108,7 +115,7 @@ def audiences(values: Sequence[str], field: str) -> tuple[str, ...]:
 def scope(value: str, field: str) -> str:
     """A scope: 1 to 64 characters of a scope-token (RFC 6749, section 3.3)."""
     if not is_scope(value):
-        raise invalid_field(field, "must be a scope-token of 1 to 64 characters")
+        raise invalid_field(field, f"must be a scope-token of 1 to {MAX_SCOPE_LENGTH} characters")
     return value
 
 
@@ -120,7 +127,7 @@ def scopes(values: Sequence[str], field: str) -> tuple[str, ...]:
 def client_id(value: str, field: str, *, optional: bool = False) -> str:
     """A client id; empty only if `optional`."""
     if not is_client_id(value) and (value or not optional):
-        raise invalid_field(field, "must match [a-z0-9][a-z0-9._-]{0,63}")
+        raise invalid_field(field, f"must match {CLIENT_ID_PATTERN}")
     return value
 
 
@@ -135,7 +142,7 @@ def device_id(value: str, field: str, *, optional: bool = False) -> str:
     """A device's id: 1 to 128 printable ASCII characters; empty only if `optional`."""
     if not value.isascii() or not value.isprintable():
         raise invalid_field(field, "must be printable ASCII characters")
-    return text(value, field, at_least=0 if optional else 1)
+    return text(value, field, at_most=MAX_DEVICE_ID_LENGTH, at_least=0 if optional else 1)
 
 
 def address(value: str, field: str) -> str:

@@ -20,6 +20,7 @@ from token_service.usecases.pairing_access import Proof
 from token_service.usecases.scan_pairing import Scanned, ScanRequest
 from token_service.usecases.start_pairing import ShownCode, Started, StartRequest
 from token_service.usecases.watch_pairing import Standing
+from tokenservice.core.limits import EXCHANGE_ID_LENGTH
 from tokenservice.v1 import pairing_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 
@@ -88,7 +89,7 @@ def approve_request(message: pb.ApprovePairingRequest) -> ApproveRequest:
 def collect_request(message: pb.CollectPairingRequest) -> CollectRequest:
     """Check and map a CollectPairing."""
     pairing_id, proof = of_side(message)
-    exchange_id = checks.exact_bytes(message.exchange_id, "exchange_id", checks.EXCHANGE_ID_BYTES)
+    exchange_id = checks.exact_bytes(message.exchange_id, "exchange_id", EXCHANGE_ID_LENGTH)
     return CollectRequest(pairing_id, proof, exchange_id)
 
 
@@ -181,5 +182,5 @@ def _time(moment: datetime | None) -> Timestamp | None:
 
 def _id_bytes(value: bytes, name: str) -> bytes:
     if not value:
-        raise invalid_field(name, f"must have exactly {checks.EXCHANGE_ID_BYTES} bytes")
-    return checks.exact_bytes(value, name, checks.EXCHANGE_ID_BYTES)
+        raise invalid_field(name, f"must have exactly {EXCHANGE_ID_LENGTH} bytes")
+    return checks.exact_bytes(value, name, EXCHANGE_ID_LENGTH)

@@ -14,7 +14,7 @@ from token_service.domain.kinds import (
     Platform,
     TokenScheme,
 )
-from token_service.domain.policy import MAX_AUDIENCES, MAX_SCOPES, ClientPolicy, Lifetimes
+from token_service.domain.policy import ClientPolicy, Lifetimes
 from token_service.domain.policy_rules import (
     MAX_CLIENT_IDS,
     MAX_THUMBPRINTS,
@@ -22,9 +22,15 @@ from token_service.domain.policy_rules import (
     is_client_id,
 )
 from token_service.rpc.mapping import checks
+from tokenservice.core.limits import (
+    MAX_AUDIENCE_LENGTH,
+    MAX_AUDIENCES,
+    MAX_SCOPE_LENGTH,
+    MAX_SCOPES,
+    THUMBPRINT_LENGTH,
+)
 from tokenservice.v1 import client_policy_pb2 as pb
 
-MAX_SCOPE = 64
 _DEFAULTS = ClientPolicy()
 
 Value = TypeVar("Value")
@@ -41,7 +47,7 @@ def policy_from(message: pb.ClientPolicy, path: str = "policy") -> ClientPolicy:
         scheme=scheme,
         platforms=_platforms(message.platforms, f"{path}.platforms"),
         audiences=_names(message.audiences, f"{path}.audiences", MAX_AUDIENCES),
-        scopes=frozenset(_names(message.scopes, f"{path}.scopes", MAX_SCOPES, MAX_SCOPE)),
+        scopes=frozenset(_names(message.scopes, f"{path}.scopes", MAX_SCOPES, MAX_SCOPE_LENGTH)),
         protects_audiences=frozenset(
             _names(message.protects_audiences, f"{path}.protects_audiences", MAX_AUDIENCES)
         ),
@@ -122,7 +128,9 @@ def client_id(value: str, field: str = "client_id") -> str:
     return value
 
 
-def _names(values: Iterable[str], path: str, most: int, longest: int = 128) -> tuple[str, ...]:
+def _names(
+    values: Iterable[str], path: str, most: int, longest: int = MAX_AUDIENCE_LENGTH
+) -> tuple[str, ...]:
     return checks.names(values, path, at_most=most, longest=longest)
 
 
@@ -150,10 +158,8 @@ def _client_ids(values: Iterable[str], path: str) -> frozenset[str]:
 def _thumbprints(values: Iterable[bytes], path: str) -> frozenset[str]:
     found = set()
     for index, value in enumerate(_bounded(values, path, MAX_THUMBPRINTS)):
-        if len(value) != checks.THUMBPRINT_BYTES:
-            raise invalid_field(
-                f"{path}[{index}]", f"must have exactly {checks.THUMBPRINT_BYTES} bytes"
-            )
+        if len(value) != THUMBPRINT_LENGTH:
+            raise invalid_field(f"{path}[{index}]", f"must have exactly {THUMBPRINT_LENGTH} bytes")
         found.add(value.hex())
     return frozenset(found)
 

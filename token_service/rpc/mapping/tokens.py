@@ -22,11 +22,11 @@ from token_service.usecases.revoke import (
 )
 from token_service.usecases.token_set import IssuedAccess, IssuedTokens
 from tokenservice.core import Requirement
+from tokenservice.core.limits import EXCHANGE_ID_LENGTH, THUMBPRINT_LENGTH
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 
 MAX_USER_AGENT = 512
-MAX_BATCH = 256
 
 REVOKER_REASONS = frozenset(
     {
@@ -70,9 +70,7 @@ def exchange_request(
     """Check and map an Exchange, or the part of a Reauthenticate that is one."""
     return ExchangeRequest(
         token=checks.token(message.token),
-        exchange_id=checks.exact_bytes(
-            message.exchange_id, "exchange_id", checks.EXCHANGE_ID_BYTES
-        ),
+        exchange_id=checks.exact_bytes(message.exchange_id, "exchange_id", EXCHANGE_ID_LENGTH),
         audiences=checks.audiences(message.audiences, "audiences"),
         scopes=checks.scopes(message.scopes, "scopes"),
         device=device(message.device) if message.HasField("device") else UNKNOWN_DEVICE,
@@ -228,4 +226,4 @@ def _target(message: pb.RevokeRequest) -> Target:
 
 
 def _confirmation(value: bytes, prefix: str = "") -> bytes:
-    return checks.exact_bytes(value, f"{prefix}confirmation", checks.THUMBPRINT_BYTES)
+    return checks.exact_bytes(value, f"{prefix}confirmation", THUMBPRINT_LENGTH)

@@ -14,6 +14,7 @@ from token_service.domain.ports import Clock
 from token_service.rpc.mapping import checks
 from token_service.usecases.trust_feed import TrustFeed
 from tokenservice.core import TrustEntry, TrustKey, TrustState
+from tokenservice.core.limits import MAX_ACTIVITIES
 from tokenservice.v1 import trust_service_pb2 as pb
 
 CHUNK = 1_000
@@ -26,8 +27,6 @@ HEAD_SECONDS = 0.005
 
 SNAPSHOT_SECONDS = 60.0
 """How long a snapshot is used again: what need not be told any more drops out of the next."""
-
-MAX_ACTIVITIES = 1_000
 
 
 def reported_activity(message: pb.ReportActivityRequest) -> list[tuple[UUID, datetime]]:

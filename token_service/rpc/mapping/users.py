@@ -1,22 +1,17 @@
 """UserService messages to domain values and back."""
 
-import re
 from collections.abc import Iterable
 from uuid import UUID
 
 from token_service.domain.errors import invalid_field
 from token_service.domain.passwords import canonical_username, new_password
-from token_service.domain.policy import MAX_SCOPES
 from token_service.domain.records import User
 from token_service.rpc.mapping import checks
-from token_service.rpc.mapping.policy import MAX_SCOPE
 from token_service.rpc.mapping.tokens import timestamp
 from token_service.usecases.roles import Role
 from token_service.usecases.users import NewUser
+from tokenservice.core.limits import MAX_SCOPE_LENGTH, MAX_SCOPES, MAX_USER_ROLES, ROLE
 from tokenservice.v1 import user_service_pb2 as pb
-
-MAX_ROLES = 16
-_ROLE = re.compile(r"[a-z0-9][a-z0-9._-]{0,47}")
 
 
 def new_user(message: pb.CreateUserRequest) -> NewUser:
@@ -36,21 +31,21 @@ def user_id(value: str) -> UUID:
 def roles(values: Iterable[str]) -> tuple[str, ...]:
     """A list of role names."""
     listed = list(values)
-    if len(listed) > MAX_ROLES:
-        raise invalid_field("roles", f"must have at most {MAX_ROLES} entries")
+    if len(listed) > MAX_USER_ROLES:
+        raise invalid_field("roles", f"must have at most {MAX_USER_ROLES} entries")
     return tuple(role_name(value, f"roles[{index}]") for index, value in enumerate(listed))
 
 
 def role_name(value: str, field: str = "role") -> str:
     """A role's name."""
-    if _ROLE.fullmatch(value) is None:
-        raise invalid_field(field, "must match [a-z0-9][a-z0-9._-]{0,47}")
+    if ROLE.fullmatch(value) is None:
+        raise invalid_field(field, f"must match {ROLE.pattern}")
     return value
 
 
 def role_scopes(values: Iterable[str]) -> tuple[str, ...]:
     """A role's scopes."""
-    return checks.names(values, "scopes", at_most=MAX_SCOPES, longest=MAX_SCOPE)
+    return checks.names(values, "scopes", at_most=MAX_SCOPES, longest=MAX_SCOPE_LENGTH)
 
 
 def user_message(user: User) -> pb.User:

@@ -12,6 +12,7 @@ from token_service.usecases.reauthenticate import Reauthenticate
 from token_service.usecases.revoke import Revoke
 from token_service.usecases.validate import Validate
 from tokenservice.core import Requirement, Verdict
+from tokenservice.core.limits import MAX_QUESTIONS
 from tokenservice.v1 import token_service_pb2 as pb
 
 MAX_REQUIREMENTS = 4_096
@@ -81,8 +82,8 @@ class TokenServicer:
     async def batch_validate(self, caller: Caller, request: pb.BatchValidateRequest) -> bytes:
         """Answer for many tokens, in order."""
         requests = request.requests
-        if not 1 <= len(requests) <= mapping.MAX_BATCH:
-            raise invalid_field("requests", f"must have 1 to {mapping.MAX_BATCH} entries")
+        if not 1 <= len(requests) <= MAX_QUESTIONS:
+            raise invalid_field("requests", f"must have 1 to {MAX_QUESTIONS} entries")
         requirements = []
         for index, item in enumerate(requests):
             requirements.append(self._requirement(caller, item, f"requests[{index}]."))

@@ -11,6 +11,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
+from tokenservice.core.limits import MAX_ACTIVITIES
 from tokenservice.errors import TokenServiceError, Unreachable
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
     from tokenservice.core import AnchoredClock
 
-MAX_BATCH: Final = 1_000
-"""Most sessions in one report, as the server has it."""
-
+MAX_BATCH: Final = MAX_ACTIVITIES
 REPORT_SECONDS: Final = 10.0
 KEEP_SECONDS: Final = 300.0
 """How long activity waits for a server that cannot be reached."""

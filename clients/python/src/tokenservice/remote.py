@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from grpc import StatusCode
 
 from tokenservice.backoff import Backoff
+from tokenservice.core.limits import MAX_QUESTIONS
 from tokenservice.errors import TokenServiceError, Unreachable
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     Call = Callable[[Sequence[pb.ValidateRequest]], Awaitable[Sequence[pb.ValidateResponse]]]
 
-MAX_BATCH: Final = 256
+MAX_BATCH: Final = MAX_QUESTIONS
 MAX_CALLS: Final = 4
 MAX_WAITING: Final = 4_096
 """In each of the two queues."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from tokenservice.core import Requirement
-from tokenservice.core.claim_values import MAX_SCOPES
 from tokenservice.core.facts import ACR_LEVELS
-from tokenservice.core.jose import THUMBPRINT_LENGTH
+from tokenservice.core.limits import AUDIENCE, MAX_SCOPES, SCOPE, THUMBPRINT_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -17,10 +15,6 @@ if TYPE_CHECKING:
 MAX_KEPT: Final = 4096
 MAX_AGE: Final = timedelta(days=3660).total_seconds()
 """Longest ``max_auth_age`` that the server takes, in seconds."""
-
-_AUDIENCE: Final = re.compile(r"[!#-\[\]-~]{1,128}")
-# RFC 6749, section 3.3.
-_SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,64}")
 
 
 class Requirements:
@@ -59,9 +53,9 @@ class Requirements:
 def _checked(
     audience: str, scopes: frozenset[str], age: float | None, acr: str, confirmation: bytes
 ) -> Requirement:
-    if _AUDIENCE.fullmatch(audience) is None:
+    if AUDIENCE.fullmatch(audience) is None:
         raise ValueError("audience must be 1 to 128 visible characters without quotes, backslashes")
-    if len(scopes) > MAX_SCOPES or not all(map(_SCOPE.fullmatch, scopes)):
+    if len(scopes) > MAX_SCOPES or not all(map(SCOPE.fullmatch, scopes)):
         raise ValueError(f"scopes must be at most {MAX_SCOPES} scope-tokens of 1 to 64 characters")
     if age is not None and not 0 <= age <= MAX_AGE:
         raise ValueError("max_auth_age must be from 0 to 3660 days")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tokenservice import calls, messages
 from tokenservice.core import Platform, RevocationReason
+from tokenservice.core.limits import MAX_QUESTIONS
 from tokenservice.exchange_ids import EXCHANGE_ID_LENGTH, ExchangeIds, random_exchange_id
 from tokenservice.tokens import Check, Revoked
 from tokenservice.v1 import token_service_pb2 as pb
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from tokenservice.calls import Calls
     from tokenservice.decision import Decision
     from tokenservice.tokens import Device, TokenSet
-
-MAX_BATCH: Final = 256
 
 
 class TokenCalls:
@@ -185,14 +184,14 @@ class TokenCalls:
     async def batch_validate(
         self, checks: Sequence[Check], *, timeout: float | None = None
     ) -> tuple[Decision, ...]:
-        """Ask about several tokens, in order; more than 256 take several calls."""
+        """Ask about several tokens, in order; more than ``MAX_QUESTIONS`` take several calls."""
         with messages.sendable():
             requests = [messages.check_message(check) for check in checks]
         decisions: list[Decision] = []
-        for start in range(0, len(requests), MAX_BATCH):
+        for start in range(0, len(requests), MAX_QUESTIONS):
             reply = await self._calls.call(
                 lambda stubs: stubs.tokens.BatchValidate,
-                pb.BatchValidateRequest(requests=requests[start : start + MAX_BATCH]),
+                pb.BatchValidateRequest(requests=requests[start : start + MAX_QUESTIONS]),
                 calls.VALIDATE,
                 timeout,
             )

@@ -6,7 +6,7 @@ gateways' local validators run this same code.
 """
 
 from tokenservice.core.challenge import challenge
-from tokenservice.core.classify import MAX_TOKEN_LENGTH, Form, Shape, shape_of
+from tokenservice.core.classify import Form, Shape, shape_of
 from tokenservice.core.clock import AnchoredClock
 from tokenservice.core.errors import (
     MalformedToken,
@@ -36,6 +36,7 @@ from tokenservice.core.kinds import (
     TrustEntryKind,
     Verdict,
 )
+from tokenservice.core.limits import MAX_TOKEN_LENGTH
 from tokenservice.core.opaque import (
     Opaque,
     OpaqueAccess,

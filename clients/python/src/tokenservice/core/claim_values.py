@@ -12,11 +12,11 @@ from itertools import pairwise
 from typing import Final
 
 from tokenservice.core.errors import MalformedToken
+from tokenservice.core.limits import MAX_SCOPES
 
 MAX_TIME: Final = 253_402_300_799
 """Last second of the year 9999."""
 MAX_REVISION: Final = 2**63 - 1
-MAX_SCOPES: Final = 64
 MAX_ROLES: Final = 64
 MAX_METHODS: Final = 8
 

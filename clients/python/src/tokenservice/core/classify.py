@@ -8,10 +8,8 @@ from typing import Final
 
 from tokenservice.core.errors import MalformedToken
 from tokenservice.core.kinds import TokenKind
+from tokenservice.core.limits import MAX_TOKEN_LENGTH
 from tokenservice.core.opaque import ACCESS_CODE, PREFIX, SESSION_KINDS, parse_opaque
-
-MAX_TOKEN_LENGTH: Final = 8192
-"""Longest token looked at, in characters (all tokens are ASCII)."""
 
 
 class Form(Enum):

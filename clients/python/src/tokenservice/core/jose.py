@@ -21,11 +21,17 @@ from tokenservice.core.claim_values import (
     shared,
     shared_words,
 )
-from tokenservice.core.classify import MAX_TOKEN_LENGTH
 from tokenservice.core.encoding import decode_base64url
 from tokenservice.core.errors import MalformedToken, UnknownToken
 from tokenservice.core.facts import Facts
 from tokenservice.core.kinds import TokenKind
+from tokenservice.core.limits import (
+    CLIENT_ID,
+    ISSUER,
+    MAX_DEVICE_ID_LENGTH,
+    MAX_TOKEN_LENGTH,
+    THUMBPRINT_LENGTH,
+)
 from tokenservice.core.opaque import SESSION_PAYLOAD_LENGTH
 from tokenservice.core.strict_json import parse_object
 from tokenservice.core.usual_claims import read_usual
@@ -40,16 +46,13 @@ TYPES: Final = {"at+jwt": TokenKind.ACCESS, "rolling+jwt": TokenKind.ROLLING}
 TYPE_OF_KIND: Final = {kind: typ for typ, kind in TYPES.items()}
 
 MAX_HEADER_LENGTH: Final = 256
-THUMBPRINT_LENGTH: Final = 32
 
 _HEADER_MEMBERS: Final = {"alg", "kid", "typ"}
 _KID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SESSION_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_CLIENT_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_NAME: Final = re.compile(r"[!-~]{1,255}")
 _TOKEN_ID: Final = re.compile(r"[!-~]{1,128}")
 _WORD: Final = re.compile(r"[!-~]{1,64}")
-_DEVICE_ID: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
+_DEVICE_ID: Final = re.compile(rf"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{MAX_DEVICE_ID_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ def _read_header(text: str) -> tuple[str, str, TokenKind]:
 
 def _read(document: bytes, kind: TokenKind, kid: str, issuer: str) -> tuple[Facts, bytes | None]:
     claims = parse_object(document)
-    if _text(claims, "iss", _NAME) != issuer:
+    if _text(claims, "iss", ISSUER) != issuer:
         raise UnknownToken("foreign issuer")
     exchange = _read_exchange(claims, kind)
     return _read_claims(claims, kind, kid), exchange
@@ -133,11 +136,11 @@ def _read_claims(claims: dict[str, object], kind: TokenKind, kid: str) -> Facts:
         raise MalformedToken("expires before it was issued")
     return Facts(
         kind=kind,
-        subject=_text(claims, "sub", _NAME),
-        client_id=shared(_text(claims, "client_id", _CLIENT_ID)),
+        subject=_text(claims, "sub", ISSUER),
+        client_id=shared(_text(claims, "client_id", CLIENT_ID)),
         session_id=_text(claims, "sid", _SESSION_ID),
         device_id=_text(claims, "dev", _DEVICE_ID) if "dev" in claims else "",
-        audience=shared(_text(claims, "aud", _NAME)),
+        audience=shared(_text(claims, "aud", ISSUER)),
         scopes=_scopes(claims.get("scope")),
         roles=_words(claims, "roles", MAX_ROLES) if "roles" in claims else (),
         issued_at=issued_at,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Final, NoReturn
 
 from tokenservice.core.errors import MalformedToken
 
 MAX_BRACKETS: Final = 64
 """Objects and arrays in one document; bounds the nesting before the parser recurses."""
+
+# What stands between quotes opens nothing, whatever it says; one without an end is no JSON.
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -35,13 +39,17 @@ _decoder: Final = json.JSONDecoder(
 )
 
 
+def _brackets(data: bytes) -> int:
+    return data.count(b"{") + data.count(b"[")
+
+
 def parse_object(data: bytes) -> dict[str, object]:
     """Read one JSON object; raises MalformedToken.
 
     Refused: anything but strict UTF-8 (also a byte order mark), duplicate member names at any
     depth, NaN and Infinity, numbers too large for the parser, blanks or data around the object.
     """
-    if data.count(b"{") + data.count(b"[") > MAX_BRACKETS:
+    if _brackets(data) > MAX_BRACKETS and _brackets(_STRING.sub(b"", data)) > MAX_BRACKETS:
         raise MalformedToken("nested too deeply")
     try:
         text = data.decode("utf-8")

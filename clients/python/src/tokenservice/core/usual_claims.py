@@ -17,20 +17,26 @@ from tokenservice.core.encoding import decode_base64url
 from tokenservice.core.errors import MalformedToken, UnknownToken
 from tokenservice.core.facts import Facts
 from tokenservice.core.kinds import TokenKind
+from tokenservice.core.limits import (
+    CLIENT_ID_PATTERN,
+    MAX_DEVICE_ID_LENGTH,
+    MAX_ISSUER_LENGTH,
+)
 
 # JSON strings without escapes: visible ASCII but for quote and backslash.
 _CHAR: Final = r"[!#-\[\]-~]"
+_NAME: Final = rf"{_CHAR}{{1,{MAX_ISSUER_LENGTH}}}"
 _NUMBER: Final = r"(0|[1-9][0-9]{0,17})"
 _WORD_LIST: Final = rf'\[((?:"{_CHAR}{{1,64}}"(?:,"{_CHAR}{{1,64}}")*)?)\]'
 
 _USUAL: Final = re.compile(
-    rf'\{{"iss":"({_CHAR}{{1,255}})"'
-    rf',"sub":"({_CHAR}{{1,255}})"'
-    rf',"aud":"({_CHAR}{{1,255}})"'
+    rf'\{{"iss":"({_NAME})"'
+    rf',"sub":"({_NAME})"'
+    rf',"aud":"({_NAME})"'
     rf',"exp":{_NUMBER}'
     rf',"iat":{_NUMBER}'
     rf',"jti":"({_CHAR}{{1,128}})"'
-    r',"client_id":"([a-z0-9][a-z0-9._-]{0,63})"'
+    rf',"client_id":"({CLIENT_ID_PATTERN})"'
     r',"sid":"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"'
     rf',"scope":"((?:{_CHAR}+(?: {_CHAR}+)*)?)"'
     rf',"auth_time":{_NUMBER}'
@@ -38,7 +44,7 @@ _USUAL: Final = re.compile(
     rf',"amr":{_WORD_LIST}'
     rf',"rev":{_NUMBER}'
     rf'(?:,"roles":{_WORD_LIST})?'
-    rf'(?:,"dev":"([ !#-\[\]-~]{{1,128}})")?'
+    rf'(?:,"dev":"([ !#-\[\]-~]{{1,{MAX_DEVICE_ID_LENGTH}}})")?'
     r'(?:,"cnf":\{"x5t#S256":"([A-Za-z0-9_-]{43})"\})?'
     r'(?:,"xt":"([A-Za-z0-9_-]{59})")?'
     r"\}"
