@@ -6,7 +6,7 @@ from token_service.app.pairing import pairing_servicer
 from token_service.app.parts import Parts
 from token_service.config import Settings
 from token_service.rpc.admission import Gate
-from token_service.rpc.pipeline import Pipeline
+from token_service.rpc.pipeline import BOUNDS, Pipeline
 from token_service.rpc.policy import Work
 from token_service.rpc.server import RpcServer, ServerOptions
 from token_service.rpc.servicers.client import ClientServicer
@@ -85,8 +85,8 @@ def build_server(settings: Settings, parts: Parts) -> RpcServer:
         Work.STREAM: settings.max_streams,
         Work.PAIRING: settings.max_pairing_watches,
         Work.PASSWORD: settings.max_password_calls,
-        Work.PROBE: 200,
-        Work.PROBE_STREAM: 200,
+        Work.PROBE: BOUNDS[Work.PROBE],
+        Work.PROBE_STREAM: BOUNDS[Work.PROBE_STREAM],
     }
     pipeline = Pipeline(
         gate,

@@ -96,17 +96,15 @@ class Admission:
         self._by_address = by_address
         self._known: dict[str, tuple[Client, Caller]] = {}
 
-    async def admit(self, envelope: Envelope, context: CallContext) -> Caller:
-        """The caller, if it may call. Raises CALLER_UNAUTHENTICATED, PERMISSION_MISSING,
-        RATE_LIMITED, or what authenticating raises."""
+    async def admit(self, envelope: Envelope, context: CallContext, address: str) -> Caller:
+        """The caller at `address`, if it may call. Raises CALLER_UNAUTHENTICATED,
+        PERMISSION_MISSING, RATE_LIMITED, or what authenticating raises."""
         if self._is_anonymous(envelope):
-            address = peer_address(context.peer())
             self._by_address.take(counted_network(address))
             return Caller("", request_id=envelope.request_id, address=address)
         client = await self._client(envelope, context)
         self._require_permission(client)
         self._by_client.take(client.client_id)
-        address = peer_address(context.peer())
         return Caller(
             client.client_id,
             client.policy,
@@ -183,6 +181,12 @@ def peer_address(peer: str) -> str:
     if scheme == "ipv6":
         return unquote(rest).rpartition(":")[0].strip("[]")
     return ""
+
+
+def place_of(address: str) -> str:
+    """Who holds the place of a call that is not admitted, or has no client: its network. No client
+    id looks like this."""
+    return "@" + counted_network(address)
 
 
 def certificate_thumbprint(context: CallContext) -> str:

@@ -17,9 +17,17 @@ from google.protobuf.message import DecodeError, Message
 from token_service.domain import deadline
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.rpc.admission import REQUEST_ID, CallContext, Envelope, Metadata
+from token_service.rpc.admission import (
+    REQUEST_ID,
+    CallContext,
+    Envelope,
+    Metadata,
+    peer_address,
+    place_of,
+)
 from token_service.rpc.errors import (
     DETAILS_KEY,
+    RefusedAtTheDoor,
     reply_for,
     too_large,
     unparsable,
@@ -57,7 +65,16 @@ _UNLIMITED = nullcontext()
 class Call:
     """What calls of every shape have in common."""
 
-    __slots__ = ("_caller", "_envelope", "_metadata", "_started", "pipeline", "route")
+    __slots__ = (
+        "_address",
+        "_caller",
+        "_envelope",
+        "_holder",
+        "_metadata",
+        "_started",
+        "pipeline",
+        "route",
+    )
 
     request_streaming: ClassVar[bool] = False
     response_streaming: ClassVar[bool] = False
@@ -71,6 +88,7 @@ class Call:
         self._metadata = metadata
         self._envelope: Envelope | None = None
         self._caller = ""
+        self._holder = ""
 
     @property
     def envelope(self) -> Envelope:
@@ -79,10 +97,31 @@ class Call:
             self._envelope = Envelope(self._metadata, self.pipeline.new_request_id)
         return self._envelope
 
+    def enter(self, context: Context) -> None:
+        """Take a place among the calls in flight, for the caller's address as yet. Raises
+        OVERLOADED and SHUTTING_DOWN."""
+        self._address = peer_address(context.peer())
+        self.take(place_of(self._address))
+
+    def take(self, holder: str) -> None:
+        """Take a place for `holder`; every place is given back with `leave`."""
+        self.route.bound.enter(holder)
+        self._holder = holder
+
+    def leave(self) -> None:
+        """Give the call's place back, if it has one."""
+        if self._holder:
+            self.route.bound.leave(self._holder)
+            self._holder = ""
+
     async def admit(self, context: Context) -> Caller:
-        """Whether this caller may call this method now. What is logged from here on names it."""
-        caller = await self.route.admission.admit(self.envelope, context)
+        """Whether this caller may call this method now; the place is its own then. What is logged
+        from here on names it."""
+        caller = await self.route.admission.admit(self.envelope, context, self._address)
         self._caller = caller.client_id
+        if caller.client_id:
+            self.route.bound.pass_on(self._holder, caller.client_id)
+            self._holder = caller.client_id
         structlog.contextvars.bind_contextvars(
             request_id=caller.request_id, caller=caller.client_id
         )
@@ -133,20 +172,29 @@ class Call:
             error, (Exception, asyncio.CancelledError)
         ):
             raise error
-        reply = reply_for(error)
-        self._ended(reply.code.name, reply.reason, error if reply.fault else None)
+        reply = reply_for(self.route.told(error))
+        if self._is_worth_a_line(error):
+            self._ended(reply.code.name, reply.reason, error if reply.fault else None)
+        else:
+            self._count(reply.code.name)
         await context.abort(
             reply.code,
             reply.message,
             ((DETAILS_KEY, reply.details), (REQUEST_ID, self.envelope.request_id)),
         )
 
+    def _is_worth_a_line(self, error: BaseException) -> bool:
+        if not isinstance(error, RefusedAtTheDoor):
+            return True
+        return self.route.refused[error.reason].is_first()
+
     def _ended(self, code: str, reason: str, fault: BaseException | None = None) -> None:
+        self._report(code, reason, self._count(code), fault)
+
+    def _count(self, code: str) -> float:
         seconds = time.perf_counter() - self._started
         self.route.counters.count(code, seconds)
-        at_the_door = reason == Reason.OVERLOADED and not self._caller
-        if not at_the_door or self.route.refused.is_first():
-            self._report(code, reason, seconds, fault)
+        return seconds
 
     def _report(
         self, code: str, reason: str, seconds: float, fault: BaseException | None = None
@@ -171,15 +219,14 @@ class UnaryCall(Call):
 
     async def unary_unary(self, raw: bytes, context: Context) -> bytes:
         """Called by the library."""
-        bound = self.route.bound
         try:
-            bound.enter()
             try:
+                self.enter(context)
                 async with self.limited(context):
                     caller = await self.admit(context)
                     reply = serialised(await self.route.handler(caller, self.parse(raw)))
             finally:
-                bound.leave()
+                self.leave()
         except BaseException as error:  # noqa: BLE001 - the one place where errors are mapped
             await self.failed(error, context)
         self.succeeded(context)
@@ -195,22 +242,23 @@ class HotCall(Call):
     async def unary_unary(self, raw: bytes, context: Context) -> bytes:
         """Called by the library."""
         route = self.route
-        bound = route.bound
         try:
-            bound.enter()
             try:
                 seconds = self.seconds_left(context)
                 if seconds is not None:
                     deadline.start(seconds)
                 caller = route.admission.recognise(self._metadata)
                 if caller is None:
+                    self.enter(context)
                     caller = await self.admit(context)
-                self._caller = caller.client_id  # who is refused is named in the log
+                else:
+                    self._caller = caller.client_id  # who is refused is named in the log
+                    self.take(caller.client_id)
                 reply = await route.handler(caller, self.parse(raw))
                 if type(reply) is not bytes:
                     reply = reply.SerializeToString()
             finally:
-                bound.leave()
+                self.leave()
         except BaseException as error:  # noqa: BLE001 - the one place where errors are mapped
             await self.failed(error, context)
         route.counters.count("OK", time.perf_counter() - self._started)

@@ -88,6 +88,11 @@ class PrescribedStatus(Exception):  # noqa: N818 - a status that a standard prot
         self.message = message
 
 
+class RefusedAtTheDoor(TokenServiceError):  # noqa: N818 - as TokenServiceError's other refusals
+    """A refusal before any work was done. Crowds are refused in this way: of their log lines one
+    is enough."""
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
     """A status as it goes out: `details` is a serialised `google.rpc.Status`. `reason` is empty
@@ -150,10 +155,24 @@ def shutting_down() -> TokenServiceError:
 
 
 def overloaded(retry_after: timedelta | None = None) -> TokenServiceError:
-    """Too much work of this class is in flight."""
-    return TokenServiceError(
+    """Too much work of this class is in flight, or too much of this caller's."""
+    return RefusedAtTheDoor(
         Reason.OVERLOADED, "too much work is in flight", retry_after=retry_after
     )
+
+
+def rate_limited(retry_after: timedelta) -> TokenServiceError:
+    """The caller calls too often."""
+    return RefusedAtTheDoor(Reason.RATE_LIMITED, "too many calls", retry_after=retry_after)
+
+
+def no_health_to_watch() -> PrescribedStatus:
+    """There is no room for one more watch of health.
+
+    Clients that check health by watching take this one status as "no such check, go on without",
+    and any other as "not healthy": a crowd of watchers must not take the others' channels away.
+    """
+    return PrescribedStatus(StatusCode.UNIMPLEMENTED, "too many watches; health is not watched")
 
 
 def too_slow() -> TokenServiceError:

@@ -5,45 +5,75 @@ from collections.abc import Callable
 from contextvars import Context
 from datetime import timedelta
 
-from token_service.domain.errors import Reason, TokenServiceError
-from token_service.rpc.errors import overloaded, shutting_down
+from token_service.domain.errors import TokenServiceError
+from token_service.rpc.errors import overloaded, rate_limited, shutting_down
 from token_service.rpc.policy import Rate
 
 MAX_CALLERS = 10_000
 """How many callers a limiter remembers before it forgets those at rest."""
 
 
+SHARE = 3
+"""Places that one caller may hold for each that is left free.
+
+A caller alone in its class gets three quarters of it, one who comes after it three quarters of what
+is left, and so on: whatever somebody holds, there is a place for who comes next. (Switches divide
+their buffers among flows in this way: "dynamic thresholds".)"""
+
 _GOLDEN = 0.618033988749895
 """Steps of this size through [0, 1) stay evenly spread, however many there are."""
 
 
 class WorkBound:
-    """Counts the calls of one class in flight and refuses more than `limit`.
+    """Counts the calls of one class in flight, refuses more than `limit`, and lets no caller have
+    more than its share of them.
 
-    Whoever is refused is told to come back after `pause` and up to twice that later, the pauses
-    spread evenly: a crowd that was refused together must not come back together.
+    A place is held by whom it is counted for: an address until the call is admitted, then the
+    client that calls. Whoever is refused is told to come back after `pause` and up to twice that
+    later, the pauses spread evenly: a crowd that was refused together must not come back together.
     """
 
-    __slots__ = ("_pause", "_spread", "active", "limit", "refusal")
+    __slots__ = ("_held", "_pause", "_spread", "active", "limit", "refusal")
 
     def __init__(self, limit: int, pause: timedelta | None = None) -> None:
         """Without `pause`, a refusal says what every OVERLOADED does."""
         self.limit = limit
         self.active = 0
+        self._held: dict[str, int] = {}
         self._pause = pause
         self._spread = 0.0
         self.refusal: Callable[[], TokenServiceError] = self._overloaded
 
-    def enter(self) -> None:
-        """Count a call in. Raises OVERLOADED, or SHUTTING_DOWN once closed; then `leave` must
-        not be called."""
-        if self.active >= self.limit:
+    def enter(self, holder: str) -> None:
+        """Count a call in for `holder`. Raises OVERLOADED, or SHUTTING_DOWN once closed; then
+        `leave` must not be called."""
+        free = self.limit - self.active
+        held = self._held.get(holder, 0)
+        if free <= 0 or held >= SHARE * free:
             raise self.refusal()
+        self._held[holder] = held + 1
         self.active += 1
 
-    def leave(self) -> None:
-        """Count a call out."""
+    def pass_on(self, former: str, holder: str) -> None:
+        """Let `holder` have a place of `former`. Raises OVERLOADED when it has its share; then
+        the place is still the former's."""
+        free = self.limit - self.active + 1
+        if self.limit and self._held.get(holder, 0) >= SHARE * free:
+            raise self.refusal()
+        self._held[holder] = self._held.get(holder, 0) + 1
+        self._give_up(former)
+
+    def leave(self, holder: str) -> None:
+        """Count a call of `holder` out."""
         self.active -= 1
+        self._give_up(holder)
+
+    def _give_up(self, holder: str) -> None:
+        left = self._held[holder] - 1
+        if left:
+            self._held[holder] = left
+        else:
+            del self._held[holder]
 
     def close(self) -> None:
         """Let nobody in any more."""
@@ -112,8 +142,7 @@ class RateLimiter:
         full_at = self._full_at.get(caller, now)
         ahead = full_at - now
         if ahead > self._tolerance:
-            wait = timedelta(seconds=ahead - self._tolerance)
-            raise TokenServiceError(Reason.RATE_LIMITED, "too many calls", retry_after=wait)
+            raise rate_limited(timedelta(seconds=ahead - self._tolerance))
         if full_at < now:
             full_at = now
         elif len(self._full_at) >= MAX_CALLERS and caller not in self._full_at:

@@ -8,14 +8,16 @@ parse? then the handler, and at the end the status, the counters and the log lin
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 
 import grpc
 import structlog
 
+from token_service.domain.errors import Reason
 from token_service.rpc.admission import Admission, Gate, request_ids
 from token_service.rpc.calls import Call, HotCall, UnaryCall, UnknownCall
-from token_service.rpc.errors import shutting_down
+from token_service.rpc.errors import RefusedAtTheDoor, no_health_to_watch, shutting_down
 from token_service.rpc.limits import Crowd, RateLimiter, WorkBound
 from token_service.rpc.methods import Method, Shape
 from token_service.rpc.metrics import Counts, MethodCounters
@@ -30,13 +32,15 @@ BOUNDS: Mapping[Work, int] = {
     Work.PAIRING: 5_000,
     Work.PASSWORD: 64,
     Work.PROBE: 200,
-    Work.PROBE_STREAM: 200,
+    Work.PROBE_STREAM: 1_000,
 }
 """Calls in flight by class, where the configuration does not say."""
 
 PAUSES: Mapping[Work, timedelta] = {Work.PASSWORD: timedelta(seconds=1)}
 """What a refused call is told to wait at least, where that is longer than for any overload:
 passwords take their time, and a crowd at the login would be refused over and over meanwhile."""
+
+_AT_THE_DOOR = (Reason.OVERLOADED, Reason.RATE_LIMITED)
 
 PATIENCE = 5.0
 """How long the client of a stream may take to accept a message, in seconds."""
@@ -56,6 +60,7 @@ class Route:
         "name",
         "parse",
         "refused",
+        "told",
         "work",
     )
 
@@ -69,13 +74,16 @@ class Route:
         self.admission = admission
         self.audited = policy.audited
         self.bound = bound
-        self.refused = Crowd(self._report_refused)
+        self.told = _told_to_watchers if policy.dispensable else _as_it_is
+        self.refused = {
+            reason: Crowd(partial(self._report_refused, reason)) for reason in _AT_THE_DOOR
+        }
         self.counters = MethodCounters()
         self.handler = cast("Callable[..., Any]", method.handler)
         self.parse = method.request.FromString
 
-    def _report_refused(self, calls: int) -> None:
-        _log.info("calls_refused", method=self.name, reason="OVERLOADED", calls=calls)
+    def _report_refused(self, reason: Reason, calls: int) -> None:
+        _log.info("calls_refused", method=self.name, reason=reason.value, calls=calls)
 
 
 class Pipeline(grpc.GenericRpcHandler):
@@ -153,6 +161,15 @@ class Pipeline(grpc.GenericRpcHandler):
             rate.per_second * self._rate_scale, max(1, int(rate.burst * self._rate_scale))
         )
         return RateLimiter(scaled, self._clock)
+
+
+def _as_it_is(error: BaseException) -> BaseException:
+    return error
+
+
+def _told_to_watchers(error: BaseException) -> BaseException:
+    """What is told of `error` where whoever finds no room is better off without the call."""
+    return no_health_to_watch() if isinstance(error, RefusedAtTheDoor) else error
 
 
 def _call_type(shape: Shape, *, hot: bool) -> type[Call]:

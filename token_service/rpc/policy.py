@@ -4,7 +4,7 @@ One row per method; a method without a row is not served.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from token_service.domain.kinds import Permission
@@ -56,6 +56,8 @@ class MethodPolicy:
     for callers without credentials. `default_deadline` is in seconds and also the longest; 0 for
     streams without an end. `hot` calls leave no log line when they succeed; nor do `audited`
     ones: frequent calls whose audit row has all that the line would say, request id included.
+    `dispensable` calls that find no room are told that there is no such method: their callers go
+    on without.
     """
 
     any_of: frozenset[Permission] = frozenset()
@@ -67,6 +69,7 @@ class MethodPolicy:
     default_deadline: float = 10.0
     hot: bool = False
     audited: bool = False
+    dispensable: bool = False
 
 
 def _needs(*permissions: Permission, **row: object) -> MethodPolicy:
@@ -197,6 +200,7 @@ _PROBE_STREAM = MethodPolicy(
     anonymous_rate=_PROBES,
     default_deadline=0.0,
 )
+_HEALTH_WATCH = replace(_PROBE_STREAM, dispensable=True)
 
 METHODS: Mapping[str, MethodPolicy] = {
     f"/{service}/{method}": row
@@ -212,7 +216,7 @@ METHODS: Mapping[str, MethodPolicy] = {
         "grpc.health.v1.Health": {
             "Check": _PROBE,
             "List": _PROBE,
-            "Watch": _PROBE_STREAM,
+            "Watch": _HEALTH_WATCH,
         },
         "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": _PROBE_STREAM},
     }.items()

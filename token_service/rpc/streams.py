@@ -76,14 +76,11 @@ class StreamCall(Call):
         await self._run(context, lambda caller: self.route.handler(caller, self.parse(raw)))
 
     async def _run(self, context: Context, replies: Callable[[Caller], Any]) -> None:
-        bound = self.route.bound
         self._refusal: Refusal | None = None
         self._task: asyncio.Task[Any] | None = None
-        entered = False
         try:
             try:
-                bound.enter()
-                entered = True
+                self.enter(context)
                 self.pipeline.streams.add(self)
                 try:
                     await self._stream(context, replies)
@@ -91,9 +88,8 @@ class StreamCall(Call):
                     self.pipeline.streams.discard(self)
             except BaseException as error:  # noqa: BLE001 - the one place where errors are mapped
                 await self._fail(self._told_to_end(error), context)
-        finally:
-            if entered:  # and not before the client took its status: until then it costs memory
-                bound.leave()
+        finally:  # and not before the client took its status: until then it costs memory
+            self.leave()
         self.succeeded(context)
 
     async def _stream(self, context: Context, replies: Callable[[Caller], Any]) -> None:

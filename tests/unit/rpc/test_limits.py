@@ -91,34 +91,92 @@ def test_a_flood_of_callers_cannot_grow_it(monkeypatch: pytest.MonkeyPatch) -> N
         assert len(limiter._full_at) <= 10
 
 
-def reason_of(bound: WorkBound) -> Reason:
+def reason_of(bound: WorkBound, holder: str = "a") -> Reason:
     with pytest.raises(TokenServiceError) as caught:
-        bound.enter()
+        bound.enter(holder)
     return caught.value.reason
 
 
 def test_a_bound_refuses_what_is_too_much() -> None:
     bound = WorkBound(2)
-    bound.enter()
-    bound.enter()
-    assert reason_of(bound) is Reason.OVERLOADED
-    bound.leave()
-    bound.enter()
+    bound.enter("a")
+    bound.enter("b")
+    assert reason_of(bound, "c") is Reason.OVERLOADED
+    bound.leave("a")
+    bound.enter("c")
     assert bound.active == 2
 
 
 def test_a_closed_bound_says_why() -> None:
     bound = WorkBound(2)
-    bound.enter()
+    bound.enter("a")
     bound.close()
     assert reason_of(bound) is Reason.SHUTTING_DOWN
-    bound.leave()
+    bound.pass_on("a", "b")  # what was let in before goes on
+    bound.leave("b")
     assert bound.active == 0
+
+
+def filled(bound: WorkBound, holder: str) -> int:
+    """Take places for `holder` until it is refused; how many it got."""
+    got = 0
+    while True:
+        try:
+            bound.enter(holder)
+        except TokenServiceError:
+            return got
+        got += 1
+
+
+@pytest.mark.parametrize("limit", [4, 10, 64, 200, 1_000, 5_000])
+def test_one_caller_gets_most_places_and_not_all(limit: int) -> None:
+    bound = WorkBound(limit)
+    assert filled(bound, "greedy") == -(-limit * 3 // 4)
+    bound.leave("greedy")
+    assert filled(bound, "greedy") == 1
+    assert filled(bound, "next") > 0
+
+
+@given(
+    st.integers(1, 2_000),
+    st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=400),
+)
+def test_a_newcomer_finds_any_place_that_is_free(limit: int, steps: list[tuple[str, bool]]) -> None:
+    bound = WorkBound(limit)
+    held = dict.fromkeys("abcdef", 0)
+    for holder, comes in steps:
+        if comes:
+            held[holder] += filled(bound, holder)
+        elif held[holder]:
+            bound.leave(holder)
+            held[holder] -= 1
+        assert bound.active == sum(held.values()) <= limit
+    if bound.active < limit:
+        bound.enter("newcomer")
+
+
+def test_a_place_is_passed_on_to_whom_it_is_for() -> None:
+    bound = WorkBound(8)
+    for _ in range(6):
+        bound.enter("@192.0.2.1")
+        bound.pass_on("@192.0.2.1", "shop")
+    bound.enter("@192.0.2.1")
+    with pytest.raises(TokenServiceError) as caught:
+        bound.pass_on("@192.0.2.1", "shop")
+    assert caught.value.reason is Reason.OVERLOADED
+    assert bound.active == 7
+    bound.pass_on("@192.0.2.1", "other")
+    assert bound.active == 7
+    bound.leave("other")
+    for _ in range(6):
+        bound.leave("shop")
+    assert bound.active == 0
+    assert filled(bound, "again") == 6
 
 
 def pause_of(bound: WorkBound) -> float:
     with pytest.raises(TokenServiceError) as caught:
-        bound.enter()
+        bound.enter("a")
     assert caught.value.retry_after is not None
     return caught.value.retry_after.total_seconds()
 
@@ -138,5 +196,5 @@ def test_a_refused_crowd_is_spread_over_time(people: int) -> None:
 
 def test_a_bound_without_a_pause_leaves_it_to_the_reason() -> None:
     with pytest.raises(TokenServiceError) as caught:
-        WorkBound(0).enter()
+        WorkBound(0).enter("a")
     assert caught.value.retry_after is None
