@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from tests.support.clocks import ShiftedClock
-from tests.support.servers import ServerProcess
+from tests.support.documented import documented
+from tests.support.servers import REFUSED, ServerProcess
 from tests.support.world import World, seed
 from token_service.adapters.crypto.secrets_config import SecretKeys
 from token_service.app import Application
@@ -30,6 +31,15 @@ class LocalServer:
         self.application = application
         self.address = address
         self.clock = clock
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _only_documented_errors() -> Iterator[None]:
+    """Whatever the tests do: no server process refuses a call for a reason that is not documented
+    for it."""
+    yield
+    undocumented = [pair for pair in REFUSED if not documented().allows(*pair)]
+    assert undocumented == []
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

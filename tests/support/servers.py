@@ -13,6 +13,9 @@ from queue import Empty, Queue
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 
+REFUSED: set[tuple[str, str]] = set()
+"""(method, reason) of every call that a server process refused in this test run."""
+
 
 class ServerProcess:
     """One `token-service serve` in a process of its own, on a port of its own.
@@ -48,8 +51,12 @@ class ServerProcess:
                 event = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(event, dict) and event.get("event") == "serving":
+            if not isinstance(event, dict):
+                continue
+            if event.get("event") == "serving":
                 self._address.put(event["address"])
+            elif event.get("event") == "call" and event["reason"]:
+                REFUSED.add((event["method"], event["reason"]))
         self._address.put("")
 
     def _wait_for_address(self) -> str:

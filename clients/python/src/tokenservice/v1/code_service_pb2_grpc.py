@@ -109,7 +109,7 @@ class CodeServiceServicer(object):
         A new verification code replaces the former one of the same purpose and
         recipient at once; wrong attempts at the former still count.
         Errors: RATE_LIMITED (too many codes for this recipient or by this caller),
-        REQUEST_ID_USED.
+        REQUEST_ID_USED, CODE_REVOKED (a retry whose code's key is out of use).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -62,7 +62,7 @@ class CodeServiceStub:
     A new verification code replaces the former one of the same purpose and
     recipient at once; wrong attempts at the former still count.
     Errors: RATE_LIMITED (too many codes for this recipient or by this caller),
-    REQUEST_ID_USED.
+    REQUEST_ID_USED, CODE_REVOKED (a retry whose code's key is out of use).
     """
     RedeemCode: _grpc.UnaryUnaryMultiCallable[_code_service_pb2.RedeemCodeRequest, _code_service_pb2.RedeemCodeResponse]
     """Uses a code once.
@@ -124,7 +124,7 @@ class CodeServiceAsyncStub(CodeServiceStub):
     A new verification code replaces the former one of the same purpose and
     recipient at once; wrong attempts at the former still count.
     Errors: RATE_LIMITED (too many codes for this recipient or by this caller),
-    REQUEST_ID_USED.
+    REQUEST_ID_USED, CODE_REVOKED (a retry whose code's key is out of use).
     """
     RedeemCode: _aio.UnaryUnaryMultiCallable[_code_service_pb2.RedeemCodeRequest, _code_service_pb2.RedeemCodeResponse]  # type: ignore[assignment]
     """Uses a code once.
@@ -189,7 +189,7 @@ class CodeServiceServicer(metaclass=_abc_1.ABCMeta):
         A new verification code replaces the former one of the same purpose and
         recipient at once; wrong attempts at the former still count.
         Errors: RATE_LIMITED (too many codes for this recipient or by this caller),
-        REQUEST_ID_USED.
+        REQUEST_ID_USED, CODE_REVOKED (a retry whose code's key is out of use).
         """
 
     @_abc_1.abstractmethod

@@ -156,8 +156,9 @@ class PairingServiceServicer(object):
 
         Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE,
         CHECK_NUMBER_WRONG (the first time; the second ends the pairing),
-        STEP_UP_REQUIRED, TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-        TOKEN_REVOKED, BINDING_MISMATCH.
+        STEP_UP_REQUIRED, CREDENTIAL_NOT_ALLOWED (a session without a user),
+        TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
+        BINDING_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,8 +195,8 @@ class PairingServiceServicer(object):
         whose methods it has with "xdev" added. What became of the approving person
         since counts: an approver that was disabled, locked or revoked is refused.
         Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE (also when it was
-        collected before, or the approving session has ended),
-        CLIENT_NOT_APPROVED, CLIENT_DISABLED, PLATFORM_NOT_ALLOWED,
+        collected before, or the approving session has ended), and where the
+        client's policy was changed since PLATFORM_NOT_ALLOWED,
         AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

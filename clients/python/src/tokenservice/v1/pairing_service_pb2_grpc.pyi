@@ -114,8 +114,9 @@ class PairingServiceStub:
 
     Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE,
     CHECK_NUMBER_WRONG (the first time; the second ends the pairing),
-    STEP_UP_REQUIRED, TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-    TOKEN_REVOKED, BINDING_MISMATCH.
+    STEP_UP_REQUIRED, CREDENTIAL_NOT_ALLOWED (a session without a user),
+    TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
+    BINDING_MISMATCH.
     """
     DenyPairing: _grpc.UnaryUnaryMultiCallable[_pairing_service_pb2.DenyPairingRequest, _pairing_service_pb2.DenyPairingResponse]
     """Refuses the pairing, at any time before it is collected: "that was not me".
@@ -140,8 +141,8 @@ class PairingServiceStub:
     whose methods it has with "xdev" added. What became of the approving person
     since counts: an approver that was disabled, locked or revoked is refused.
     Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE (also when it was
-    collected before, or the approving session has ended),
-    CLIENT_NOT_APPROVED, CLIENT_DISABLED, PLATFORM_NOT_ALLOWED,
+    collected before, or the approving session has ended), and where the
+    client's policy was changed since PLATFORM_NOT_ALLOWED,
     AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED.
     """
 
@@ -204,8 +205,9 @@ class PairingServiceAsyncStub(PairingServiceStub):
 
     Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE,
     CHECK_NUMBER_WRONG (the first time; the second ends the pairing),
-    STEP_UP_REQUIRED, TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-    TOKEN_REVOKED, BINDING_MISMATCH.
+    STEP_UP_REQUIRED, CREDENTIAL_NOT_ALLOWED (a session without a user),
+    TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
+    BINDING_MISMATCH.
     """
     DenyPairing: _aio.UnaryUnaryMultiCallable[_pairing_service_pb2.DenyPairingRequest, _pairing_service_pb2.DenyPairingResponse]  # type: ignore[assignment]
     """Refuses the pairing, at any time before it is collected: "that was not me".
@@ -230,8 +232,8 @@ class PairingServiceAsyncStub(PairingServiceStub):
     whose methods it has with "xdev" added. What became of the approving person
     since counts: an approver that was disabled, locked or revoked is refused.
     Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE (also when it was
-    collected before, or the approving session has ended),
-    CLIENT_NOT_APPROVED, CLIENT_DISABLED, PLATFORM_NOT_ALLOWED,
+    collected before, or the approving session has ended), and where the
+    client's policy was changed since PLATFORM_NOT_ALLOWED,
     AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED.
     """
 
@@ -321,8 +323,9 @@ class PairingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE,
         CHECK_NUMBER_WRONG (the first time; the second ends the pairing),
-        STEP_UP_REQUIRED, TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-        TOKEN_REVOKED, BINDING_MISMATCH.
+        STEP_UP_REQUIRED, CREDENTIAL_NOT_ALLOWED (a session without a user),
+        TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
+        BINDING_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -365,8 +368,8 @@ class PairingServiceServicer(metaclass=_abc_1.ABCMeta):
         whose methods it has with "xdev" added. What became of the approving person
         since counts: an approver that was disabled, locked or revoked is refused.
         Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE (also when it was
-        collected before, or the approving session has ended),
-        CLIENT_NOT_APPROVED, CLIENT_DISABLED, PLATFORM_NOT_ALLOWED,
+        collected before, or the approving session has ended), and where the
+        client's policy was changed since PLATFORM_NOT_ALLOWED,
         AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED.
         """
 

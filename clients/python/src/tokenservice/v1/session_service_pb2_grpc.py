@@ -75,9 +75,9 @@ class SessionServiceServicer(object):
         """Lists a subject's live sessions, the latest login first.
 
         Needs the permission sessions.read.
-        Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-        CLIENT_MISMATCH (for session_token). A subject without sessions gets an
-        empty list.
+        Errors: for session_token TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
+        TOKEN_REVOKED, CLIENT_MISMATCH, BINDING_MISMATCH. A subject without
+        sessions, known or not, gets an empty list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,7 +98,7 @@ class SessionServiceServicer(object):
         session that is over already succeeds.
 
         Needs the permission tokens.revoke.
-        Errors: SESSION_NOT_FOUND.
+        Errors: SESSION_NOT_FOUND; for session_token those of ListSessions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,8 +110,7 @@ class SessionServiceServicer(object):
 
         Needs the permission tokens.revoke; the presented session must be the
         caller's own.
-        Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-        CLIENT_MISMATCH.
+        Errors: those of ListSessions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

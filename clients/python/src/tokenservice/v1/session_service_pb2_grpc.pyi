@@ -43,9 +43,9 @@ class SessionServiceStub:
     """Lists a subject's live sessions, the latest login first.
 
     Needs the permission sessions.read.
-    Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-    CLIENT_MISMATCH (for session_token). A subject without sessions gets an
-    empty list.
+    Errors: for session_token TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
+    TOKEN_REVOKED, CLIENT_MISMATCH, BINDING_MISMATCH. A subject without
+    sessions, known or not, gets an empty list.
     """
     GetSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
     """Fetches one session, also one that ended and is still remembered.
@@ -58,7 +58,7 @@ class SessionServiceStub:
     session that is over already succeeds.
 
     Needs the permission tokens.revoke.
-    Errors: SESSION_NOT_FOUND.
+    Errors: SESSION_NOT_FOUND; for session_token those of ListSessions.
     """
     RevokeOtherSessions: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.RevokeOtherSessionsRequest, _session_service_pb2.RevokeOtherSessionsResponse]
     """Ends every session of a user but the presented one ("log out everywhere
@@ -66,8 +66,7 @@ class SessionServiceStub:
 
     Needs the permission tokens.revoke; the presented session must be the
     caller's own.
-    Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-    CLIENT_MISMATCH.
+    Errors: those of ListSessions.
     """
 
 @_typing.type_check_only
@@ -85,9 +84,9 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Lists a subject's live sessions, the latest login first.
 
     Needs the permission sessions.read.
-    Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-    CLIENT_MISMATCH (for session_token). A subject without sessions gets an
-    empty list.
+    Errors: for session_token TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
+    TOKEN_REVOKED, CLIENT_MISMATCH, BINDING_MISMATCH. A subject without
+    sessions, known or not, gets an empty list.
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]  # type: ignore[assignment]
     """Fetches one session, also one that ended and is still remembered.
@@ -100,7 +99,7 @@ class SessionServiceAsyncStub(SessionServiceStub):
     session that is over already succeeds.
 
     Needs the permission tokens.revoke.
-    Errors: SESSION_NOT_FOUND.
+    Errors: SESSION_NOT_FOUND; for session_token those of ListSessions.
     """
     RevokeOtherSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RevokeOtherSessionsRequest, _session_service_pb2.RevokeOtherSessionsResponse]  # type: ignore[assignment]
     """Ends every session of a user but the presented one ("log out everywhere
@@ -108,8 +107,7 @@ class SessionServiceAsyncStub(SessionServiceStub):
 
     Needs the permission tokens.revoke; the presented session must be the
     caller's own.
-    Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-    CLIENT_MISMATCH.
+    Errors: those of ListSessions.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -130,9 +128,9 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists a subject's live sessions, the latest login first.
 
         Needs the permission sessions.read.
-        Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-        CLIENT_MISMATCH (for session_token). A subject without sessions gets an
-        empty list.
+        Errors: for session_token TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
+        TOKEN_REVOKED, CLIENT_MISMATCH, BINDING_MISMATCH. A subject without
+        sessions, known or not, gets an empty list.
         """
 
     @_abc_1.abstractmethod
@@ -157,7 +155,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         session that is over already succeeds.
 
         Needs the permission tokens.revoke.
-        Errors: SESSION_NOT_FOUND.
+        Errors: SESSION_NOT_FOUND; for session_token those of ListSessions.
         """
 
     @_abc_1.abstractmethod
@@ -171,8 +169,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Needs the permission tokens.revoke; the presented session must be the
         caller's own.
-        Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-        CLIENT_MISMATCH.
+        Errors: those of ListSessions.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

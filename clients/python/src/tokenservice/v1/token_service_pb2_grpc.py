@@ -35,8 +35,9 @@ class TokenServiceStub(object):
     on, one that the policy lists does as well.
 
     Every call may fail with CALLER_UNAUTHENTICATED, PERMISSION_MISSING,
-    FIELD_INVALID, RATE_LIMITED, OVERLOADED, STORE_UNAVAILABLE, SHUTTING_DOWN,
-    DEADLINE_EXCEEDED or INTERNAL; further reasons stand with each call.
+    FIELD_INVALID, RATE_LIMITED, OVERLOADED, STORE_UNAVAILABLE, TRUST_STALE,
+    SHUTTING_DOWN, DEADLINE_EXCEEDED or INTERNAL; further reasons stand with each
+    call.
     """
 
     def __init__(self, channel):
@@ -87,8 +88,9 @@ class TokenServiceServicer(object):
     on, one that the policy lists does as well.
 
     Every call may fail with CALLER_UNAUTHENTICATED, PERMISSION_MISSING,
-    FIELD_INVALID, RATE_LIMITED, OVERLOADED, STORE_UNAVAILABLE, SHUTTING_DOWN,
-    DEADLINE_EXCEEDED or INTERNAL; further reasons stand with each call.
+    FIELD_INVALID, RATE_LIMITED, OVERLOADED, STORE_UNAVAILABLE, TRUST_STALE,
+    SHUTTING_DOWN, DEADLINE_EXCEEDED or INTERNAL; further reasons stand with each
+    call.
     """
 
     def Issue(self, request, context):
@@ -129,8 +131,9 @@ class TokenServiceServicer(object):
         This is how a session answers a step-up challenge (RFC 9470).
 
         Needs the permission tokens.exchange; the session must be the caller's own.
-        Errors: those of Exchange, and CREDENTIALS_INVALID and ACCOUNT_LOCKED,
-        which leave the token as it was.
+        Errors: those of Exchange, CREDENTIAL_NOT_ALLOWED (a session without a
+        user), and CREDENTIALS_INVALID and ACCOUNT_LOCKED; all but TOKEN_REUSED
+        leave the token as it was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,7 +147,7 @@ class TokenServiceServicer(object):
 
         Needs the permission tokens.validate; the audience must be one that the
         caller protects.
-        Errors: AUDIENCE_NOT_ALLOWED, REVISION_UNKNOWN, TRUST_STALE.
+        Errors: AUDIENCE_NOT_ALLOWED, REVISION_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -229,8 +232,9 @@ class TokenService(object):
     on, one that the policy lists does as well.
 
     Every call may fail with CALLER_UNAUTHENTICATED, PERMISSION_MISSING,
-    FIELD_INVALID, RATE_LIMITED, OVERLOADED, STORE_UNAVAILABLE, SHUTTING_DOWN,
-    DEADLINE_EXCEEDED or INTERNAL; further reasons stand with each call.
+    FIELD_INVALID, RATE_LIMITED, OVERLOADED, STORE_UNAVAILABLE, TRUST_STALE,
+    SHUTTING_DOWN, DEADLINE_EXCEEDED or INTERNAL; further reasons stand with each
+    call.
     """
 
     @staticmethod

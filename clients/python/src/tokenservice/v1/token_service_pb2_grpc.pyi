@@ -36,8 +36,9 @@ class TokenServiceStub:
     on, one that the policy lists does as well.
 
     Every call may fail with CALLER_UNAUTHENTICATED, PERMISSION_MISSING,
-    FIELD_INVALID, RATE_LIMITED, OVERLOADED, STORE_UNAVAILABLE, SHUTTING_DOWN,
-    DEADLINE_EXCEEDED or INTERNAL; further reasons stand with each call.
+    FIELD_INVALID, RATE_LIMITED, OVERLOADED, STORE_UNAVAILABLE, TRUST_STALE,
+    SHUTTING_DOWN, DEADLINE_EXCEEDED or INTERNAL; further reasons stand with each
+    call.
     """
 
     @_typing.overload
@@ -74,8 +75,9 @@ class TokenServiceStub:
     This is how a session answers a step-up challenge (RFC 9470).
 
     Needs the permission tokens.exchange; the session must be the caller's own.
-    Errors: those of Exchange, and CREDENTIALS_INVALID and ACCOUNT_LOCKED,
-    which leave the token as it was.
+    Errors: those of Exchange, CREDENTIAL_NOT_ALLOWED (a session without a
+    user), and CREDENTIALS_INVALID and ACCOUNT_LOCKED; all but TOKEN_REUSED
+    leave the token as it was.
     """
     Validate: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ValidateRequest, _token_service_pb2.ValidateResponse]
     """Checks a token that accompanies a call. A token that cannot be used is an
@@ -85,7 +87,7 @@ class TokenServiceStub:
 
     Needs the permission tokens.validate; the audience must be one that the
     caller protects.
-    Errors: AUDIENCE_NOT_ALLOWED, REVISION_UNKNOWN, TRUST_STALE.
+    Errors: AUDIENCE_NOT_ALLOWED, REVISION_UNKNOWN.
     """
     BatchValidate: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.BatchValidateRequest, _token_service_pb2.BatchValidateResponse]
     """Checks several tokens at once. Each is answered by itself, so that a bad
@@ -119,8 +121,9 @@ class TokenServiceAsyncStub(TokenServiceStub):
     on, one that the policy lists does as well.
 
     Every call may fail with CALLER_UNAUTHENTICATED, PERMISSION_MISSING,
-    FIELD_INVALID, RATE_LIMITED, OVERLOADED, STORE_UNAVAILABLE, SHUTTING_DOWN,
-    DEADLINE_EXCEEDED or INTERNAL; further reasons stand with each call.
+    FIELD_INVALID, RATE_LIMITED, OVERLOADED, STORE_UNAVAILABLE, TRUST_STALE,
+    SHUTTING_DOWN, DEADLINE_EXCEEDED or INTERNAL; further reasons stand with each
+    call.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -154,8 +157,9 @@ class TokenServiceAsyncStub(TokenServiceStub):
     This is how a session answers a step-up challenge (RFC 9470).
 
     Needs the permission tokens.exchange; the session must be the caller's own.
-    Errors: those of Exchange, and CREDENTIALS_INVALID and ACCOUNT_LOCKED,
-    which leave the token as it was.
+    Errors: those of Exchange, CREDENTIAL_NOT_ALLOWED (a session without a
+    user), and CREDENTIALS_INVALID and ACCOUNT_LOCKED; all but TOKEN_REUSED
+    leave the token as it was.
     """
     Validate: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ValidateRequest, _token_service_pb2.ValidateResponse]  # type: ignore[assignment]
     """Checks a token that accompanies a call. A token that cannot be used is an
@@ -165,7 +169,7 @@ class TokenServiceAsyncStub(TokenServiceStub):
 
     Needs the permission tokens.validate; the audience must be one that the
     caller protects.
-    Errors: AUDIENCE_NOT_ALLOWED, REVISION_UNKNOWN, TRUST_STALE.
+    Errors: AUDIENCE_NOT_ALLOWED, REVISION_UNKNOWN.
     """
     BatchValidate: _aio.UnaryUnaryMultiCallable[_token_service_pb2.BatchValidateRequest, _token_service_pb2.BatchValidateResponse]  # type: ignore[assignment]
     """Checks several tokens at once. Each is answered by itself, so that a bad
@@ -198,8 +202,9 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
     on, one that the policy lists does as well.
 
     Every call may fail with CALLER_UNAUTHENTICATED, PERMISSION_MISSING,
-    FIELD_INVALID, RATE_LIMITED, OVERLOADED, STORE_UNAVAILABLE, SHUTTING_DOWN,
-    DEADLINE_EXCEEDED or INTERNAL; further reasons stand with each call.
+    FIELD_INVALID, RATE_LIMITED, OVERLOADED, STORE_UNAVAILABLE, TRUST_STALE,
+    SHUTTING_DOWN, DEADLINE_EXCEEDED or INTERNAL; further reasons stand with each
+    call.
     """
 
     @_abc_1.abstractmethod
@@ -249,8 +254,9 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         This is how a session answers a step-up challenge (RFC 9470).
 
         Needs the permission tokens.exchange; the session must be the caller's own.
-        Errors: those of Exchange, and CREDENTIALS_INVALID and ACCOUNT_LOCKED,
-        which leave the token as it was.
+        Errors: those of Exchange, CREDENTIAL_NOT_ALLOWED (a session without a
+        user), and CREDENTIALS_INVALID and ACCOUNT_LOCKED; all but TOKEN_REUSED
+        leave the token as it was.
         """
 
     @_abc_1.abstractmethod
@@ -266,7 +272,7 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Needs the permission tokens.validate; the audience must be one that the
         caller protects.
-        Errors: AUDIENCE_NOT_ALLOWED, REVISION_UNKNOWN, TRUST_STALE.
+        Errors: AUDIENCE_NOT_ALLOWED, REVISION_UNKNOWN.
         """
 
     @_abc_1.abstractmethod

@@ -85,7 +85,6 @@ class TrustServiceServicer(object):
 
     def GetTrust(self, request, context):
         """Fetches one snapshot in chunks, all of one revision, and ends.
-        Errors: TRUST_STALE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,9 +52,7 @@ class TrustServiceStub:
     the follower does not keep up: reconnect and continue.
     """
     GetTrust: _grpc.UnaryStreamMultiCallable[_trust_service_pb2.GetTrustRequest, _trust_service_pb2.GetTrustResponse]
-    """Fetches one snapshot in chunks, all of one revision, and ends.
-    Errors: TRUST_STALE.
-    """
+    """Fetches one snapshot in chunks, all of one revision, and ends."""
     ReportActivity: _grpc.UnaryUnaryMultiCallable[_trust_service_pb2.ReportActivityRequest, _trust_service_pb2.ReportActivityResponse]
     """Reports when sessions were last active, so that sliding expiry also works
     for tokens that were checked locally. Best effort: moments in the future
@@ -84,9 +82,7 @@ class TrustServiceAsyncStub(TrustServiceStub):
     the follower does not keep up: reconnect and continue.
     """
     GetTrust: _aio.UnaryStreamMultiCallable[_trust_service_pb2.GetTrustRequest, _trust_service_pb2.GetTrustResponse]  # type: ignore[assignment]
-    """Fetches one snapshot in chunks, all of one revision, and ends.
-    Errors: TRUST_STALE.
-    """
+    """Fetches one snapshot in chunks, all of one revision, and ends."""
     ReportActivity: _aio.UnaryUnaryMultiCallable[_trust_service_pb2.ReportActivityRequest, _trust_service_pb2.ReportActivityResponse]  # type: ignore[assignment]
     """Reports when sessions were last active, so that sliding expiry also works
     for tokens that were checked locally. Best effort: moments in the future
@@ -125,9 +121,7 @@ class TrustServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trust_service_pb2.GetTrustRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_trust_service_pb2.GetTrustResponse], _abc.AsyncIterator[_trust_service_pb2.GetTrustResponse]]:
-        """Fetches one snapshot in chunks, all of one revision, and ends.
-        Errors: TRUST_STALE.
-        """
+        """Fetches one snapshot in chunks, all of one revision, and ends."""
 
     @_abc_1.abstractmethod
     def ReportActivity(
