@@ -1,7 +1,7 @@
 """Registration, review, and administration of clients, on a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -14,12 +14,10 @@ from tests.integration.admin_world import (
     Node,
     started,
 )
-from token_service.adapters.postgres.clients import ClientStore
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission, Platform
 from token_service.domain.policy import ClientPolicy
-from token_service.domain.records import AuditEvent, Client
 from token_service.usecases.clients import (
     ClientAdministration,
     RegisterClient,
@@ -270,65 +268,6 @@ async def test_permissions_are_added_by_someone_else(
     await administer.update_policy(caller, own, ClientPolicy(), "less is allowed")
     changed = await administer.update_policy(ADMIN, own, everything, "")
     assert changed.client.policy == everything
-
-
-class Meanwhile(ClientStore):
-    """The real store, in which something happens before a change is written."""
-
-    def __init__(self, node: Node, happens: Callable[[], Awaitable[object]]) -> None:
-        super().__init__(node.database)
-        self._happens = happens
-        self.happened = 0
-
-    async def update_policy(
-        self,
-        client_id: str,
-        policy: ClientPolicy,
-        *,
-        narrowed: bool,
-        audit: AuditEvent,
-        former: ClientPolicy | None = None,
-    ) -> tuple[Client, int] | None:
-        self.happened += 1
-        if self.happened == 1:
-            await self._happens()
-        return await super().update_policy(
-            client_id, policy, narrowed=narrowed, audit=audit, former=former
-        )
-
-
-async def test_a_client_cannot_restore_what_was_just_taken_from_it(
-    node: Node, administer: ClientAdministration
-) -> None:
-    clerk = ClientPolicy(permissions=frozenset({Permission.ADMIN_CLIENTS, Permission.ADMIN_KEYS}))
-    caller = await node.app("clerk", clerk)
-    less = ClientPolicy(permissions=frozenset({Permission.ADMIN_CLIENTS}))
-    store = Meanwhile(node, lambda: administer.update_policy(ADMIN, "clerk", less, ""))
-    racing = ClientAdministration(store, node.records, node.feed, node.clock, node.shield)
-    with pytest.raises(TokenServiceError) as refused:
-        await racing.update_policy(caller, "clerk", clerk, "")
-    assert refusal(refused) is Reason.SELF_REVIEW
-    assert store.happened == 1
-    assert (await node.client("clerk")).policy == less
-
-
-async def test_changes_of_one_policy_at_once_are_each_decided_on_what_is_there(
-    node: Node, administer: ClientAdministration
-) -> None:
-    caller = await node.app()
-    wider = replace(APP, scopes=APP.scopes | {"orders.refund"})
-    tokens = []
-
-    async def widen() -> None:
-        await administer.update_policy(OTHER_ADMIN, "shop", wider, "")
-        tokens.append(await node.own_session(caller))
-
-    store = Meanwhile(node, widen)
-    racing = ClientAdministration(store, node.records, node.feed, node.clock, node.shield)
-    changed = await racing.update_policy(ADMIN, "shop", APP, "")
-    assert store.happened == 2
-    assert changed.client.policy == APP
-    assert await node.verdict(tokens[0]) is Verdict.EXPIRED
 
 
 async def test_a_client_does_not_enable_itself(

@@ -37,12 +37,23 @@ def exchange_id() -> bytes:
 class Api:
     """All services at one address; calls take `metadata=self.metadata` through the helpers."""
 
-    def __init__(self, address: str, authorization: str, **options: int | str) -> None:
+    def __init__(
+        self,
+        address: str,
+        authorization: str,
+        tls: grpc.ChannelCredentials | None = None,
+        /,
+        **options: int | str,
+    ) -> None:
         # A channel of its own: channels to one address otherwise share a connection.
         channel_options = {"use_local_subchannel_pool": 1, **options}
-        self.channel = grpc.aio.insecure_channel(
-            address, options=[(f"grpc.{name}", value) for name, value in channel_options.items()]
+        arguments = [(f"grpc.{name}", value) for name, value in channel_options.items()]
+        self.channel = (
+            grpc.aio.secure_channel(address, tls, options=arguments)
+            if tls
+            else grpc.aio.insecure_channel(address, options=arguments)
         )
+        self.address = address
         self.metadata: Metadata = (("authorization", authorization),)
         self.tokens = token_service_pb2_grpc.TokenServiceStub(self.channel)
         self.trust = trust_service_pb2_grpc.TrustServiceStub(self.channel)

@@ -1,6 +1,5 @@
 """Who calls: an authenticated client, or nobody for the methods that allow it."""
 
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,10 +47,11 @@ class Caller:
                 Reason.CREDENTIAL_NOT_ALLOWED, "this needs the client's own credential"
             )
 
-    def require_as_powerful(self, permissions: AbstractSet[Permission]) -> None:
-        """Raise PERMISSION_MISSING unless the caller holds what is administrative among
-        `permissions`: it could otherwise act through whoever it lets have them."""
-        for permission in sorted(permissions & ADMINISTRATIVE):
+    def require_as_powerful(self, *policies: ClientPolicy) -> None:
+        """Raise PERMISSION_MISSING unless the caller holds every administrative permission of
+        `policies`: it could otherwise act through whoever has them."""
+        held = frozenset[Permission]().union(*(policy.permissions for policy in policies))
+        for permission in sorted(held & ADMINISTRATIVE):
             self.require(permission)
 
     def audit(

@@ -91,35 +91,6 @@ def check_policy(policy: ClientPolicy, path: str = "policy") -> None:
         _check_session_lifetimes(platform, own, f"{path}.session_lifetimes")
 
 
-def adds_power(policy: ClientPolicy, former: ClientPolicy) -> bool:
-    """Whether `policy` lets its client do, or be told, anything that `former` did not."""
-    if policy.password_login and not former.password_login:
-        return True
-    if _pairs_more_easily(policy, former):
-        return True
-    return any(
-        not frozenset(getattr(policy, name)) <= frozenset(getattr(former, name))
-        for name in (
-            "permissions",
-            "scopes",
-            "audiences",
-            "platforms",
-            "protects_audiences",
-            "may_issue_for",
-            "may_pair_for",
-            "certificate_thumbprints",
-        )
-    )
-
-
-def _pairs_more_easily(policy: ClientPolicy, former: ClientPolicy) -> bool:
-    return (
-        (policy.pam_direct and not former.pam_direct)
-        or policy.pairing_max_auth_age > former.pairing_max_auth_age
-        or policy.pairing_network < former.pairing_network
-    )
-
-
 def _check_names(policy: ClientPolicy, path: str) -> None:
     for name, most, fits in _NAMED:
         present = tuple(getattr(policy, name))

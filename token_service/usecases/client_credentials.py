@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from token_service.domain.caller import Caller
+from token_service.domain.client_power import require_may_change
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission
 from token_service.domain.ports import ClientStore, Clock, Secrets
@@ -27,6 +28,7 @@ DEFAULT_OVERLAP = timedelta(hours=24)
 MAX_OVERLAP = timedelta(days=7)
 MAX_LIVE_SECRETS = 8
 """Each is tried when the client authenticates."""
+_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +177,17 @@ class RotateClientSecret:
     async def __call__(self, caller: Caller, request: RotateRequest) -> Rotated:
         """A new secret; the former ones work until the overlap ends, or an earlier one does."""
         caller.require_own_credential()
+        for _ in range(_TRIES):
+            rotated = await self._attempt(caller, request)
+            if rotated is not None:
+                return rotated
+        raise TokenServiceError(Reason.OVERLOADED, "the policy keeps changing")
+
+    async def _attempt(self, caller: Caller, request: RotateRequest) -> Rotated | None:
+        """None: the client changed since it was read, so its power is to be compared again."""
         client = await self._records.own_or_administered(caller, request.client_id)
         if client.client_id != caller.client_id:
-            caller.require_as_powerful(client.policy.permissions)  # it gets to see the secret
+            require_may_change(caller, client)  # the caller gets to see the secret
         if client.state is not ClientState.ACTIVE:
             raise wrong_state(client)
         now = self._clock.now()
@@ -187,7 +197,8 @@ class RotateClientSecret:
             _require_room(alive, request.overlap, now)
             newest = max(alive, key=lambda secret: secret.created_at, default=None)
             drawn = self._draw(client, request, newest, now)
-            await self._write(caller, client, request, drawn)
+            if not await self._write(caller, client, request, drawn):
+                return None
             client = await self._records.require(client.client_id)
         return Rotated(client, drawn.secret, end_of_former(client, drawn.kept.secret_hash, now))
 
@@ -216,7 +227,7 @@ class RotateClientSecret:
 
     async def _write(
         self, caller: Caller, client: Client, request: RotateRequest, drawn: DrawnSecret
-    ) -> None:
+    ) -> bool:
         now = drawn.kept.created_at
         audit = caller.audit(
             now,
@@ -224,17 +235,16 @@ class RotateClientSecret:
             target=client.client_id,
             details=f"overlap={int(request.overlap.total_seconds())}",
         )
-        written = await self._shield.run(
+        return await self._shield.run(
             self._store.put_secret(
                 client.client_id,
                 drawn.kept,
                 drawn.request_hash,
                 old_expires_at=now + request.overlap,
                 audit=audit,
+                former=client.policy,
             )
         )
-        if not written:
-            raise wrong_state(await self._records.require(client.client_id))
 
 
 def end_of_former(client: Client, secret_hash: bytes, now: datetime) -> datetime | None:

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 from token_service.domain.caller import Caller
 from token_service.domain.client_ids import RANDOM_BYTES, new_client_id
+from token_service.domain.client_power import require_may_change, require_may_review
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission
 from token_service.domain.policy import ClientPolicy
-from token_service.domain.policy_rules import adds_power, check_policy
+from token_service.domain.policy_rules import check_policy
 from token_service.domain.ports import ClientStore, Clock, Randomness, Secrets, Trust
 from token_service.domain.records import AuditEvent, Client
 from token_service.usecases.client_records import ClientRecords, wrong_state
@@ -137,11 +138,10 @@ class ReviewClient:
         if review.policy is not None:
             check_policy(review.policy)
         client = await self._records.require(review.client_id)
-        _refuse_registrant(caller, client)
+        policy = (review.policy or client.policy) if review.approve else None
+        require_may_review(caller, client, policy)
         if client.state is not ClientState.PENDING:
             raise _reviewed_before()
-        if review.approve:
-            caller.require_as_powerful((review.policy or client.policy).permissions)
         state = ClientState.APPROVED if review.approve else ClientState.REJECTED
         audit = caller.audit(
             self._clock.now(),
@@ -151,7 +151,7 @@ class ReviewClient:
             details=_noted("", review.note),
         )
         decided = await self._shield.run(
-            self._store.review(client.client_id, state, review.policy, review.note, audit)
+            self._store.review(client.client_id, state, policy, review.note, audit)
         )
         if not decided:
             raise _reviewed_before()
@@ -192,7 +192,8 @@ class ClientAdministration:
     async def disable(self, caller: Caller, client_id: str, note: str) -> Changed:
         """Stop recognising the client and revoke its sessions and tokens.
 
-        Raises CLIENT_NOT_FOUND, and CLIENT_STATE for a client that was never let in.
+        Raises CLIENT_NOT_FOUND, CLIENT_STATE for a client that was never let in, and
+        PERMISSION_MISSING for one with administrative permissions that the caller lacks.
         """
         return await self._switch(caller, client_id, note, enabled=False)
 
@@ -205,17 +206,14 @@ class ClientAdministration:
     ) -> Changed:
         """Replace the policy; where it allows less, access tokens in use are to be exchanged.
 
-        Raises CLIENT_NOT_FOUND, CLIENT_STATE for a client that was never let in, FIELD_INVALID,
-        SELF_REVIEW where the client itself, or who registered it, would add anything to what the
-        reviewer allowed, and PERMISSION_MISSING for administrative permissions that the caller
-        does not hold.
+        Raises CLIENT_NOT_FOUND, CLIENT_STATE for a client that was never let in, FIELD_INVALID
+        and what require_may_change raises.
         """
         caller.require(Permission.ADMIN_CLIENTS)
         check_policy(policy)
         for _ in range(_TRIES):
             client = await self._require_settled(client_id)
-            _refuse_own_power(caller, client, policy)
-            caller.require_as_powerful(policy.permissions - client.policy.permissions)
+            require_may_change(caller, client, policy)
             narrowed = policy.narrows(client.policy)
             audit = self._audit(
                 caller, "client.update_policy", client_id, note, f"narrowed={narrowed}"
@@ -227,20 +225,24 @@ class ClientAdministration:
             )
             if changed is not None:
                 return await self._heard(changed)
-        raise TokenServiceError(Reason.OVERLOADED, "the policy keeps changing")
+        raise _keeps_changing()
 
     async def _switch(self, caller: Caller, client_id: str, note: str, *, enabled: bool) -> Changed:
         caller.require(Permission.ADMIN_CLIENTS)
-        client = await self._require_settled(client_id)
-        if enabled and caller.client_id == client_id:
-            # It calls, so it was active. If it is no longer, this must not undo that.
-            return Changed(client, self._trust.state.revision)
         action = "client.enable" if enabled else "client.disable"
-        audit = self._audit(caller, action, client_id, note)
-        changed = await self._shield.run(self._store.set_enabled(client_id, enabled, audit))
-        if changed is None:
-            raise TokenServiceError(Reason.CLIENT_NOT_FOUND, "no such client")
-        return await self._heard(changed)
+        for _ in range(_TRIES):
+            client = await self._require_settled(client_id)
+            if enabled and caller.client_id == client_id:
+                # It calls, so it was active. If it is no longer, this must not undo that.
+                return Changed(client, self._trust.state.revision)
+            require_may_change(caller, client)
+            audit = self._audit(caller, action, client_id, note)
+            changed = await self._shield.run(
+                self._store.set_enabled(client_id, enabled, audit, former=client.policy)
+            )
+            if changed is not None:
+                return await self._heard(changed)
+        raise _keeps_changing()
 
     async def _heard(self, changed: tuple[Client, int]) -> Changed:
         """Once this node knows of the change itself."""
@@ -263,26 +265,12 @@ class ClientAdministration:
         )
 
 
-def _refuse_own_power(caller: Caller, client: Client, policy: ClientPolicy) -> None:
-    """Raise SELF_REVIEW where the caller would add power to itself or to what it registered."""
-    if not adds_power(policy, client.policy):
-        return
-    if caller.client_id == client.client_id:
-        raise _self_review("a client may not add to its own policy")
-    _refuse_registrant(caller, client)
-
-
-def _refuse_registrant(caller: Caller, client: Client) -> None:
-    if caller.client_id == client.registered_by:
-        raise _self_review("who registered a client may not review it")
-
-
-def _self_review(message: str) -> TokenServiceError:
-    return TokenServiceError(Reason.SELF_REVIEW, message)
-
-
 def _reviewed_before() -> TokenServiceError:
     return TokenServiceError(Reason.CLIENT_STATE, "the registration was reviewed before")
+
+
+def _keeps_changing() -> TokenServiceError:
+    return TokenServiceError(Reason.OVERLOADED, "the policy keeps changing")
 
 
 def _noted(details: str, note: str) -> str:

@@ -15,7 +15,7 @@ from token_service.domain.kinds import (
     TokenScheme,
 )
 from token_service.domain.policy import ClientPolicy, Lifetimes
-from token_service.domain.policy_rules import adds_power, check_policy
+from token_service.domain.policy_rules import check_policy
 
 GOOD = ClientPolicy(
     platforms=frozenset({Platform.WEB}),
@@ -130,32 +130,3 @@ def test_what_is_out_of_bounds_is_refused_by_name(path: str, changes: dict[str, 
         check_policy(replace(GOOD, **changes))
     assert refused.value.reason is Reason.FIELD_INVALID
     assert refused.value.field == f"policy.{path}"
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"permissions": GOOD.permissions | {Permission.ADMIN_KEYS}},
-        {"scopes": GOOD.scopes | {"everything"}},
-        {"audiences": (*GOOD.audiences, "another")},
-        {"platforms": frozenset(Platform) - {Platform.UNSPECIFIED}},
-        {"protects_audiences": GOOD.protects_audiences | {"another"}},
-        {"may_issue_for": GOOD.may_issue_for | {"another"}},
-        {"certificate_thumbprints": GOOD.certificate_thumbprints | {"cd" * 32}},
-        {"password_login": True},
-        {"pam_direct": True},
-        {"pairing_max_auth_age": GOOD.pairing_max_auth_age + timedelta(seconds=1)},
-        {"pairing_network": PairingNetworkRule.WARN},
-    ],
-    ids=lambda more: str(next(iter(more))),
-)
-def test_whatever_was_not_allowed_before_adds_power(more: dict[str, Any]) -> None:
-    former = replace(
-        GOOD,
-        password_login=False,
-        platforms=frozenset({Platform.WEB}),
-        pairing_network=PairingNetworkRule.DENY,
-    )
-    assert adds_power(replace(former, **more), former)
-    assert not adds_power(former, replace(former, **more))
-    assert not adds_power(former, former)

@@ -6,6 +6,7 @@ from asyncpg import Record
 
 from token_service.adapters.postgres.policy_json import policy_from_text, policy_to_json
 from token_service.domain.kinds import ClientState
+from token_service.domain.policy import ClientPolicy
 from token_service.domain.records import Client, ClientSecret
 
 CLIENT_COLUMNS = """
@@ -27,6 +28,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (client_id) DO NOTHING
 RETURNING client_id
 """
+
+LOCK_CLIENT = """
+SELECT state, policy::text AS policy FROM clients WHERE client_id = $1 FOR NO KEY UPDATE
+"""
+"""Each change to a client takes this lock first."""
+
+
+def is_former(present: str, former: ClientPolicy | None) -> bool:
+    """Whether the locked policy is still the one that a change was decided on (None: any is)."""
+    return former is None or policy_from_text(present) == former
 
 
 def client_args(client: Client) -> tuple[object, ...]:

@@ -4,12 +4,13 @@ from datetime import datetime
 
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres import trust
+from token_service.adapters.postgres.client_rows import LOCK_CLIENT, is_former
 from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
 from token_service.adapters.postgres.rows import count_of
 from token_service.domain.kinds import ClientState
+from token_service.domain.policy import ClientPolicy
 from token_service.domain.records import AuditEvent, ClientSecret
 
-_LOCK = "SELECT state FROM clients WHERE client_id = $1 FOR NO KEY UPDATE"
 _KNOWN = """
 SELECT EXISTS (SELECT FROM client_secrets
                WHERE client_id = $1 AND request_hash = $2 AND secret_hash = $3)
@@ -62,8 +63,10 @@ class ClientSecretStore:
         *,
         old_expires_at: datetime | None,
         audit: AuditEvent,
+        former: ClientPolicy | None = None,
     ) -> bool:
-        """Add a secret; False when the client's state does not allow it.
+        """Add a secret; False when the client's state does not allow it, or its policy is not
+        `former` any more.
 
         With `old_expires_at` (rotation, of an ACTIVE client) the others end then at the latest.
         Without (collection, of an APPROVED client, or an ACTIVE one none of whose secrets was
@@ -74,8 +77,11 @@ class ClientSecretStore:
 
         async def change() -> bool:
             async with self._database.transaction() as conn:
-                state = await conn.fetchval(_LOCK, client_id)
-                if not await _allows(conn, client_id, state, rotation=old_expires_at is not None):
+                row = await conn.fetchrow(LOCK_CLIENT, client_id)
+                if row is None or not is_former(row["policy"], former):
+                    return False
+                rotation = old_expires_at is not None
+                if not await _allows(conn, client_id, row["state"], rotation=rotation):
                     return False
                 if await conn.fetchval(_KNOWN, client_id, request_hash, secret.secret_hash):
                     return True
@@ -98,7 +104,7 @@ class ClientSecretStore:
 
         async def change() -> None:
             async with self._database.transaction() as conn:
-                await conn.execute(_LOCK, client_id)
+                await conn.execute(LOCK_CLIENT, client_id)
                 if not count_of(await conn.execute(_MARK_USED, client_id, secret_hash, now)):
                     return
                 await conn.execute(_FORGET_REGISTRATION, client_id)
@@ -118,7 +124,7 @@ class ClientSecretStore:
         await self._database.execute(_REHASH, client_id, old_hash, new_hash, pepper_id)
 
 
-async def _allows(conn: Connection, client_id: str, state: int | None, *, rotation: bool) -> bool:
+async def _allows(conn: Connection, client_id: str, state: int, *, rotation: bool) -> bool:
     if rotation:
         return state == ClientState.ACTIVE
     if state not in {ClientState.APPROVED, ClientState.ACTIVE}:

@@ -15,8 +15,10 @@ from token_service.adapters.postgres.client_rows import (
     CLIENT_COLUMNS,
     INSERT_CLIENT,
     JOINED_COLUMNS,
+    LOCK_CLIENT,
     client_args,
     client_from_rows,
+    is_former,
     secret_columns,
 )
 from token_service.adapters.postgres.client_secrets import ClientSecretStore
@@ -43,9 +45,6 @@ FROM (SELECT * FROM clients
 LEFT JOIN client_secrets s ON s.client_id = c.client_id
 ORDER BY c.client_id, s.created_at DESC, s.secret_hash
 """  # noqa: S608
-_LOCK = """
-SELECT state, policy::text AS policy FROM clients WHERE client_id = $1 FOR NO KEY UPDATE
-"""
 _REVIEW = f"""
 UPDATE clients
 SET state = $2::smallint, policy = COALESCE($3::jsonb, policy), review_note = $4,
@@ -157,12 +156,10 @@ class ClientStore(ClientSecretStore):
 
         async def change() -> tuple[Client, int] | None:
             async with self._database.transaction() as conn:
-                row = await conn.fetchrow(_LOCK, client_id)
-                if row is None:
+                row = await conn.fetchrow(LOCK_CLIENT, client_id)
+                if row is None or not is_former(row["policy"], former):
                     return None
                 present = policy_from_text(row["policy"])
-                if former is not None and present != former:
-                    return None
                 await conn.execute(_SET_POLICY, client_id, policy_to_json(policy), audit.at)
                 await audit_log.write(conn, audit)
                 entries = []
@@ -175,18 +172,24 @@ class ClientStore(ClientSecretStore):
         return await retry_deadlock(change)
 
     async def set_enabled(
-        self, client_id: str, enabled: bool, audit: AuditEvent
+        self,
+        client_id: str,
+        enabled: bool,
+        audit: AuditEvent,
+        *,
+        former: ClientPolicy | None = None,
     ) -> tuple[Client, int] | None:
         """Disable (every session and access token of the client dies) or enable again; the client
-        and the trust revision, None when there is no such one.
+        and the trust revision, None when there is no such one or its policy is not `former` any
+        more.
 
         Raises CLIENT_STATE for one that was not approved: enabling it would be no review.
         """
 
         async def change() -> tuple[Client, int] | None:
             async with self._database.transaction() as conn:
-                row = await conn.fetchrow(_LOCK, client_id)
-                if row is None:
+                row = await conn.fetchrow(LOCK_CLIENT, client_id)
+                if row is None or not is_former(row["policy"], former):
                     return None
                 if row["state"] not in _IN_USE:
                     raise TokenServiceError(Reason.CLIENT_STATE, "the client was not approved")

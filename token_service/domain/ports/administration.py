@@ -52,11 +52,14 @@ class ClientStore(Protocol):
         *,
         old_expires_at: datetime | None,
         audit: AuditEvent,
+        former: ClientPolicy | None = None,
     ) -> bool:
-        """Add a secret. With `old_expires_at` the other live ones end then at the latest
-        (rotation, ACTIVE clients); without it every unused one is replaced (collect: APPROVED or
-        ACTIVE and none used yet). False when the client's state does not allow it. The same
-        `request_hash` again changes nothing and is True."""
+        """Add a secret, if the client's policy is still `former` (None: whatever it is).
+
+        With `old_expires_at` the other live ones end then at the latest (rotation, ACTIVE
+        clients); without it every unused one is replaced (collect: APPROVED or ACTIVE and none
+        used yet). False when the client's state does not allow it or its policy is another one.
+        The same `request_hash` again changes nothing and is True."""
         ...
 
     async def mark_used(self, client_id: str, secret_hash: bytes, now: datetime) -> None:
@@ -84,9 +87,15 @@ class ClientStore(Protocol):
         ...
 
     async def set_enabled(
-        self, client_id: str, enabled: bool, audit: AuditEvent
+        self,
+        client_id: str,
+        enabled: bool,
+        audit: AuditEvent,
+        *,
+        former: ClientPolicy | None = None,
     ) -> tuple[Client, int] | None:
-        """Disable (valid_rev and a REVOKE entry in the same transaction) or enable."""
+        """Disable (valid_rev and a REVOKE entry in the same transaction) or enable, if the policy
+        is still `former` (None: whatever it is). Returns as update_policy does."""
         ...
 
 

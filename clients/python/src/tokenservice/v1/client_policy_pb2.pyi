@@ -97,6 +97,11 @@ Global___SessionLifetime: _TypeAlias = SessionLifetime  # noqa: Y015
 class ClientPolicy(_message.Message):
     """What a client may do and which tokens its sessions have. Nothing is allowed
     that is not named.
+
+    A change adds power when a list gets a new member, a lifetime or age grows, a
+    bool becomes true, pairing_network becomes less strict, or scheme,
+    access_format or signing_algorithm becomes another one. Lifetimes are compared
+    as they work, with their defaults.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -33,6 +33,14 @@ class ClientServiceStub(object):
     authenticate as for TokenService, whose general errors apply; registering and
     collecting may be open to anonymous callers where the server is set so, at a
     rate that is limited by address.
+
+    Whoever changes how a client authenticates, or what it may do, needs
+    admin.clients and every administrative permission (admin.*, tokens.revoke_any,
+    audit.read) that the client holds before the change and after it; otherwise
+    PERMISSION_MISSING. Nobody adds power of any kind to itself: to its own
+    policy, to a client that it registered, or to one that it lists in
+    may_issue_for or may_pair_for; otherwise SELF_REVIEW. Each field of
+    ClientPolicy says what adds power.
     """
 
     def __init__(self, channel):
@@ -96,6 +104,14 @@ class ClientServiceServicer(object):
     authenticate as for TokenService, whose general errors apply; registering and
     collecting may be open to anonymous callers where the server is set so, at a
     rate that is limited by address.
+
+    Whoever changes how a client authenticates, or what it may do, needs
+    admin.clients and every administrative permission (admin.*, tokens.revoke_any,
+    audit.read) that the client holds before the change and after it; otherwise
+    PERMISSION_MISSING. Nobody adds power of any kind to itself: to its own
+    policy, to a client that it registered, or to one that it lists in
+    may_issue_for or may_pair_for; otherwise SELF_REVIEW. Each field of
+    ClientPolicy says what adds power.
     """
 
     def RegisterClient(self, request, context):
@@ -110,9 +126,8 @@ class ClientServiceServicer(object):
     def ReviewClient(self, request, context):
         """Approves or rejects a PENDING registration, once.
 
-        Needs the permission admin.clients, and a caller other than the registrant.
-        Administrative permissions (admin.*, tokens.revoke_any, audit.read) are let
-        through only by a caller that holds them itself.
+        Needs the permission admin.clients, the administrative permissions that are
+        approved, and a caller other than the registrant.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -142,8 +157,9 @@ class ClientServiceServicer(object):
         A client may rotate its own secret; others' need admin.clients, and every
         administrative permission that the other client holds.
         Errors: CREDENTIAL_NOT_ALLOWED (for a call made with an access token, which
-        must not become something that lives longer), CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
-        many secrets work at the same time; an overlap of zero ends the others).
+        must not become something that lives longer), CLIENT_NOT_FOUND,
+        CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too many secrets work at the
+        same time; an overlap of zero ends the others).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,7 +169,8 @@ class ClientServiceServicer(object):
         """Disables a client: it is no longer recognised, and its sessions and tokens
         are revoked. Disabling a disabled client succeeds.
 
-        Needs the permission admin.clients.
+        Needs admin.clients, and every administrative permission that the client
+        holds.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -164,7 +181,8 @@ class ClientServiceServicer(object):
         """Lets a disabled client work again, with the secrets it had. What was revoked
         stays revoked. Enabling an active client succeeds.
 
-        Needs the permission admin.clients.
+        Needs admin.clients, and every administrative permission that the client
+        holds.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -195,10 +213,12 @@ class ClientServiceServicer(object):
         tokens in use read as expired and the next exchange gives narrower ones;
         where it no longer allows a session at all, that exchange is refused.
 
-        Needs the permission admin.clients. Nobody adds anything to its own policy,
-        or to that of what it registered, and administrative permissions are added
-        only by a caller that holds them itself.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
+        Needs admin.clients, and every administrative permission that the client
+        holds before or after.
+        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW (power that the caller
+        would add for itself), CREDENTIAL_NOT_ALLOWED (a certificate added in a call
+        made with an access token, which must not become something that lives
+        longer).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -268,6 +288,14 @@ class ClientService(object):
     authenticate as for TokenService, whose general errors apply; registering and
     collecting may be open to anonymous callers where the server is set so, at a
     rate that is limited by address.
+
+    Whoever changes how a client authenticates, or what it may do, needs
+    admin.clients and every administrative permission (admin.*, tokens.revoke_any,
+    audit.read) that the client holds before the change and after it; otherwise
+    PERMISSION_MISSING. Nobody adds power of any kind to itself: to its own
+    policy, to a client that it registered, or to one that it lists in
+    may_issue_for or may_pair_for; otherwise SELF_REVIEW. Each field of
+    ClientPolicy says what adds power.
     """
 
     @staticmethod

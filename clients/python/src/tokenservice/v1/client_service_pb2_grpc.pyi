@@ -34,6 +34,14 @@ class ClientServiceStub:
     authenticate as for TokenService, whose general errors apply; registering and
     collecting may be open to anonymous callers where the server is set so, at a
     rate that is limited by address.
+
+    Whoever changes how a client authenticates, or what it may do, needs
+    admin.clients and every administrative permission (admin.*, tokens.revoke_any,
+    audit.read) that the client holds before the change and after it; otherwise
+    PERMISSION_MISSING. Nobody adds power of any kind to itself: to its own
+    policy, to a client that it registered, or to one that it lists in
+    may_issue_for or may_pair_for; otherwise SELF_REVIEW. Each field of
+    ClientPolicy says what adds power.
     """
 
     @_typing.overload
@@ -48,9 +56,8 @@ class ClientServiceStub:
     ReviewClient: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.ReviewClientRequest, _client_service_pb2.ReviewClientResponse]
     """Approves or rejects a PENDING registration, once.
 
-    Needs the permission admin.clients, and a caller other than the registrant.
-    Administrative permissions (admin.*, tokens.revoke_any, audit.read) are let
-    through only by a caller that holds them itself.
+    Needs the permission admin.clients, the administrative permissions that are
+    approved, and a caller other than the registrant.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
     CollectClientCredentials: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]
@@ -72,21 +79,24 @@ class ClientServiceStub:
     A client may rotate its own secret; others' need admin.clients, and every
     administrative permission that the other client holds.
     Errors: CREDENTIAL_NOT_ALLOWED (for a call made with an access token, which
-    must not become something that lives longer), CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
-    many secrets work at the same time; an overlap of zero ends the others).
+    must not become something that lives longer), CLIENT_NOT_FOUND,
+    CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too many secrets work at the
+    same time; an overlap of zero ends the others).
     """
     DisableClient: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.DisableClientRequest, _client_service_pb2.DisableClientResponse]
     """Disables a client: it is no longer recognised, and its sessions and tokens
     are revoked. Disabling a disabled client succeeds.
 
-    Needs the permission admin.clients.
+    Needs admin.clients, and every administrative permission that the client
+    holds.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE.
     """
     EnableClient: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.EnableClientRequest, _client_service_pb2.EnableClientResponse]
     """Lets a disabled client work again, with the secrets it had. What was revoked
     stays revoked. Enabling an active client succeeds.
 
-    Needs the permission admin.clients.
+    Needs admin.clients, and every administrative permission that the client
+    holds.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE.
     """
     GetClient: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.GetClientRequest, _client_service_pb2.GetClientResponse]
@@ -105,10 +115,12 @@ class ClientServiceStub:
     tokens in use read as expired and the next exchange gives narrower ones;
     where it no longer allows a session at all, that exchange is refused.
 
-    Needs the permission admin.clients. Nobody adds anything to its own policy,
-    or to that of what it registered, and administrative permissions are added
-    only by a caller that holds them itself.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
+    Needs admin.clients, and every administrative permission that the client
+    holds before or after.
+    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW (power that the caller
+    would add for itself), CREDENTIAL_NOT_ALLOWED (a certificate added in a call
+    made with an access token, which must not become something that lives
+    longer).
     """
 
 @_typing.type_check_only
@@ -120,6 +132,14 @@ class ClientServiceAsyncStub(ClientServiceStub):
     authenticate as for TokenService, whose general errors apply; registering and
     collecting may be open to anonymous callers where the server is set so, at a
     rate that is limited by address.
+
+    Whoever changes how a client authenticates, or what it may do, needs
+    admin.clients and every administrative permission (admin.*, tokens.revoke_any,
+    audit.read) that the client holds before the change and after it; otherwise
+    PERMISSION_MISSING. Nobody adds power of any kind to itself: to its own
+    policy, to a client that it registered, or to one that it lists in
+    may_issue_for or may_pair_for; otherwise SELF_REVIEW. Each field of
+    ClientPolicy says what adds power.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -131,9 +151,8 @@ class ClientServiceAsyncStub(ClientServiceStub):
     ReviewClient: _aio.UnaryUnaryMultiCallable[_client_service_pb2.ReviewClientRequest, _client_service_pb2.ReviewClientResponse]  # type: ignore[assignment]
     """Approves or rejects a PENDING registration, once.
 
-    Needs the permission admin.clients, and a caller other than the registrant.
-    Administrative permissions (admin.*, tokens.revoke_any, audit.read) are let
-    through only by a caller that holds them itself.
+    Needs the permission admin.clients, the administrative permissions that are
+    approved, and a caller other than the registrant.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
     CollectClientCredentials: _aio.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]  # type: ignore[assignment]
@@ -155,21 +174,24 @@ class ClientServiceAsyncStub(ClientServiceStub):
     A client may rotate its own secret; others' need admin.clients, and every
     administrative permission that the other client holds.
     Errors: CREDENTIAL_NOT_ALLOWED (for a call made with an access token, which
-    must not become something that lives longer), CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
-    many secrets work at the same time; an overlap of zero ends the others).
+    must not become something that lives longer), CLIENT_NOT_FOUND,
+    CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too many secrets work at the
+    same time; an overlap of zero ends the others).
     """
     DisableClient: _aio.UnaryUnaryMultiCallable[_client_service_pb2.DisableClientRequest, _client_service_pb2.DisableClientResponse]  # type: ignore[assignment]
     """Disables a client: it is no longer recognised, and its sessions and tokens
     are revoked. Disabling a disabled client succeeds.
 
-    Needs the permission admin.clients.
+    Needs admin.clients, and every administrative permission that the client
+    holds.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE.
     """
     EnableClient: _aio.UnaryUnaryMultiCallable[_client_service_pb2.EnableClientRequest, _client_service_pb2.EnableClientResponse]  # type: ignore[assignment]
     """Lets a disabled client work again, with the secrets it had. What was revoked
     stays revoked. Enabling an active client succeeds.
 
-    Needs the permission admin.clients.
+    Needs admin.clients, and every administrative permission that the client
+    holds.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE.
     """
     GetClient: _aio.UnaryUnaryMultiCallable[_client_service_pb2.GetClientRequest, _client_service_pb2.GetClientResponse]  # type: ignore[assignment]
@@ -188,10 +210,12 @@ class ClientServiceAsyncStub(ClientServiceStub):
     tokens in use read as expired and the next exchange gives narrower ones;
     where it no longer allows a session at all, that exchange is refused.
 
-    Needs the permission admin.clients. Nobody adds anything to its own policy,
-    or to that of what it registered, and administrative permissions are added
-    only by a caller that holds them itself.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
+    Needs admin.clients, and every administrative permission that the client
+    holds before or after.
+    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW (power that the caller
+    would add for itself), CREDENTIAL_NOT_ALLOWED (a certificate added in a call
+    made with an access token, which must not become something that lives
+    longer).
     """
 
 class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -202,6 +226,14 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
     authenticate as for TokenService, whose general errors apply; registering and
     collecting may be open to anonymous callers where the server is set so, at a
     rate that is limited by address.
+
+    Whoever changes how a client authenticates, or what it may do, needs
+    admin.clients and every administrative permission (admin.*, tokens.revoke_any,
+    audit.read) that the client holds before the change and after it; otherwise
+    PERMISSION_MISSING. Nobody adds power of any kind to itself: to its own
+    policy, to a client that it registered, or to one that it lists in
+    may_issue_for or may_pair_for; otherwise SELF_REVIEW. Each field of
+    ClientPolicy says what adds power.
     """
 
     @_abc_1.abstractmethod
@@ -223,9 +255,8 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_client_service_pb2.ReviewClientResponse, _abc.Awaitable[_client_service_pb2.ReviewClientResponse]]:
         """Approves or rejects a PENDING registration, once.
 
-        Needs the permission admin.clients, and a caller other than the registrant.
-        Administrative permissions (admin.*, tokens.revoke_any, audit.read) are let
-        through only by a caller that holds them itself.
+        Needs the permission admin.clients, the administrative permissions that are
+        approved, and a caller other than the registrant.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
 
@@ -259,8 +290,9 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         A client may rotate its own secret; others' need admin.clients, and every
         administrative permission that the other client holds.
         Errors: CREDENTIAL_NOT_ALLOWED (for a call made with an access token, which
-        must not become something that lives longer), CLIENT_NOT_FOUND, CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too
-        many secrets work at the same time; an overlap of zero ends the others).
+        must not become something that lives longer), CLIENT_NOT_FOUND,
+        CLIENT_STATE, CLIENT_DISABLED, RATE_LIMITED (too many secrets work at the
+        same time; an overlap of zero ends the others).
         """
 
     @_abc_1.abstractmethod
@@ -272,7 +304,8 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         """Disables a client: it is no longer recognised, and its sessions and tokens
         are revoked. Disabling a disabled client succeeds.
 
-        Needs the permission admin.clients.
+        Needs admin.clients, and every administrative permission that the client
+        holds.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE.
         """
 
@@ -285,7 +318,8 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lets a disabled client work again, with the secrets it had. What was revoked
         stays revoked. Enabling an active client succeeds.
 
-        Needs the permission admin.clients.
+        Needs admin.clients, and every administrative permission that the client
+        holds.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE.
         """
 
@@ -322,10 +356,12 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         tokens in use read as expired and the next exchange gives narrower ones;
         where it no longer allows a session at all, that exchange is refused.
 
-        Needs the permission admin.clients. Nobody adds anything to its own policy,
-        or to that of what it registered, and administrative permissions are added
-        only by a caller that holds them itself.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
+        Needs admin.clients, and every administrative permission that the client
+        holds before or after.
+        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW (power that the caller
+        would add for itself), CREDENTIAL_NOT_ALLOWED (a certificate added in a call
+        made with an access token, which must not become something that lives
+        longer).
         """
 
 def add_ClientServiceServicer_to_server(servicer: ClientServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
