@@ -109,19 +109,17 @@ class Model:
         scopes: frozenset[str] = frozenset(),
         *,
         password: tuple[str, str] | None = None,
+        within: float | None = None,
     ) -> Handout:
         """Exchange, or with a `password` (of whom, which) Reauthenticate."""
         credential = self.credential(token)
         session = self.require_live(caller, credential)
         purpose = "exchange" if password is None else "reauthenticate"
-        asked = (purpose, exchange_id, caller, frozenset(audiences), scopes)
         current = credential.generation == session.generation
-        replay = (
-            credential.generation == session.generation - 1
-            and exchange_id != b""
-            and session.made_by == asked
-            and self.now < session.rotated_at + session.client.window
-        )
+        again = not current and self._made_by(session, credential, exchange_id, within)
+        replay = again and session.made_for == purpose
+        if again and not replay:
+            raise Refused("TOKEN_SUPERSEDED")
         if not current and not replay:
             self.revoke_session(session)
             raise Refused("TOKEN_REUSED")
@@ -132,8 +130,20 @@ class Model:
             if password != (session.user.username, session.user.password):
                 raise Refused("CREDENTIALS_INVALID")
         if current:
-            self._advance(session, asked, fresh=password is not None)
+            self._advance(session, purpose, exchange_id)
         return self._handout(session, chosen, granted, replayed=replay)
+
+    def _made_by(
+        self, session: Session, credential: Credential, exchange_id: bytes, within: float | None
+    ) -> bool:
+        """Whether this id made the current generation from this token, in the replay window."""
+        window = session.client.window if within is None else min(within, session.client.window)
+        return (
+            credential.generation == session.generation - 1
+            and exchange_id != b""
+            and session.made_by == exchange_id
+            and self.now < session.rotated_at + window
+        )
 
     def credential(self, token: str) -> Credential:
         """The authentic session token."""
@@ -162,7 +172,7 @@ class Model:
         credential = self.credential(token)
         session = self.require_live(caller, credential)
         if credential.generation != session.generation:
-            raise Refused("TOKEN_REVOKED")
+            raise Refused("TOKEN_SUPERSEDED")
         return session
 
     def live(self, subject: str) -> list[Session]:
@@ -308,14 +318,14 @@ class Model:
             raise Refused("SCOPE_NOT_ALLOWED")
         return audiences or session.audiences, granted
 
-    def _advance(self, session: Session, asked: object, *, fresh: bool) -> None:
+    def _advance(self, session: Session, purpose: str, exchange_id: bytes) -> None:
         session.generation += 1
-        session.made_by = asked
+        session.made_for, session.made_by = purpose, exchange_id
         session.mint_kid = self.keys.active("MINT")
         session.rotated_at = session.last_active = self.now
         session.idle_at = min(self.now + session.client.idle, session.absolute_at)
         session.roles = frozenset() if session.user is None else session.user.roles
-        if fresh:
+        if purpose == "reauthenticate":
             session.auth_time = self.now
 
     def _handout(

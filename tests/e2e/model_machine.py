@@ -38,6 +38,7 @@ class Asked:
     audiences: tuple[str, ...]
     scopes: frozenset[str]
     password: str = ""
+    within: int | None = None
 
 
 class MachineBase(RuleBasedStateMachine):
@@ -119,6 +120,8 @@ class MachineBase(RuleBasedStateMachine):
             got = self.driver.ask(asked.caller, lambda api: api.tokens.Reauthenticate, fresh)
         else:
             plain = pb.ExchangeRequest(**request)
+            if asked.within is not None:
+                plain.replay_within.FromSeconds(asked.within)
             got = self.driver.ask(asked.caller, lambda api: api.tokens.Exchange, plain)
         want = expected(
             lambda: self.model.exchange(
@@ -128,6 +131,7 @@ class MachineBase(RuleBasedStateMachine):
                 asked.audiences,
                 asked.scopes,
                 password=password,
+                within=None if asked.password else asked.within,
             )
         )
         self.driver.check_handout(want, got)

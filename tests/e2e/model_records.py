@@ -77,7 +77,7 @@ class User:
 
 @dataclass(eq=False)
 class Session:
-    """A session; `made_by` identifies the exchange that made the current generation."""
+    """A session; `made_by` is the id of the exchange that made the current generation."""
 
     client: Client
     user: User | None
@@ -94,7 +94,8 @@ class Session:
     roles: frozenset[str]
     session_id: str = ""
     generation: int = 1
-    made_by: object = None
+    made_by: bytes = b""
+    made_for: str = ""
     revoked: bool = False
     gone: bool = False
     touched_until: float = 0.0

@@ -20,6 +20,9 @@ role_sets = st.sampled_from([("accounting", "sales"), ("sales",), ("accounting",
 )
 credentials_of = st.sampled_from(["user", "user", "user", "user", "wrong", "client"])
 exchange_id_choices = st.sampled_from(["new", "new", "new", "none", "used"])
+WITHIN = 60
+"""Seconds that a gateway which derives its ids allows for a replay."""
+windows = st.sampled_from([None, None, WITHIN, 0, 10_000_000])
 short_lapses = st.sampled_from([1, 10, 59, 60, 61, 120, 240, 299, 300, 599, 600, 601])
 long_lapses = st.sampled_from([899, 900, 1_799, 1_800, 3_600, 43_200, 86_400, 31 * 86_400])
 purposes = st.sampled_from(["SIGNING", "MINT", "OPAQUE"])

@@ -26,6 +26,7 @@ from tests.e2e.model_records import ADMIN, GATEWAY, MINUTE, SERVICE
 from tests.e2e.model_revocations import Revocations
 from tests.e2e.model_strategies import (
     CLIENTS,
+    WITHIN,
     ages,
     audience_sets,
     chances,
@@ -38,6 +39,7 @@ from tests.e2e.model_strategies import (
     role_sets,
     scope_sets,
     short_lapses,
+    windows,
 )
 from tests.support.fixtures import StartApplication
 from tests.support.world import World
@@ -115,10 +117,19 @@ class TokenMachine(Revocations):
 
     @precondition(lambda self: self.asked)
     @rule()
-    def ask_for_something_else(self) -> None:
-        """The same id does not make another request a retry."""
+    def step_up_instead_or_the_other_way_round(self) -> None:
+        """Two calls of one client for one token: the second is superseded and nobody a thief."""
         last = self.asked[-1]
         self.exchange(replace(last, password="" if last.password else "user"))
+
+    @precondition(lambda self: self.asked)
+    @rule(audiences=audience_sets, scopes=scope_sets, within=windows)
+    def ask_for_something_else(
+        self, audiences: tuple[str, ...], scopes: frozenset[str], within: int | None
+    ) -> None:
+        """The same id is the same exchange, whatever it asks for."""
+        last = self.asked[-1]
+        self.exchange(replace(last, audiences=audiences, scopes=scopes, within=within))
 
     @precondition(lambda self: self.asked)
     @rule(age=ages)
@@ -183,7 +194,7 @@ class TokenMachine(Revocations):
     @rule(
         client=clients,
         age=ages,
-        edge=st.sampled_from(["replay", "replay", "access", "idle"]),
+        edge=st.sampled_from(["replay", "replay", "within", "access", "idle"]),
         beyond=st.sampled_from([-1, 0, 0, 1]),
     )
     def an_edge_is_near(self, client: str, age: int, edge: str, beyond: int) -> None:
@@ -195,13 +206,14 @@ class TokenMachine(Revocations):
         session = self.model.credentials[asked.token].session if asked else self.session(age)
         at = {
             "replay": session.rotated_at + session.client.window,
+            "within": session.rotated_at + WITHIN,
             "access": session.rotated_at + session.client.life,
             "idle": session.idle_at,
         }
         self.driver.advance(max(0.0, at[edge] + beyond - self.model.now))
         self.validate_all()
         if asked is not None:
-            self.exchange(asked)
+            self.exchange(replace(asked, within=WITHIN) if edge == "within" else asked)
 
     @rule(lapse=long_lapses, chance=chances)
     def hours_pass(self, lapse: int, chance: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from tests.faults.outcomes import credential_of, outcome
 from tests.support.api import Api, exchange_id
@@ -121,20 +122,68 @@ async def test_not_after_the_window(world: World, start_application: StartApplic
         assert await outcome(api.exchange(token, once)) == "TOKEN_REUSED"
 
 
-@pytest.mark.parametrize(
-    "change", [{"scopes": ["orders.read"]}, {"audiences": ["orders"]}, {"exchange_id": b""}]
-)
-async def test_not_with_another_request(
+@pytest.mark.parametrize("change", [{"exchange_id": b""}, {"exchange_id": bytes(16)}])
+async def test_not_with_another_id(
     world: World, start_application: StartApplication, change: dict[str, Any]
 ) -> None:
     server = await start_application()
     async with world.api(server.address, "demo-web") as api:
         tokens = await api.login(world.username, world.password, audiences=["orders", "billing"])
-        once = exchange_id()
-        successor = await api.exchange(tokens.session_token, once)
-        request = {"exchange_id": once, **change}
-        assert await outcome(api.exchange(tokens.session_token, **request)) == "TOKEN_REUSED"
+        successor = await api.exchange(tokens.session_token, exchange_id())
+        assert await outcome(api.exchange(tokens.session_token, **change)) == "TOKEN_REUSED"
         assert await outcome(api.exchange(successor.tokens.session_token)) == "TOKEN_REVOKED"
+
+
+@pytest.mark.parametrize("client", ["demo-web", "demo-opaque"])
+async def test_with_other_audiences_and_scopes(
+    world: World, start_application: StartApplication, client: str
+) -> None:
+    """Two tabs of one browser: each gets what it asks for, both the same successor."""
+    server = await start_application()
+    async with (
+        world.api(server.address, client) as api,
+        world.api(server.address, "demo-gateway") as gateway,
+    ):
+        tokens = await api.login(world.username, world.password, audiences=["orders", "billing"])
+        once = exchange_id()
+        for number, (audience, scope) in enumerate(
+            [("orders", "orders.read"), ("billing", "billing.read"), ("orders", "orders.write")]
+        ):
+            got = await api.exchange(
+                tokens.session_token, once, audiences=[audience], scopes=[scope]
+            )
+            assert got.replayed is (number > 0)
+            (access,) = got.tokens.access_tokens
+            assert (access.audience, list(access.scopes)) == (audience, [scope])
+            assert await gateway.verdict(access.token, audience, required_scopes=[scope]) == (
+                "ACTIVE"
+            )
+            successor = got.tokens.session_token
+            assert (
+                successor == (await api.exchange(tokens.session_token, once)).tokens.session_token
+            )
+        wider = api.exchange(tokens.session_token, once, audiences=["stock"])
+        assert await outcome(wider) == "AUDIENCE_NOT_ALLOWED"
+        assert not (await api.exchange(successor, exchange_id())).replayed
+
+
+async def test_not_after_the_callers_own_window(
+    world: World, start_application: StartApplication
+) -> None:
+    """A gateway that derives its ids from the token tells a thief from a second tab by the time
+    that went by, however long the policy's window is."""
+    server = await start_application()
+    minute = Duration(seconds=60)
+    async with world.api(server.address, "demo-web") as api:
+        token, once = await login(world, api), exchange_id()
+        successor = (await api.exchange(token, once, replay_within=minute)).tokens.session_token
+        server.clock.advance(timedelta(seconds=59))
+        sibling = await api.exchange(token, once, replay_within=minute)
+        assert sibling.tokens.session_token == successor
+        server.clock.advance(timedelta(seconds=2))
+        thief = await outcome(api.exchange(token, once, replay_within=minute))
+        assert thief == "TOKEN_REUSED"
+        assert await outcome(api.exchange(successor, exchange_id())) == "TOKEN_REVOKED"
 
 
 async def test_a_refused_widening_consumes_nothing(

@@ -156,7 +156,7 @@ class Node:
             self.random,
             self.shield,
         )
-        rotation = SessionRotation(
+        self.rotation = SessionRotation(
             self.directory,
             self.mint,
             self.sessions,
@@ -165,7 +165,7 @@ class Node:
             maker,
             self.clock,
         )
-        self.exchange = Exchange(rotation, self.shield)
+        self.exchange = Exchange(self.rotation, self.shield)
 
     async def refresh(self) -> None:
         """What the follower does, when it is told to, at the time of our clock."""

@@ -62,6 +62,7 @@ def advance_of(session: Session, **changes: Any) -> SessionAdvance:
         from_generation=session.generation,
         mint_kid=session.mint_kid,
         exchange_hash=bytes(range(32)),
+        exchange_fingerprint=bytes(range(32, 64)),
         at=NOW,
         idle_seconds=session.idle_seconds,
         idle_expires_at=NOW + timedelta(seconds=session.idle_seconds),

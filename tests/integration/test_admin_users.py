@@ -171,7 +171,7 @@ async def test_the_presented_token_is_checked_and_not_consumed(
     successor = await node.exchange(shop, ExchangeRequest(tokens.session_token))
     with pytest.raises(TokenServiceError) as refused:
         await set_password.by_user(shop, tokens.session_token, NEW_PASSWORD)
-    assert refused.value.reason is Reason.TOKEN_REVOKED
+    assert refused.value.reason is Reason.TOKEN_SUPERSEDED
     thief = await node.app("thief")
     with pytest.raises(TokenServiceError) as refused:
         await set_password.by_user(thief, successor.tokens.session_token, NEW_PASSWORD)

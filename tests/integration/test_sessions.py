@@ -157,6 +157,7 @@ async def test_an_exchange_moves_the_session_one_generation_on(world: World) -> 
         generation=2,
         mint_kid="00000002",
         exchange_hash=change.exchange_hash,
+        exchange_fingerprint=change.exchange_fingerprint,
         rotated_at=later,
         last_active_at=later,
         idle_seconds=60,

@@ -23,6 +23,7 @@ async def world(dsn: str) -> AsyncIterator[World]:
 
 
 HASH = bytes(range(32))
+FINGERPRINT = bytes(range(32, 64))
 BOUND = b"c" * 32
 
 
@@ -48,6 +49,7 @@ def plainly(
         scopes=(),
         mint_kid=session.mint_kid,
         exchange_hash=HASH,
+        exchange_fingerprint=FINGERPRINT,
         at=NOW,
     )
     return replace(given, **changes)
@@ -66,6 +68,7 @@ async def test_it_moves_the_session_as_the_decided_exchange_would(world: World) 
         session,
         generation=2,
         exchange_hash=HASH,
+        exchange_fingerprint=FINGERPRINT,
         rotated_at=later,
         last_active_at=later,
         idle_expires_at=later + timedelta(hours=1),
@@ -187,11 +190,11 @@ async def test_what_comes_at_once_advances_each_for_itself(world: World) -> None
 
 async def test_of_many_presenters_at_once_one_advances(world: World) -> None:
     session = await world.issue()
-    changes = [plainly(session, exchange_hash=bytes([number] * 32)) for number in range(20)]
+    changes = [plainly(session, exchange_fingerprint=bytes([number] * 32)) for number in range(20)]
     asked = (world.sessions.advance_plainly(change, event("exchange")) for change in changes)
     answers = await asyncio.gather(*asked)
     (winner,) = (number for number, answer in enumerate(answers) if answer is not None)
-    assert await world.value("SELECT exchange_hash FROM sessions") == bytes([winner] * 32)
+    assert await world.value("SELECT exchange_fingerprint FROM sessions") == bytes([winner] * 32)
     assert await world.value("SELECT count(*) FROM audit_log WHERE action = 'exchange'") == 1
     assert await world.value("SELECT generation FROM sessions") == 2
 

@@ -230,7 +230,7 @@ async def test_one_of_64_exchanges_of_a_generation_wins(world: World, nodes: lis
         outcomes = await asyncio.gather(
             *(
                 node.sessions.advance(
-                    advance_of(current, exchange_hash=bytes([racer]) * 32), event("exchange")
+                    advance_of(current, exchange_fingerprint=bytes([racer]) * 32), event("exchange")
                 )
                 for racer, node in zip(range(64), cycle(nodes), strict=False)
             )
@@ -241,5 +241,5 @@ async def test_one_of_64_exchanges_of_a_generation_wins(world: World, nodes: lis
         stored = await world.sessions.get(session.session_id)
         assert stored is not None
         assert stored.generation == generation + 1
-        assert stored.exchange_hash == bytes(winners) * 32
+        assert stored.exchange_fingerprint == bytes(winners) * 32
     assert await world.value("SELECT count(*) FROM audit_log WHERE action = 'exchange'") == 5

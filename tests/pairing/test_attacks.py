@@ -101,7 +101,7 @@ async def test_somebody_elses_pairing_cannot_be_approved(nodes: Nodes) -> None:
     assert state_name((await pair.state()).state) == "SCANNED"
     # The session may be exchanged in between: it is the same one.
     successor = (await nodes[0].client("mobile").exchange(own)).tokens.session_token
-    assert await outcome(pair.approve(own)) == "TOKEN_REVOKED"
+    assert await outcome(pair.approve(own)) == "TOKEN_SUPERSEDED"
     await pair.approve(successor)
     await pair.collect()
 

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     TOKEN_EXPIRED = auto()
     TOKEN_REVOKED = auto()
     TOKEN_REUSED = auto()
+    TOKEN_SUPERSEDED = auto()
     FIELD_INVALID = auto()
     REVISION_UNKNOWN = auto()
     CLIENT_NOT_APPROVED = auto()

@@ -1,13 +1,12 @@
 """Single-use exchange: what a presented session token of generation n may become."""
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
 
 from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.exchange_fingerprint import Purpose, fingerprint, former_fingerprint
 from token_service.domain.grants import Grant, narrowed_grant
 from token_service.domain.kinds import SERVICE_AUDIENCE, ClientState, TokenKind
 from token_service.domain.policy import ClientPolicy
@@ -18,7 +17,8 @@ from token_service.domain.records import Generation, Session, SessionView
 class Presented:
     """An authentic session token (its MAC was right), and what the caller asked with it.
 
-    `request_hash` is None when the caller sent no exchange_id: then nothing can be replayed.
+    Without an `exchange_id` nothing can be replayed. `replay_within` is the caller's own replay
+    window, where that is shorter than the policy's; None for the policy's.
     """
 
     lookup_id: UUID
@@ -27,8 +27,44 @@ class Presented:
     client_id: str
     audiences: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
-    request_hash: bytes | None = None
+    purpose: Purpose = Purpose.EXCHANGE
+    exchange_id: bytes = field(default=b"", repr=False)
+    replay_within: timedelta | None = None
     confirmation: bytes = b""
+
+    @property
+    def fingerprint(self) -> bytes | None:
+        """By which a repetition of this exchange is recognised; None: by nothing."""
+        return self._fingerprint_as(self.purpose)
+
+    @property
+    def former_fingerprint(self) -> bytes | None:
+        """The same, as nodes of the previous version make it and look for it."""
+        return self._former_fingerprint_as(self.purpose)
+
+    def made(self, session: Session, purpose: Purpose) -> bool:
+        """Whether the session's current generation was made from this token under this
+        exchange_id, for `purpose`."""
+        new, former = session.exchange_fingerprint, session.exchange_hash
+        return (new is not None and new == self._fingerprint_as(purpose)) or (
+            former is not None and former == self._former_fingerprint_as(purpose)
+        )
+
+    def _fingerprint_as(self, purpose: Purpose) -> bytes | None:
+        return fingerprint(
+            purpose, self.exchange_id, self.lookup_id, self.generation, self.client_id
+        )
+
+    def _former_fingerprint_as(self, purpose: Purpose) -> bytes | None:
+        return former_fingerprint(
+            purpose,
+            self.exchange_id,
+            self.lookup_id,
+            self.generation,
+            self.client_id,
+            self.audiences,
+            self.scopes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +76,16 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The same request again after a lost reply: the same successor again."""
+    """The same exchange again: the same successor again, with access tokens for what is asked
+    for this time."""
 
     grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Another call of the same presenter moved the session on: it has the successor. Nothing is
+    handed out and nothing is revoked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,38 +96,7 @@ class Reused:
     alarm: bool
 
 
-ExchangeDecision = Advance | Replay | Reused
-
-
-def request_hash(
-    purpose: str,
-    exchange_id: bytes,
-    lookup_id: UUID,
-    generation: int,
-    client_id: str,
-    audiences: Sequence[str],
-    scopes: Sequence[str],
-) -> bytes | None:
-    """The fingerprint by which a repeated exchange is recognised; None without an exchange_id.
-
-    It covers the token, the client and the audience and scope *sets*, never device or address,
-    which change between a phone's retries.
-    """
-    if not exchange_id:
-        return None
-    digest = hashlib.sha256(b"tokenservice exchange v1\0")
-    fields = [
-        purpose.encode(),
-        exchange_id,
-        lookup_id.bytes,
-        generation.to_bytes(4, "big"),
-        client_id.encode(),
-        "\0".join(sorted(set(audiences))).encode(),
-        "\0".join(sorted(set(scopes))).encode(),
-    ]
-    for part in fields:
-        digest.update(len(part).to_bytes(4, "big") + part)
-    return digest.digest()
+ExchangeDecision = Advance | Replay | Superseded | Reused
 
 
 def require_live(view: SessionView, now: datetime) -> None:
@@ -117,8 +129,21 @@ def require_owner(view: SessionView, presented: Presented) -> None:
         )
 
 
-def decide_exchange(view: SessionView, presented: Presented, now: datetime) -> ExchangeDecision:
+def superseded() -> TokenServiceError:
+    """Another call of the caller has the successor. Nothing was consumed and nothing revoked."""
+    return TokenServiceError(
+        Reason.TOKEN_SUPERSEDED,
+        "another call exchanged this token: repeat with the successor that it was given",
+    )
+
+
+def decide_exchange(
+    view: SessionView, presented: Presented, now: datetime, *, was_current: bool = False
+) -> ExchangeDecision:
     """What becomes of `presented`, given one consistent reading of its session.
+
+    `was_current` says that an earlier reading within the same call found the token current: what
+    moved the session since then raced this call, and is no evidence of a second presenter.
 
     Raises TokenServiceError for refusals that consume nothing: CLIENT_MISMATCH, BINDING_MISMATCH,
     TOKEN_REVOKED, TOKEN_EXPIRED, SCOPE_WIDENED, AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED.
@@ -130,21 +155,26 @@ def decide_exchange(view: SessionView, presented: Presented, now: datetime) -> E
         if presented.mint_kid != session.mint_kid:
             return Reused(alarm=True)
         return Advance(_grant(view, presented))
-    if is_replay(view, presented, now):
+    if presented.generation > session.generation:
+        return Reused(alarm=True)
+    made_for = _made_for(view, presented, now)
+    if made_for is presented.purpose:
         return Replay(_grant(view, presented))
-    return Reused(alarm=presented.generation > session.generation)
+    if made_for is not None or was_current:
+        return Superseded()
+    return Reused(alarm=False)
 
 
-def is_replay(view: SessionView, presented: Presented, now: datetime) -> bool:
-    """True for the same request again, while its successor is still the current one."""
+def _made_for(view: SessionView, presented: Presented, now: datetime) -> Purpose | None:
+    """For which purpose this presenter's own exchange_id made the current generation from the
+    presented token, while its replay window lasts; None: it did not, or that is over."""
     session = view.session
     window = view.policy.lifetimes_for(session.platform).replay_window
-    return (
-        presented.generation == session.generation - 1
-        and presented.request_hash is not None
-        and presented.request_hash == session.exchange_hash
-        and now < session.rotated_at + window
-    )
+    if presented.replay_within is not None:
+        window = min(window, presented.replay_within)
+    if presented.generation != session.generation - 1 or now >= session.rotated_at + window:
+        return None
+    return next((purpose for purpose in Purpose if presented.made(session, purpose)), None)
 
 
 def plain_grant(session: Generation, policy: ClientPolicy, presented: Presented) -> Grant:

@@ -68,7 +68,9 @@ class Session:
     """A session: one row, whatever its number of exchanges.
 
     `rev` is the trust revision current at issue; `rotated_at` is when the current generation was
-    made; `exchange_hash` is the fingerprint of the exchange that made it (None: no replay).
+    made; `exchange_fingerprint` recognises the exchange that made it (None: no replay), and
+    `exchange_hash` does so for nodes of the previous version, or recognises the collection that a
+    pairing's session came of.
     """
 
     session_id: UUID
@@ -100,6 +102,7 @@ class Session:
     parent_session_id: UUID | None = None
     """The session that approved the pairing which this one came of."""
     pairing_id: UUID | None = None
+    exchange_fingerprint: bytes | None = None
 
     @property
     def subject(self) -> str:

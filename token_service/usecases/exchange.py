@@ -10,11 +10,13 @@ from token_service.domain.exchange import (
     Presented,
     Replay,
     Reused,
+    Superseded,
     decide_exchange,
     own_audiences,
     plain_grant,
-    request_hash,
+    superseded,
 )
+from token_service.domain.exchange_fingerprint import Purpose
 from token_service.domain.grants import Grant
 from token_service.domain.kinds import Amr, Permission, RevocationReason, TrustEntryKind
 from token_service.domain.policy import ClientPolicy
@@ -39,8 +41,9 @@ _TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class ExchangeRequest:
-    """`exchange_id` is 16 bytes drawn once per exchange and repeated on its retries; empty: a
-    lost reply cannot be asked for again. Audiences and scopes only narrow."""
+    """`exchange_id` is 16 bytes, the same for all calls that are one exchange; empty: a lost reply
+    cannot be asked for again. `replay_within` shortens the policy's replay window for this call.
+    Audiences and scopes only narrow."""
 
     token: str = field(repr=False)
     exchange_id: bytes = field(default=b"", repr=False)
@@ -48,11 +51,12 @@ class ExchangeRequest:
     scopes: tuple[str, ...] = ()
     device: Device = UNKNOWN_DEVICE
     confirmation: bytes = b""
+    replay_within: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeOutcome:
-    """The successor; `replayed` when this answer was given before."""
+    """The successor; `replayed` when it was handed out before."""
 
     tokens: IssuedTokens
     replayed: bool
@@ -90,7 +94,7 @@ class SessionRotation:
         self._clock = clock
         self._known_terms: dict[str, ClientTerms] = {}
 
-    def present(self, caller: Caller, request: ExchangeRequest, purpose: str) -> Presented:
+    def present(self, caller: Caller, request: ExchangeRequest, purpose: Purpose) -> Presented:
         """The authentic token and what is asked with it. Raises TOKEN_MALFORMED or
         TOKEN_UNKNOWN without touching a store."""
         token = self._mint.authenticate(request.token)
@@ -101,27 +105,23 @@ class SessionRotation:
             client_id=caller.client_id,
             audiences=request.audiences,
             scopes=request.scopes,
-            request_hash=request_hash(
-                purpose,
-                request.exchange_id,
-                token.lookup_id,
-                token.generation,
-                caller.client_id,
-                request.audiences,
-                request.scopes,
-            ),
+            purpose=purpose,
+            exchange_id=request.exchange_id,
+            replay_within=request.replay_within,
             confirmation=request.confirmation,
         )
 
     async def decide(
-        self, caller: Caller, presented: Presented
+        self, caller: Caller, presented: Presented, *, was_current: bool = False
     ) -> tuple[SessionView, Advance | Replay]:
         """Read and decide. On reuse the family's revocation is committed, then TOKEN_REUSED is
-        raised."""
+        raised. Raises TOKEN_SUPERSEDED, with nothing touched."""
         view = await self._sessions.view(presented.lookup_id)
         if view is None:
             raise TokenServiceError(Reason.TOKEN_EXPIRED, "the session is gone")
-        decision = decide_exchange(view, presented, self._clock.now())
+        decision = decide_exchange(view, presented, self._clock.now(), was_current=was_current)
+        if isinstance(decision, Superseded):
+            raise superseded()
         if isinstance(decision, Reused):
             await self._revoke_family(caller, view.session, presented, decision)
             raise TokenServiceError(
@@ -145,6 +145,7 @@ class SessionRotation:
             from_generation=presented.generation,
             mint_kid=session.mint_kid,
             exchange_hash=session.exchange_hash,
+            exchange_fingerprint=session.exchange_fingerprint,
             at=now,
             idle_seconds=session.idle_seconds,
             idle_expires_at=session.idle_expires_at,
@@ -182,7 +183,8 @@ class SessionRotation:
             audiences=presented.audiences,
             scopes=presented.scopes,
             mint_kid=self._mint.active_kid(),
-            exchange_hash=presented.request_hash,
+            exchange_hash=presented.former_fingerprint,
+            exchange_fingerprint=presented.fingerprint,
             at=now,
         )
         audit = caller.audit(now, "session.exchange")
@@ -229,7 +231,8 @@ class SessionRotation:
             session,
             generation=session.generation + 1,
             mint_kid=self._mint.active_kid(),
-            exchange_hash=presented.request_hash,
+            exchange_hash=presented.former_fingerprint,
+            exchange_fingerprint=presented.fingerprint,
             rotated_at=now,
             last_active_at=now,
             idle_seconds=int(idle.total_seconds()),
@@ -265,7 +268,8 @@ class SessionRotation:
 
 
 class Exchange:
-    """Raises the reasons of `decide_exchange`, TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_REUSED."""
+    """Raises the reasons of `decide_exchange`, TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_REUSED,
+    TOKEN_SUPERSEDED."""
 
     def __init__(self, rotation: SessionRotation, shield: Shield) -> None:
         self._rotation = rotation
@@ -274,7 +278,7 @@ class Exchange:
     async def __call__(self, caller: Caller, request: ExchangeRequest) -> ExchangeOutcome:
         """Exchange the token; once begun it is finished, also when the caller goes away."""
         caller.require(Permission.TOKENS_EXCHANGE)
-        presented = self._rotation.present(caller, request, "exchange")
+        presented = self._rotation.present(caller, request, Purpose.EXCHANGE)
         # The store finishes this one by itself; what follows where it does not apply is shielded.
         tokens = await self._rotation.advance_plainly(caller, presented)
         if tokens is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.exchange import Presented, Replay
+from token_service.domain.exchange_fingerprint import Purpose
 from token_service.domain.kinds import Amr, Permission
 from token_service.domain.ports import Clock
 from token_service.usecases.exchange import (
@@ -34,8 +35,10 @@ class ReauthenticateRequest:
 class Reauthenticate:
     """Advances generation, `auth_time`, `acr` and `amr`; nothing else ever moves them.
 
-    The credential is asked for on a replay too. Raises what Exchange and VerifyPassword raise;
-    a wrong credential consumes nothing.
+    The credential is asked for on a replay too. The session is read before the credential is
+    checked and written after it: what moves it in between supersedes this call, whoever did it,
+    and the session's owner is told to go on with the successor. Raises what Exchange and
+    VerifyPassword raise; a wrong credential consumes nothing.
     """
 
     def __init__(
@@ -53,14 +56,16 @@ class Reauthenticate:
     async def __call__(self, caller: Caller, request: ReauthenticateRequest) -> ExchangeOutcome:
         """Step up the session behind `request.exchange.token`."""
         caller.require(Permission.TOKENS_EXCHANGE)
-        presented = self._rotation.present(caller, request.exchange, "reauthenticate")
+        presented = self._rotation.present(caller, request.exchange, Purpose.REAUTHENTICATE)
         return await self._shield.run(self._reauthenticate(caller, request, presented))
 
     async def _reauthenticate(
         self, caller: Caller, request: ReauthenticateRequest, presented: Presented
     ) -> ExchangeOutcome:
+        was_current = False
         for _ in range(_TRIES):
-            view, decision = await self._rotation.decide(caller, presented)
+            view, decision = await self._rotation.decide(caller, presented, was_current=was_current)
+            was_current = not isinstance(decision, Replay)
             user_id = view.session.user_id
             if user_id is None:
                 raise TokenServiceError(

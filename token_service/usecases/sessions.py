@@ -6,7 +6,12 @@ from uuid import UUID
 
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.exchange import Presented, require_live, require_owner
+from token_service.domain.exchange import (
+    Presented,
+    require_live,
+    require_owner,
+    superseded,
+)
 from token_service.domain.kinds import Permission, RevocationReason, TrustEntryKind
 from token_service.domain.ports import (
     Clock,
@@ -44,7 +49,8 @@ class SessionAccess:
 
     async def current(self, caller: Caller, token: str, confirmation: bytes = b"") -> SessionView:
         """The live session whose *current* token this is. Raises TOKEN_* and CLIENT_MISMATCH;
-        a token that was exchanged already is refused as TOKEN_REVOKED, nothing is touched."""
+        one that was exchanged already is TOKEN_SUPERSEDED, and nothing is touched: who only shows
+        a token gets nothing for it, so that it need not be known who exchanged it."""
         authentic = self._mint.authenticate(token)
         view = await self._sessions.view(authentic.lookup_id)
         if view is None:
@@ -59,9 +65,10 @@ class SessionAccess:
         require_owner(view, presented)
         require_live(view, self._clock.now())
         session = view.session
-        current = (session.generation, session.mint_kid)
-        if (authentic.generation, authentic.mint_kid) != current:
-            raise TokenServiceError(Reason.TOKEN_REVOKED, "the token was exchanged already")
+        if authentic.generation < session.generation:
+            raise superseded()
+        if (authentic.generation, authentic.mint_kid) != (session.generation, session.mint_kid):
+            raise TokenServiceError(Reason.TOKEN_REVOKED, "the token is not one of this session's")
         return view
 
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from token_service.domain.exchange import Presented, request_hash
+from token_service.domain.exchange import Presented
+from token_service.domain.exchange_fingerprint import Purpose, fingerprint, former_fingerprint
 from token_service.domain.kinds import Amr, ClientState, Platform, TokenKind
 from token_service.domain.policy import ClientPolicy
 from token_service.domain.records import Device, Session, SessionView
@@ -69,23 +70,38 @@ def view(of: Session | None = None, **changes: Any) -> SessionView:
 
 def presented(generation: int = 5, exchange_id: bytes = b"", **changes: Any) -> Presented:
     """The token of `generation`, presented by its own client."""
-    audiences = changes.get("audiences", ())
-    scopes = changes.get("scopes", ())
     made = Presented(
         lookup_id=LOOKUP,
         generation=generation,
         mint_kid="0000000a",
         client_id="shop-web",
-        request_hash=fingerprint(generation, exchange_id, audiences, scopes),
+        exchange_id=exchange_id,
     )
     return replace(made, **changes)
 
 
-def fingerprint(
+def exchanged(
     generation: int,
     exchange_id: bytes = EXCHANGE_ID,
+    purpose: Purpose = Purpose.EXCHANGE,
+    **changes: Any,
+) -> Session:
+    """The session once the token of `generation` was exchanged, a minute ago."""
+    made_by = fingerprint(purpose, exchange_id, LOOKUP, generation, "shop-web")
+    return session(generation=generation + 1, exchange_fingerprint=made_by, **changes)
+
+
+def exchanged_by_a_former_node(
+    generation: int,
+    exchange_id: bytes = EXCHANGE_ID,
+    purpose: Purpose = Purpose.EXCHANGE,
     audiences: tuple[str, ...] = (),
     scopes: tuple[str, ...] = (),
-) -> bytes | None:
-    """What the row remembers of the exchange of `generation`."""
-    return request_hash("exchange", exchange_id, LOOKUP, generation, "shop-web", audiences, scopes)
+) -> Session:
+    """The same, by a node of the previous version. It leaves the fingerprint as it was."""
+    token = (exchange_id, LOOKUP, generation, "shop-web")
+    return session(
+        generation=generation + 1,
+        exchange_hash=former_fingerprint(purpose, *token, audiences, scopes),
+        exchange_fingerprint=fingerprint(purpose, exchange_id, LOOKUP, generation - 1, "shop-web"),
+    )

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tests.unit.domain.builders import (
     EXCHANGE_ID,
-    LOOKUP,
     NOW,
-    fingerprint,
+    exchanged,
+    exchanged_by_a_former_node,
     presented,
     session,
     view,
@@ -23,13 +23,15 @@ from token_service.domain.exchange import (
     Presented,
     Replay,
     Reused,
+    Superseded,
     decide_exchange,
-    request_hash,
 )
+from token_service.domain.exchange_fingerprint import Purpose
 from token_service.domain.kinds import ClientState
 from token_service.domain.records import SessionView
 
-REPLAYABLE = session(exchange_hash=fingerprint(4))
+REPLAYABLE = exchanged(4)
+MINUTE = timedelta(minutes=1)
 
 
 def refusal(reading: SessionView, token: Presented, now: datetime = NOW) -> Reason:
@@ -75,9 +77,33 @@ def test_widening_is_refused(change: dict[str, Any], reason: Reason) -> None:
     assert refusal(view(), presented(**change)) is reason
 
 
-def test_the_same_request_again_is_a_replay() -> None:
-    decision = decide_exchange(view(REPLAYABLE), presented(4, EXCHANGE_ID), NOW)
+@pytest.mark.parametrize(
+    ("asked", "granted"),
+    [
+        ({}, (("billing", "orders"), ("billing.read", "orders.read"))),
+        ({"audiences": ("orders",)}, (("orders",), ("billing.read", "orders.read"))),
+        ({"scopes": ("orders.read",)}, (("billing", "orders"), ("orders.read",))),
+    ],
+)
+def test_the_same_exchange_again_is_a_replay_for_what_is_asked_now(
+    asked: dict[str, Any], granted: tuple[tuple[str, ...], tuple[str, ...]]
+) -> None:
+    decision = decide_exchange(view(REPLAYABLE), presented(4, EXCHANGE_ID, **asked), NOW)
     assert isinstance(decision, Replay)
+    assert (decision.grant.audiences, decision.grant.scopes) == granted
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"scopes": ("orders.write",)}, Reason.SCOPE_WIDENED),
+        ({"audiences": ("stock",)}, Reason.AUDIENCE_NOT_ALLOWED),
+    ],
+)
+def test_a_replay_cannot_ask_for_more_than_the_session_has(
+    asked: dict[str, Any], reason: Reason
+) -> None:
+    assert refusal(view(REPLAYABLE), presented(4, EXCHANGE_ID, **asked)) is reason
 
 
 @pytest.mark.parametrize(
@@ -85,14 +111,50 @@ def test_the_same_request_again_is_a_replay() -> None:
     [
         presented(4),
         presented(4, bytes(16)),
-        presented(4, EXCHANGE_ID, scopes=("orders.read",)),
-        presented(4, EXCHANGE_ID, audiences=("orders",)),
         presented(3, EXCHANGE_ID),
+        presented(4, purpose=Purpose.REAUTHENTICATE),
+        presented(4, bytes(16), purpose=Purpose.REAUTHENTICATE),
     ],
-    ids=["no id", "another id", "another scope set", "another audience set", "older"],
+    ids=["no id", "another id", "older", "step-up without id", "step-up with another id"],
 )
 def test_anything_else_of_an_exchanged_token_is_reuse(token: Presented) -> None:
     assert decide_exchange(view(REPLAYABLE), token, NOW) == Reused(alarm=False)
+
+
+def test_the_other_call_of_the_same_presenter_is_superseded() -> None:
+    for first, second in (
+        (Purpose.EXCHANGE, Purpose.REAUTHENTICATE),
+        (Purpose.REAUTHENTICATE, Purpose.EXCHANGE),
+    ):
+        for moved in (
+            exchanged(4, purpose=first),
+            exchanged_by_a_former_node(4, purpose=first),
+        ):
+            token = presented(4, EXCHANGE_ID, purpose=second)
+            assert decide_exchange(view(moved), token, NOW) == Superseded()
+
+
+def test_what_moved_the_session_during_the_call_is_no_second_presenter() -> None:
+    """Only reading it first tells: whoever comes after that has shown a spent token."""
+    for generation in (6, 7, 9):
+        moved = view(session(generation=generation))
+        token = presented(5, EXCHANGE_ID, purpose=Purpose.REAUTHENTICATE)
+        assert decide_exchange(moved, token, NOW, was_current=True) == Superseded()
+        assert decide_exchange(moved, token, NOW) == Reused(alarm=False)
+    behind = view(session(generation=4))
+    assert decide_exchange(behind, presented(5), NOW, was_current=True) == Reused(alarm=True)
+
+
+def test_nodes_of_the_previous_version_are_understood() -> None:
+    """Their fingerprint covers audiences and scopes, in any order."""
+    wide = {"audiences": ("orders", "billing"), "scopes": ("orders.read",)}
+    moved = view(exchanged_by_a_former_node(4, **wide))  # type: ignore[arg-type]
+    again = presented(4, EXCHANGE_ID, audiences=("billing", "orders"), scopes=("orders.read",))
+    assert isinstance(decide_exchange(moved, again, NOW), Replay)
+    other = presented(4, EXCHANGE_ID, audiences=("orders",), scopes=("orders.read",))
+    assert decide_exchange(moved, other, NOW) == Reused(alarm=False)
+    older = presented(3, EXCHANGE_ID)
+    assert decide_exchange(moved, older, NOW) == Reused(alarm=False)
 
 
 def test_a_replay_ends_with_its_window() -> None:
@@ -105,8 +167,30 @@ def test_a_replay_ends_with_its_window() -> None:
     assert decide_exchange(view(rotated), token, over) == Reused(alarm=False)
 
 
+@pytest.mark.parametrize("purpose", list(Purpose))
+@pytest.mark.parametrize(
+    ("within", "lasts"),
+    [
+        (MINUTE * 2, MINUTE * 2),
+        (timedelta(0), timedelta(0)),
+        (timedelta(days=1), MINUTE * 10),
+        (None, MINUTE * 10),
+    ],
+)
+def test_a_caller_may_shorten_the_window_and_not_lengthen_it(
+    within: timedelta | None, lasts: timedelta, purpose: Purpose
+) -> None:
+    token = presented(4, EXCHANGE_ID, replay_within=within)
+    row = exchanged(4, purpose=purpose, rotated_at=NOW, idle_expires_at=NOW + timedelta(hours=2))
+    kind = Replay if purpose is Purpose.EXCHANGE else Superseded
+    if lasts:
+        last = NOW + lasts - timedelta(microseconds=1)
+        assert isinstance(decide_exchange(view(row), token, last), kind)
+    assert decide_exchange(view(row), token, NOW + lasts) == Reused(alarm=False)
+
+
 def test_no_replay_once_the_successor_was_used() -> None:
-    used = session(generation=6, exchange_hash=fingerprint(5))
+    used = exchanged(5)
     assert decide_exchange(view(used), presented(4, EXCHANGE_ID), NOW) == Reused(alarm=False)
 
 
@@ -162,36 +246,6 @@ def test_a_bound_session_needs_its_certificate() -> None:
     assert isinstance(decide_exchange(bound, presented(confirmation=b"c" * 32), NOW), Advance)
 
 
-names = st.lists(st.sampled_from(["a", "b", "a b", "a\0b", ""]), max_size=3)
-
-
-@given(names, names, names, names)
-def test_fingerprints_tell_requests_apart(
-    audiences: list[str],
-    scopes: list[str],
-    other_audiences: list[str],
-    other_scopes: list[str],
-) -> None:
-    one = request_hash("exchange", EXCHANGE_ID, LOOKUP, 1, "c", audiences, scopes)
-    two = request_hash("exchange", EXCHANGE_ID, LOOKUP, 1, "c", other_audiences, other_scopes)
-    joined = "\0".join
-    same = (joined(sorted(set(audiences))), joined(sorted(set(scopes)))) == (
-        joined(sorted(set(other_audiences))),
-        joined(sorted(set(other_scopes))),
-    )
-    assert (one == two) is same
-
-
-def test_fingerprints_depend_on_purpose_token_and_client() -> None:
-    base = ("exchange", EXCHANGE_ID, LOOKUP, 1, "c", (), ())
-    others = [
-        ("reauthenticate", *base[1:]),
-        (*base[:3], 2, *base[4:]),
-        (*base[:4], "d", *base[5:]),
-    ]
-    assert all(request_hash(*other) != request_hash(*base) for other in others)
-
-
 generations = st.integers(min_value=1, max_value=9)
 
 
@@ -200,9 +254,8 @@ def test_exactly_one_generation_advances_and_one_replays(
     current: int, shown: int, same_id: bool, age: int
 ) -> None:
     """Whatever is presented: n = current advances, n = current - 1 may replay, else reuse."""
-    row = session(
-        generation=current,
-        exchange_hash=fingerprint(current - 1),
+    row = exchanged(
+        current - 1,
         rotated_at=NOW - timedelta(seconds=age),
         idle_expires_at=NOW + timedelta(hours=1),
     )

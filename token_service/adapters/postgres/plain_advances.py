@@ -52,6 +52,7 @@ class PlainAdvances:
                 [change.generation for change in changes],
                 [change.presented_mint_kid for change in changes],
                 [change.exchange_hash for change in changes],
+                [change.exchange_fingerprint for change in changes],
                 [event.request_id for event in events],
                 [event.address for event in events],
                 first.terms.client_id,

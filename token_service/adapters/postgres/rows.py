@@ -56,7 +56,8 @@ NEW_COUNT = len(_NEW)
 PLACE = {name: f"${place}::{kind}" for place, (name, kind) in enumerate(_NEW.items(), 1)}
 """The parameter of each column of a new session."""
 
-SESSION_COLUMNS = ", ".join(f"s.{name}" for name in (*_NEW, "rev", "revoked_at", "revoked_reason"))
+_LATER = ("rev", "revoked_at", "revoked_reason", "exchange_fingerprint")
+SESSION_COLUMNS = ", ".join(f"s.{name}" for name in (*_NEW, *_LATER))
 """What `session_from_row` reads, for a query that calls the table `s`."""
 
 
@@ -132,6 +133,7 @@ def session_from_row(row: Record) -> Session:
         revoked_reason=None if reason is None else RevocationReason(reason),
         parent_session_id=row["parent_session_id"],
         pairing_id=row["pairing_id"],
+        exchange_fingerprint=row["exchange_fingerprint"],
     )
 
 

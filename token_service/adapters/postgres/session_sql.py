@@ -68,27 +68,28 @@ WITH advanced AS (
     SET generation = s.generation + 1,
         mint_kid = $3::text,
         exchange_hash = $4::bytea,
-        rotated_at = $5::timestamptz,
-        last_active_at = GREATEST(s.last_active_at, $5::timestamptz),
-        idle_seconds = $6::integer,
-        idle_expires_at = LEAST(s.absolute_expires_at, $7::timestamptz),
-        roles = $8::text[],
-        auth_time = COALESCE($11::timestamptz, s.auth_time),
-        acr = COALESCE($12::smallint, s.acr),
-        amr = COALESCE($13::smallint, s.amr)
+        exchange_fingerprint = $5::bytea,
+        rotated_at = $6::timestamptz,
+        last_active_at = GREATEST(s.last_active_at, $6::timestamptz),
+        idle_seconds = $7::integer,
+        idle_expires_at = LEAST(s.absolute_expires_at, $8::timestamptz),
+        roles = $9::text[],
+        auth_time = COALESCE($12::timestamptz, s.auth_time),
+        acr = COALESCE($13::smallint, s.acr),
+        amr = COALESCE($14::smallint, s.amr)
     FROM trust_head h, clients c, keys k
     WHERE s.session_id = $1::uuid
       AND s.generation = $2::integer
-      AND {not_expired("$5::timestamptz")}
-      AND h.config_version = $9::bigint
+      AND {not_expired("$6::timestamptz")}
+      AND h.config_version = $10::bigint
       AND {_UNREVOKED.strip()}
       AND CASE WHEN s.user_id IS NULL THEN s.rev >= c.own_valid_rev
           ELSE EXISTS (
               SELECT FROM users u
               WHERE u.user_id = s.user_id AND u.disabled_at IS NULL
-                AND u.version = $10::bigint AND s.rev >= u.valid_rev) END
+                AND u.version = $11::bigint AND s.rev >= u.valid_rev) END
     RETURNING h.revision
-), audited AS ({audit_log.insert_from("advanced", 14)})
+), audited AS ({audit_log.insert_from("advanced", 15)})
 SELECT revision FROM advanced
 """  # noqa: S608
 
@@ -100,25 +101,28 @@ ADVANCE_PLAINLY = f"""
 WITH advanced AS (
     UPDATE sessions s
     SET generation = s.generation + 1,
-        mint_kid = $14::text,
+        mint_kid = $15::text,
         exchange_hash = asked.exchange_hash,
-        rotated_at = $15::timestamptz,
-        last_active_at = GREATEST(s.last_active_at, $15::timestamptz),
+        exchange_fingerprint = asked.exchange_fingerprint,
+        rotated_at = $16::timestamptz,
+        last_active_at = GREATEST(s.last_active_at, $16::timestamptz),
         idle_expires_at = LEAST(
-            s.absolute_expires_at, $15::timestamptz + make_interval(secs => s.idle_seconds))
-    FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::bytea[], $5::text[], $6::text[])
-             AS asked (lookup_id, generation, mint_kid, exchange_hash, request_id, address),
+            s.absolute_expires_at, $16::timestamptz + make_interval(secs => s.idle_seconds))
+    FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::bytea[], $5::bytea[], $6::text[],
+                $7::text[])
+             AS asked (lookup_id, generation, mint_kid, exchange_hash, exchange_fingerprint,
+                       request_id, address),
          trust_head h, clients c, keys k
     WHERE s.lookup_id = asked.lookup_id
       AND s.generation = asked.generation
       AND s.mint_kid = asked.mint_kid
-      AND s.client_id = $7::text
-      AND (s.confirmation IS NULL OR s.confirmation = $8::bytea)
-      AND s.audiences @> $9::text[] AND s.scopes @> $10::text[]
-      AND s.audiences <@ $11::text[] AND s.scopes <@ $12::text[]
-      AND s.idle_seconds = ($13::integer[])[s.platform]
-      AND {not_expired("$15::timestamptz")}
-      AND h.config_version = $16::bigint
+      AND s.client_id = $8::text
+      AND (s.confirmation IS NULL OR s.confirmation = $9::bytea)
+      AND s.audiences @> $10::text[] AND s.scopes @> $11::text[]
+      AND s.audiences <@ $12::text[] AND s.scopes <@ $13::text[]
+      AND s.idle_seconds = ($14::integer[])[s.platform]
+      AND {not_expired("$16::timestamptz")}
+      AND h.config_version = $17::bigint
       AND {_UNREVOKED.strip()}
       AND CASE WHEN s.user_id IS NULL THEN s.rev >= c.own_valid_rev
           ELSE EXISTS (
@@ -132,8 +136,8 @@ WITH advanced AS (
               h.revision, asked.request_id, asked.address
 ), audited AS (
     INSERT INTO audit_log ({audit_log.AUDIT_COLUMNS})
-    SELECT $15::timestamptz, $17::text, $18::text, session_id::text,
-           COALESCE(user_id::text, client_id), $19::text, request_id, address,
+    SELECT $16::timestamptz, $18::text, $19::text, session_id::text,
+           COALESCE(user_id::text, client_id), $20::text, request_id, address,
            'generation=' || generation
     FROM advanced
 )

@@ -82,6 +82,7 @@ class SessionStore:
                 change.from_generation,
                 change.mint_kid,
                 change.exchange_hash,
+                change.exchange_fingerprint,
                 change.at,
                 change.idle_seconds,
                 change.idle_expires_at,

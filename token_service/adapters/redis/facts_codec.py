@@ -22,7 +22,7 @@ _MICROSECOND = timedelta(microseconds=1)
 def identity_facts(session: Session) -> Session:
     """Keep what of a session describes it, whether it came from Redis or from Postgres.
 
-    Left out is what only an exchange may know (lookup id, mint key, exchange hash), what moves
+    Left out is what only an exchange may know (lookup id, mint key, fingerprints), what moves
     with activity (its times read as if unused since the start, ending with the absolute expiry)
     and the device's texts. Revocation is as in `session`.
     """
@@ -38,6 +38,7 @@ def identity_facts(session: Session) -> Session:
         device=Device(device_id=session.device.device_id),
         parent_session_id=None,
         pairing_id=None,
+        exchange_fingerprint=None,
     )
 
 

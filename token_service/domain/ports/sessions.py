@@ -40,6 +40,7 @@ class SessionAdvance:
     from_generation: int
     mint_kid: str
     exchange_hash: bytes | None
+    exchange_fingerprint: bytes | None
     at: datetime
     idle_seconds: int
     idle_expires_at: datetime
@@ -77,6 +78,7 @@ class PlainAdvance:
     scopes: tuple[str, ...]
     mint_kid: str
     exchange_hash: bytes | None
+    exchange_fingerprint: bytes | None
     at: datetime
 
 

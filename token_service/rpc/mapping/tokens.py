@@ -1,6 +1,6 @@
 """TokenService messages to domain values and back."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -64,10 +64,18 @@ def issue_request(message: pb.IssueRequest) -> IssueRequest:
     )
 
 
-def exchange_request(
-    message: pb.ExchangeRequest | pb.ReauthenticateRequest,
+def exchange_request(message: pb.ExchangeRequest) -> ExchangeRequest:
+    """Check and map an Exchange."""
+    within = None
+    if message.HasField("replay_within"):
+        within = checks.duration(message.replay_within, "replay_within")
+    return _exchange(message, within)
+
+
+def _exchange(
+    message: pb.ExchangeRequest | pb.ReauthenticateRequest, replay_within: timedelta | None = None
 ) -> ExchangeRequest:
-    """Check and map an Exchange, or the part of a Reauthenticate that is one."""
+    """What an Exchange and a Reauthenticate have in common."""
     return ExchangeRequest(
         token=checks.token(message.token),
         exchange_id=checks.exact_bytes(message.exchange_id, "exchange_id", EXCHANGE_ID_LENGTH),
@@ -75,6 +83,7 @@ def exchange_request(
         scopes=checks.scopes(message.scopes, "scopes"),
         device=device(message.device) if message.HasField("device") else UNKNOWN_DEVICE,
         confirmation=_confirmation(message.confirmation),
+        replay_within=replay_within,
     )
 
 
@@ -82,7 +91,7 @@ def reauthenticate_request(message: pb.ReauthenticateRequest) -> ReauthenticateR
     """Check and map a Reauthenticate."""
     if message.WhichOneof("credential") != "password":
         raise invalid_field("credential", "must be given")
-    return ReauthenticateRequest(exchange_request(message), _password(message.password, "password"))
+    return ReauthenticateRequest(_exchange(message), _password(message.password, "password"))
 
 
 def revoke_request(message: pb.RevokeRequest) -> RevokeRequest:

@@ -88,6 +88,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAUTHENTICATED: the token had already been exchanged. Nobody can tell the
     owner from the thief, so the session is now revoked; log in again.
     """
+    ERROR_REASON_TOKEN_SUPERSEDED: _ErrorReason.ValueType  # 42
+    """FAILED_PRECONDITION: another call of the same presenter exchanged the token
+    meanwhile, or it is not the session's current one where it is only shown.
+    Take the successor from where that call put it and repeat with it. Nothing
+    was consumed and nothing was revoked.
+    """
     ERROR_REASON_BINDING_MISMATCH: _ErrorReason.ValueType  # 17
     """UNAUTHENTICATED: the session is bound to a client certificate that was not
     presented (RFC 8705, section 3). The token is not consumed.
@@ -251,6 +257,12 @@ ERROR_REASON_TOKEN_REVOKED: ErrorReason.ValueType  # 15
 ERROR_REASON_TOKEN_REUSED: ErrorReason.ValueType  # 16
 """UNAUTHENTICATED: the token had already been exchanged. Nobody can tell the
 owner from the thief, so the session is now revoked; log in again.
+"""
+ERROR_REASON_TOKEN_SUPERSEDED: ErrorReason.ValueType  # 42
+"""FAILED_PRECONDITION: another call of the same presenter exchanged the token
+meanwhile, or it is not the session's current one where it is only shown.
+Take the successor from where that call put it and repeat with it. Nothing
+was consumed and nothing was revoked.
 """
 ERROR_REASON_BINDING_MISMATCH: ErrorReason.ValueType  # 17
 """UNAUTHENTICATED: the session is bound to a client certificate that was not

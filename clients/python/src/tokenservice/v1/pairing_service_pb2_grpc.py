@@ -102,8 +102,9 @@ class PairingServiceServicer(object):
         Errors: CLIENT_MISMATCH, CLIENT_NOT_FOUND, CLIENT_NOT_APPROVED,
         CLIENT_DISABLED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
         SCOPE_NOT_ALLOWED; in PAM also TOKEN_MALFORMED, TOKEN_UNKNOWN,
-        TOKEN_EXPIRED, TOKEN_REVOKED, BINDING_MISMATCH, CREDENTIAL_NOT_ALLOWED (a
-        session without a user) and, under pam_direct, STEP_UP_REQUIRED.
+        TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_SUPERSEDED, BINDING_MISMATCH,
+        CREDENTIAL_NOT_ALLOWED (a session without a user) and, under pam_direct,
+        STEP_UP_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,8 +142,8 @@ class PairingServiceServicer(object):
         pairing is for.
         Errors: PAIRING_STATE (unknown, dead and used codes alike),
         CLIENT_MISMATCH, PAIRING_NETWORK_MISMATCH; in MAP also TOKEN_MALFORMED,
-        TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED, BINDING_MISMATCH,
-        CREDENTIAL_NOT_ALLOWED (a session without a user).
+        TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_SUPERSEDED,
+        BINDING_MISMATCH, CREDENTIAL_NOT_ALLOWED (a session without a user).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,7 +159,7 @@ class PairingServiceServicer(object):
         CHECK_NUMBER_WRONG (the first time; the second ends the pairing),
         STEP_UP_REQUIRED, CREDENTIAL_NOT_ALLOWED (a session without a user),
         TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-        BINDING_MISMATCH.
+        TOKEN_SUPERSEDED, BINDING_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

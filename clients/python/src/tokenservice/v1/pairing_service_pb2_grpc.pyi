@@ -76,8 +76,9 @@ class PairingServiceStub:
     Errors: CLIENT_MISMATCH, CLIENT_NOT_FOUND, CLIENT_NOT_APPROVED,
     CLIENT_DISABLED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
     SCOPE_NOT_ALLOWED; in PAM also TOKEN_MALFORMED, TOKEN_UNKNOWN,
-    TOKEN_EXPIRED, TOKEN_REVOKED, BINDING_MISMATCH, CREDENTIAL_NOT_ALLOWED (a
-    session without a user) and, under pam_direct, STEP_UP_REQUIRED.
+    TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_SUPERSEDED, BINDING_MISMATCH,
+    CREDENTIAL_NOT_ALLOWED (a session without a user) and, under pam_direct,
+    STEP_UP_REQUIRED.
     """
     WatchPairing: _grpc.UnaryStreamMultiCallable[_pairing_service_pb2.WatchPairingRequest, _pairing_service_pb2.WatchPairingResponse]
     """Streams the state of a pairing: at once as it is, then at every change, and
@@ -103,8 +104,8 @@ class PairingServiceStub:
     pairing is for.
     Errors: PAIRING_STATE (unknown, dead and used codes alike),
     CLIENT_MISMATCH, PAIRING_NETWORK_MISMATCH; in MAP also TOKEN_MALFORMED,
-    TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED, BINDING_MISMATCH,
-    CREDENTIAL_NOT_ALLOWED (a session without a user).
+    TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_SUPERSEDED,
+    BINDING_MISMATCH, CREDENTIAL_NOT_ALLOWED (a session without a user).
     """
     ApprovePairing: _grpc.UnaryUnaryMultiCallable[_pairing_service_pb2.ApprovePairingRequest, _pairing_service_pb2.ApprovePairingResponse]
     """Approves: the person on the logged-in side typed the check number that the
@@ -116,7 +117,7 @@ class PairingServiceStub:
     CHECK_NUMBER_WRONG (the first time; the second ends the pairing),
     STEP_UP_REQUIRED, CREDENTIAL_NOT_ALLOWED (a session without a user),
     TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-    BINDING_MISMATCH.
+    TOKEN_SUPERSEDED, BINDING_MISMATCH.
     """
     DenyPairing: _grpc.UnaryUnaryMultiCallable[_pairing_service_pb2.DenyPairingRequest, _pairing_service_pb2.DenyPairingResponse]
     """Refuses the pairing, at any time before it is collected: "that was not me".
@@ -167,8 +168,9 @@ class PairingServiceAsyncStub(PairingServiceStub):
     Errors: CLIENT_MISMATCH, CLIENT_NOT_FOUND, CLIENT_NOT_APPROVED,
     CLIENT_DISABLED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
     SCOPE_NOT_ALLOWED; in PAM also TOKEN_MALFORMED, TOKEN_UNKNOWN,
-    TOKEN_EXPIRED, TOKEN_REVOKED, BINDING_MISMATCH, CREDENTIAL_NOT_ALLOWED (a
-    session without a user) and, under pam_direct, STEP_UP_REQUIRED.
+    TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_SUPERSEDED, BINDING_MISMATCH,
+    CREDENTIAL_NOT_ALLOWED (a session without a user) and, under pam_direct,
+    STEP_UP_REQUIRED.
     """
     WatchPairing: _aio.UnaryStreamMultiCallable[_pairing_service_pb2.WatchPairingRequest, _pairing_service_pb2.WatchPairingResponse]  # type: ignore[assignment]
     """Streams the state of a pairing: at once as it is, then at every change, and
@@ -194,8 +196,8 @@ class PairingServiceAsyncStub(PairingServiceStub):
     pairing is for.
     Errors: PAIRING_STATE (unknown, dead and used codes alike),
     CLIENT_MISMATCH, PAIRING_NETWORK_MISMATCH; in MAP also TOKEN_MALFORMED,
-    TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED, BINDING_MISMATCH,
-    CREDENTIAL_NOT_ALLOWED (a session without a user).
+    TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_SUPERSEDED,
+    BINDING_MISMATCH, CREDENTIAL_NOT_ALLOWED (a session without a user).
     """
     ApprovePairing: _aio.UnaryUnaryMultiCallable[_pairing_service_pb2.ApprovePairingRequest, _pairing_service_pb2.ApprovePairingResponse]  # type: ignore[assignment]
     """Approves: the person on the logged-in side typed the check number that the
@@ -207,7 +209,7 @@ class PairingServiceAsyncStub(PairingServiceStub):
     CHECK_NUMBER_WRONG (the first time; the second ends the pairing),
     STEP_UP_REQUIRED, CREDENTIAL_NOT_ALLOWED (a session without a user),
     TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-    BINDING_MISMATCH.
+    TOKEN_SUPERSEDED, BINDING_MISMATCH.
     """
     DenyPairing: _aio.UnaryUnaryMultiCallable[_pairing_service_pb2.DenyPairingRequest, _pairing_service_pb2.DenyPairingResponse]  # type: ignore[assignment]
     """Refuses the pairing, at any time before it is collected: "that was not me".
@@ -261,8 +263,9 @@ class PairingServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: CLIENT_MISMATCH, CLIENT_NOT_FOUND, CLIENT_NOT_APPROVED,
         CLIENT_DISABLED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
         SCOPE_NOT_ALLOWED; in PAM also TOKEN_MALFORMED, TOKEN_UNKNOWN,
-        TOKEN_EXPIRED, TOKEN_REVOKED, BINDING_MISMATCH, CREDENTIAL_NOT_ALLOWED (a
-        session without a user) and, under pam_direct, STEP_UP_REQUIRED.
+        TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_SUPERSEDED, BINDING_MISMATCH,
+        CREDENTIAL_NOT_ALLOWED (a session without a user) and, under pam_direct,
+        STEP_UP_REQUIRED.
         """
 
     @_abc_1.abstractmethod
@@ -306,8 +309,8 @@ class PairingServiceServicer(metaclass=_abc_1.ABCMeta):
         pairing is for.
         Errors: PAIRING_STATE (unknown, dead and used codes alike),
         CLIENT_MISMATCH, PAIRING_NETWORK_MISMATCH; in MAP also TOKEN_MALFORMED,
-        TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED, BINDING_MISMATCH,
-        CREDENTIAL_NOT_ALLOWED (a session without a user).
+        TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED, TOKEN_SUPERSEDED,
+        BINDING_MISMATCH, CREDENTIAL_NOT_ALLOWED (a session without a user).
         """
 
     @_abc_1.abstractmethod
@@ -325,7 +328,7 @@ class PairingServiceServicer(metaclass=_abc_1.ABCMeta):
         CHECK_NUMBER_WRONG (the first time; the second ends the pairing),
         STEP_UP_REQUIRED, CREDENTIAL_NOT_ALLOWED (a session without a user),
         TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-        BINDING_MISMATCH.
+        TOKEN_SUPERSEDED, BINDING_MISMATCH.
         """
 
     @_abc_1.abstractmethod

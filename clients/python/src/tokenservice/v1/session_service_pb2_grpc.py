@@ -76,8 +76,8 @@ class SessionServiceServicer(object):
 
         Needs the permission sessions.read.
         Errors: for session_token TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-        TOKEN_REVOKED, CLIENT_MISMATCH, BINDING_MISMATCH. A subject without
-        sessions, known or not, gets an empty list.
+        TOKEN_REVOKED, TOKEN_SUPERSEDED, CLIENT_MISMATCH, BINDING_MISMATCH. A
+        subject without sessions, known or not, gets an empty list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,8 +44,8 @@ class SessionServiceStub:
 
     Needs the permission sessions.read.
     Errors: for session_token TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-    TOKEN_REVOKED, CLIENT_MISMATCH, BINDING_MISMATCH. A subject without
-    sessions, known or not, gets an empty list.
+    TOKEN_REVOKED, TOKEN_SUPERSEDED, CLIENT_MISMATCH, BINDING_MISMATCH. A
+    subject without sessions, known or not, gets an empty list.
     """
     GetSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
     """Fetches one session, also one that ended and is still remembered.
@@ -85,8 +85,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
 
     Needs the permission sessions.read.
     Errors: for session_token TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-    TOKEN_REVOKED, CLIENT_MISMATCH, BINDING_MISMATCH. A subject without
-    sessions, known or not, gets an empty list.
+    TOKEN_REVOKED, TOKEN_SUPERSEDED, CLIENT_MISMATCH, BINDING_MISMATCH. A
+    subject without sessions, known or not, gets an empty list.
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]  # type: ignore[assignment]
     """Fetches one session, also one that ended and is still remembered.
@@ -129,8 +129,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Needs the permission sessions.read.
         Errors: for session_token TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-        TOKEN_REVOKED, CLIENT_MISMATCH, BINDING_MISMATCH. A subject without
-        sessions, known or not, gets an empty list.
+        TOKEN_REVOKED, TOKEN_SUPERSEDED, CLIENT_MISMATCH, BINDING_MISMATCH. A
+        subject without sessions, known or not, gets an empty list.
         """
 
     @_abc_1.abstractmethod

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from tokenservice.v1 import types_pb2 as tokenservice_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tokenservice/v1/token_service.proto\x12\x0ftokenservice.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1btokenservice/v1/types.proto\"J\n\x12PasswordCredential\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x10\n\x08otp_code\x18\x03 \x01(\t\"\x12\n\x10\x43lientCredential\"\xac\x02\n\x0cIssueRequest\x12\x37\n\x08password\x18\x01 \x01(\x0b\x32#.tokenservice.v1.PasswordCredentialH\x00\x12\x33\n\x06\x63lient\x18\x02 \x01(\x0b\x32!.tokenservice.v1.ClientCredentialH\x00\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12+\n\x08platform\x18\x04 \x01(\x0e\x32\x19.tokenservice.v1.Platform\x12\x11\n\taudiences\x18\x05 \x03(\t\x12\x0e\n\x06scopes\x18\x06 \x03(\t\x12\'\n\x06\x64\x65vice\x18\x07 \x01(\x0b\x32\x17.tokenservice.v1.Device\x12\x14\n\x0c\x63onfirmation\x18\x08 \x01(\x0c\x42\x0c\n\ncredential\":\n\rIssueResponse\x12)\n\x06tokens\x18\x01 \x01(\x0b\x32\x19.tokenservice.v1.TokenSet\"\x97\x01\n\x0f\x45xchangeRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x13\n\x0b\x65xchange_id\x18\x02 \x01(\x0c\x12\x11\n\taudiences\x18\x03 \x03(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\'\n\x06\x64\x65vice\x18\x05 \x01(\x0b\x32\x17.tokenservice.v1.Device\x12\x14\n\x0c\x63onfirmation\x18\x06 \x01(\x0c\"O\n\x10\x45xchangeResponse\x12)\n\x06tokens\x18\x01 \x01(\x0b\x32\x19.tokenservice.v1.TokenSet\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xe4\x01\n\x15ReauthenticateRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x37\n\x08password\x18\x02 \x01(\x0b\x32#.tokenservice.v1.PasswordCredentialH\x00\x12\x13\n\x0b\x65xchange_id\x18\x03 \x01(\x0c\x12\x11\n\taudiences\x18\x04 \x03(\t\x12\x0e\n\x06scopes\x18\x05 \x03(\t\x12\x14\n\x0c\x63onfirmation\x18\x06 \x01(\x0c\x12\'\n\x06\x64\x65vice\x18\x07 \x01(\x0b\x32\x17.tokenservice.v1.DeviceB\x0c\n\ncredential\"U\n\x16ReauthenticateResponse\x12)\n\x06tokens\x18\x01 \x01(\x0b\x32\x19.tokenservice.v1.TokenSet\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xbe\x01\n\x0fValidateRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08\x61udience\x18\x02 \x01(\t\x12\x17\n\x0frequired_scopes\x18\x03 \x03(\t\x12\x14\n\x0cmin_revision\x18\x04 \x01(\x04\x12/\n\x0cmax_auth_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0crequired_acr\x18\x06 \x01(\t\x12\x14\n\x0c\x63onfirmation\x18\x07 \x01(\x0c\"\xc6\x01\n\x10ValidateResponse\x12)\n\x07verdict\x18\x01 \x01(\x0e\x32\x18.tokenservice.v1.Verdict\x12\x13\n\x0bhttp_status\x18\x02 \x01(\x05\x12\x18\n\x10www_authenticate\x18\x03 \x01(\t\x12-\n\tprincipal\x18\x04 \x01(\x0b\x32\x1a.tokenservice.v1.Principal\x12)\n\x05\x63\x61\x63he\x18\x05 \x01(\x0b\x32\x1a.tokenservice.v1.CacheHint\"J\n\x14\x42\x61tchValidateRequest\x12\x32\n\x08requests\x18\x01 \x03(\x0b\x32 .tokenservice.v1.ValidateRequest\"M\n\x15\x42\x61tchValidateResponse\x12\x34\n\tresponses\x18\x01 \x03(\x0b\x32!.tokenservice.v1.ValidateResponse\"3\n\rSubjectDevice\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\"\x12\n\x10RevokeEverything\"\xae\x02\n\rRevokeRequest\x12\x0f\n\x05token\x18\x01 \x01(\tH\x00\x12\x14\n\nsession_id\x18\x02 \x01(\tH\x00\x12\x11\n\x07subject\x18\x03 \x01(\tH\x00\x12\x38\n\x0esubject_device\x18\x04 \x01(\x0b\x32\x1e.tokenservice.v1.SubjectDeviceH\x00\x12\x13\n\tclient_id\x18\x05 \x01(\tH\x00\x12\x10\n\x06key_id\x18\x06 \x01(\tH\x00\x12\x37\n\neverything\x18\x07 \x01(\x0b\x32!.tokenservice.v1.RevokeEverythingH\x00\x12\x31\n\x06reason\x18\x08 \x01(\x0e\x32!.tokenservice.v1.RevocationReason\x12\x0c\n\x04note\x18\t \x01(\tB\x08\n\x06target\"<\n\x0eRevokeResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x18\n\x10revoked_sessions\x18\x02 \x01(\r2\x86\x04\n\x0cTokenService\x12\x46\n\x05Issue\x12\x1d.tokenservice.v1.IssueRequest\x1a\x1e.tokenservice.v1.IssueResponse\x12O\n\x08\x45xchange\x12 .tokenservice.v1.ExchangeRequest\x1a!.tokenservice.v1.ExchangeResponse\x12\x61\n\x0eReauthenticate\x12&.tokenservice.v1.ReauthenticateRequest\x1a\'.tokenservice.v1.ReauthenticateResponse\x12O\n\x08Validate\x12 .tokenservice.v1.ValidateRequest\x1a!.tokenservice.v1.ValidateResponse\x12^\n\rBatchValidate\x12%.tokenservice.v1.BatchValidateRequest\x1a&.tokenservice.v1.BatchValidateResponse\x12I\n\x06Revoke\x12\x1e.tokenservice.v1.RevokeRequest\x1a\x1f.tokenservice.v1.RevokeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tokenservice/v1/token_service.proto\x12\x0ftokenservice.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1btokenservice/v1/types.proto\"J\n\x12PasswordCredential\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x10\n\x08otp_code\x18\x03 \x01(\t\"\x12\n\x10\x43lientCredential\"\xac\x02\n\x0cIssueRequest\x12\x37\n\x08password\x18\x01 \x01(\x0b\x32#.tokenservice.v1.PasswordCredentialH\x00\x12\x33\n\x06\x63lient\x18\x02 \x01(\x0b\x32!.tokenservice.v1.ClientCredentialH\x00\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12+\n\x08platform\x18\x04 \x01(\x0e\x32\x19.tokenservice.v1.Platform\x12\x11\n\taudiences\x18\x05 \x03(\t\x12\x0e\n\x06scopes\x18\x06 \x03(\t\x12\'\n\x06\x64\x65vice\x18\x07 \x01(\x0b\x32\x17.tokenservice.v1.Device\x12\x14\n\x0c\x63onfirmation\x18\x08 \x01(\x0c\x42\x0c\n\ncredential\":\n\rIssueResponse\x12)\n\x06tokens\x18\x01 \x01(\x0b\x32\x19.tokenservice.v1.TokenSet\"\xc9\x01\n\x0f\x45xchangeRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x13\n\x0b\x65xchange_id\x18\x02 \x01(\x0c\x12\x11\n\taudiences\x18\x03 \x03(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\'\n\x06\x64\x65vice\x18\x05 \x01(\x0b\x32\x17.tokenservice.v1.Device\x12\x14\n\x0c\x63onfirmation\x18\x06 \x01(\x0c\x12\x30\n\rreplay_within\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"O\n\x10\x45xchangeResponse\x12)\n\x06tokens\x18\x01 \x01(\x0b\x32\x19.tokenservice.v1.TokenSet\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xe4\x01\n\x15ReauthenticateRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x37\n\x08password\x18\x02 \x01(\x0b\x32#.tokenservice.v1.PasswordCredentialH\x00\x12\x13\n\x0b\x65xchange_id\x18\x03 \x01(\x0c\x12\x11\n\taudiences\x18\x04 \x03(\t\x12\x0e\n\x06scopes\x18\x05 \x03(\t\x12\x14\n\x0c\x63onfirmation\x18\x06 \x01(\x0c\x12\'\n\x06\x64\x65vice\x18\x07 \x01(\x0b\x32\x17.tokenservice.v1.DeviceB\x0c\n\ncredential\"U\n\x16ReauthenticateResponse\x12)\n\x06tokens\x18\x01 \x01(\x0b\x32\x19.tokenservice.v1.TokenSet\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xbe\x01\n\x0fValidateRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08\x61udience\x18\x02 \x01(\t\x12\x17\n\x0frequired_scopes\x18\x03 \x03(\t\x12\x14\n\x0cmin_revision\x18\x04 \x01(\x04\x12/\n\x0cmax_auth_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0crequired_acr\x18\x06 \x01(\t\x12\x14\n\x0c\x63onfirmation\x18\x07 \x01(\x0c\"\xc6\x01\n\x10ValidateResponse\x12)\n\x07verdict\x18\x01 \x01(\x0e\x32\x18.tokenservice.v1.Verdict\x12\x13\n\x0bhttp_status\x18\x02 \x01(\x05\x12\x18\n\x10www_authenticate\x18\x03 \x01(\t\x12-\n\tprincipal\x18\x04 \x01(\x0b\x32\x1a.tokenservice.v1.Principal\x12)\n\x05\x63\x61\x63he\x18\x05 \x01(\x0b\x32\x1a.tokenservice.v1.CacheHint\"J\n\x14\x42\x61tchValidateRequest\x12\x32\n\x08requests\x18\x01 \x03(\x0b\x32 .tokenservice.v1.ValidateRequest\"M\n\x15\x42\x61tchValidateResponse\x12\x34\n\tresponses\x18\x01 \x03(\x0b\x32!.tokenservice.v1.ValidateResponse\"3\n\rSubjectDevice\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\"\x12\n\x10RevokeEverything\"\xae\x02\n\rRevokeRequest\x12\x0f\n\x05token\x18\x01 \x01(\tH\x00\x12\x14\n\nsession_id\x18\x02 \x01(\tH\x00\x12\x11\n\x07subject\x18\x03 \x01(\tH\x00\x12\x38\n\x0esubject_device\x18\x04 \x01(\x0b\x32\x1e.tokenservice.v1.SubjectDeviceH\x00\x12\x13\n\tclient_id\x18\x05 \x01(\tH\x00\x12\x10\n\x06key_id\x18\x06 \x01(\tH\x00\x12\x37\n\neverything\x18\x07 \x01(\x0b\x32!.tokenservice.v1.RevokeEverythingH\x00\x12\x31\n\x06reason\x18\x08 \x01(\x0e\x32!.tokenservice.v1.RevocationReason\x12\x0c\n\x04note\x18\t \x01(\tB\x08\n\x06target\"<\n\x0eRevokeResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x18\n\x10revoked_sessions\x18\x02 \x01(\r2\x86\x04\n\x0cTokenService\x12\x46\n\x05Issue\x12\x1d.tokenservice.v1.IssueRequest\x1a\x1e.tokenservice.v1.IssueResponse\x12O\n\x08\x45xchange\x12 .tokenservice.v1.ExchangeRequest\x1a!.tokenservice.v1.ExchangeResponse\x12\x61\n\x0eReauthenticate\x12&.tokenservice.v1.ReauthenticateRequest\x1a\'.tokenservice.v1.ReauthenticateResponse\x12O\n\x08Validate\x12 .tokenservice.v1.ValidateRequest\x1a!.tokenservice.v1.ValidateResponse\x12^\n\rBatchValidate\x12%.tokenservice.v1.BatchValidateRequest\x1a&.tokenservice.v1.BatchValidateResponse\x12I\n\x06Revoke\x12\x1e.tokenservice.v1.RevokeRequest\x1a\x1f.tokenservice.v1.RevokeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,29 +42,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUERESPONSE']._serialized_start=516
   _globals['_ISSUERESPONSE']._serialized_end=574
   _globals['_EXCHANGEREQUEST']._serialized_start=577
-  _globals['_EXCHANGEREQUEST']._serialized_end=728
-  _globals['_EXCHANGERESPONSE']._serialized_start=730
-  _globals['_EXCHANGERESPONSE']._serialized_end=809
-  _globals['_REAUTHENTICATEREQUEST']._serialized_start=812
-  _globals['_REAUTHENTICATEREQUEST']._serialized_end=1040
-  _globals['_REAUTHENTICATERESPONSE']._serialized_start=1042
-  _globals['_REAUTHENTICATERESPONSE']._serialized_end=1127
-  _globals['_VALIDATEREQUEST']._serialized_start=1130
-  _globals['_VALIDATEREQUEST']._serialized_end=1320
-  _globals['_VALIDATERESPONSE']._serialized_start=1323
-  _globals['_VALIDATERESPONSE']._serialized_end=1521
-  _globals['_BATCHVALIDATEREQUEST']._serialized_start=1523
-  _globals['_BATCHVALIDATEREQUEST']._serialized_end=1597
-  _globals['_BATCHVALIDATERESPONSE']._serialized_start=1599
-  _globals['_BATCHVALIDATERESPONSE']._serialized_end=1676
-  _globals['_SUBJECTDEVICE']._serialized_start=1678
-  _globals['_SUBJECTDEVICE']._serialized_end=1729
-  _globals['_REVOKEEVERYTHING']._serialized_start=1731
-  _globals['_REVOKEEVERYTHING']._serialized_end=1749
-  _globals['_REVOKEREQUEST']._serialized_start=1752
-  _globals['_REVOKEREQUEST']._serialized_end=2054
-  _globals['_REVOKERESPONSE']._serialized_start=2056
-  _globals['_REVOKERESPONSE']._serialized_end=2116
-  _globals['_TOKENSERVICE']._serialized_start=2119
-  _globals['_TOKENSERVICE']._serialized_end=2637
+  _globals['_EXCHANGEREQUEST']._serialized_end=778
+  _globals['_EXCHANGERESPONSE']._serialized_start=780
+  _globals['_EXCHANGERESPONSE']._serialized_end=859
+  _globals['_REAUTHENTICATEREQUEST']._serialized_start=862
+  _globals['_REAUTHENTICATEREQUEST']._serialized_end=1090
+  _globals['_REAUTHENTICATERESPONSE']._serialized_start=1092
+  _globals['_REAUTHENTICATERESPONSE']._serialized_end=1177
+  _globals['_VALIDATEREQUEST']._serialized_start=1180
+  _globals['_VALIDATEREQUEST']._serialized_end=1370
+  _globals['_VALIDATERESPONSE']._serialized_start=1373
+  _globals['_VALIDATERESPONSE']._serialized_end=1571
+  _globals['_BATCHVALIDATEREQUEST']._serialized_start=1573
+  _globals['_BATCHVALIDATEREQUEST']._serialized_end=1647
+  _globals['_BATCHVALIDATERESPONSE']._serialized_start=1649
+  _globals['_BATCHVALIDATERESPONSE']._serialized_end=1726
+  _globals['_SUBJECTDEVICE']._serialized_start=1728
+  _globals['_SUBJECTDEVICE']._serialized_end=1779
+  _globals['_REVOKEEVERYTHING']._serialized_start=1781
+  _globals['_REVOKEEVERYTHING']._serialized_end=1799
+  _globals['_REVOKEREQUEST']._serialized_start=1802
+  _globals['_REVOKEREQUEST']._serialized_end=2104
+  _globals['_REVOKERESPONSE']._serialized_start=2106
+  _globals['_REVOKERESPONSE']._serialized_end=2166
+  _globals['_TOKENSERVICE']._serialized_start=2169
+  _globals['_TOKENSERVICE']._serialized_end=2687
 # @@protoc_insertion_point(module_scope)

@@ -174,9 +174,9 @@ Global___IssueResponse: _TypeAlias = IssueResponse  # noqa: Y015
 
 @_typing.final
 class ExchangeRequest(_message.Message):
-    """One exchange. The token, exchange_id, audiences and scopes together are the
-    exchange's identity: a retry must repeat all four; the order of audiences and
-    scopes does not matter.
+    """One exchange. The token, the exchange_id and the calling client are its
+    identity. Calls that repeat them are one exchange, whatever audiences and
+    scopes each asks for: all get the same successor.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -187,13 +187,17 @@ class ExchangeRequest(_message.Message):
     SCOPES_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
     CONFIRMATION_FIELD_NUMBER: _builtins.int
+    REPLAY_WITHIN_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The session token or, in the rolling scheme, the rolling token, even when
     it no longer accompanies calls. At most 8192 characters.
     """
     exchange_id: _builtins.bytes
-    """16 random bytes, drawn once per exchange and repeated on every retry of it.
-    Empty gives up retries: any second presentation is then reuse.
+    """16 bytes, the same for all calls that are one exchange. Who keeps the token
+    draws them at random and repeats them on each retry. A gateway whose
+    browsers present one token in several requests at once derives them (HMAC
+    of the token under a key of its own) and sends replay_within. Empty gives
+    up retries: any second presentation is then reuse.
     """
     confirmation: _builtins.bytes
     """SHA-256 thumbprint of the client certificate presented by the session's
@@ -217,6 +221,15 @@ class ExchangeRequest(_message.Message):
         stays that of the device it was started on.
         """
 
+    @_builtins.property
+    def replay_within(self) -> _duration_pb2.Duration:
+        """How long after the exchange this call may still get the successor again;
+        the shorter of this and the policy's replay window counts. Absent for the
+        policy's. An exchange_id that is derived from the token proves who derives
+        it and not who presents the token, so within this time a copied token gets
+        the successor too: send no more than parallel requests need (60 s).
+        """
+
     def __init__(
         self,
         *,
@@ -226,10 +239,11 @@ class ExchangeRequest(_message.Message):
         scopes: _abc.Iterable[_builtins.str] | None = ...,
         device: _types_pb2.Device | None = ...,
         confirmation: _builtins.bytes = ...,
+        replay_within: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "replay_within", b"replay_within"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audiences", b"audiences", "confirmation", b"confirmation", "device", b"device", "exchange_id", b"exchange_id", "scopes", b"scopes", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audiences", b"audiences", "confirmation", b"confirmation", "device", b"device", "exchange_id", b"exchange_id", "replay_within", b"replay_within", "scopes", b"scopes", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,7 +258,7 @@ class ExchangeResponse(_message.Message):
     TOKENS_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """Whether this repeats an earlier exchange's result, as an answer to a retry."""
+    """Whether an earlier call with the same exchange_id got the same successor."""
     @_builtins.property
     def tokens(self) -> _types_pb2.TokenSet:
         """The session's new tokens. The presented one is used up for exchange."""
@@ -279,7 +293,9 @@ class ReauthenticateRequest(_message.Message):
     token: _builtins.str
     """The session's current token, as in ExchangeRequest."""
     exchange_id: _builtins.bytes
-    """16 random bytes, as in ExchangeRequest."""
+    """16 bytes, as in ExchangeRequest. A client that may exchange a token and
+    reauthenticate with it at the same time gives both calls the same ones.
+    """
     confirmation: _builtins.bytes
     """Thumbprint of the certificate presented, as in ExchangeRequest."""
     @_builtins.property

@@ -110,16 +110,18 @@ class TokenServiceServicer(object):
     def Exchange(self, request, context):
         """Exchanges a session token (or a rolling token) for its successor and fresh
         access tokens. A token can be exchanged once: presenting it again revokes
-        the whole session (RFC 9700, section 4.14.2), unless it is a retry that
-        repeats the exchange_id and the request within the replay window; a retry
-        gets the same successor again. Rights are computed anew from the session,
-        the client's policy and the user's roles. Exchanging never moves the
-        session's absolute expiry.
+        the whole session (RFC 9700, section 4.14.2), unless the call repeats the
+        exchange_id within the replay window; it then gets the same successor
+        again, with access tokens for the audiences and scopes that it asks for.
+        Rights are computed anew from the session, the client's policy and the
+        user's roles. Exchanging never moves the session's absolute expiry.
 
         Needs the permission tokens.exchange; the session must be the caller's own.
         Errors: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED, TOKEN_REVOKED,
-        TOKEN_REUSED, CLIENT_MISMATCH, SCOPE_WIDENED, SCOPE_NOT_ALLOWED,
-        AUDIENCE_NOT_ALLOWED, BINDING_MISMATCH. Only TOKEN_REUSED changes anything.
+        TOKEN_REUSED, TOKEN_SUPERSEDED (a Reauthenticate with the same exchange_id
+        was first; its successor goes only to who proved the credential),
+        CLIENT_MISMATCH, SCOPE_WIDENED, SCOPE_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
+        BINDING_MISMATCH. Only TOKEN_REUSED changes anything.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,6 +131,11 @@ class TokenServiceServicer(object):
         """Exchanges a live session's token together with a fresh credential of the
         same user: the login becomes as recent and as strong as that credential.
         This is how a session answers a step-up challenge (RFC 9470).
+
+        It may race an Exchange of the same token, as of a background tab while the
+        person types the password. The loser is told TOKEN_SUPERSEDED; nothing is
+        revoked. For that both must have the same exchange_id, unless the token was
+        still current when this call began.
 
         Needs the permission tokens.exchange; the session must be the caller's own.
         Errors: those of Exchange, CREDENTIAL_NOT_ALLOWED (a session without a

@@ -120,9 +120,9 @@ class UserServiceServicer(object):
         By the user: needs the permission tokens.exchange, and the session must be
         the caller's own. By an administrator: needs admin.users.
         Errors by the user: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-        TOKEN_REVOKED, CLIENT_MISMATCH, BINDING_MISMATCH, CREDENTIAL_NOT_ALLOWED (a
-        session without a user), STEP_UP_REQUIRED. By an administrator:
-        USER_NOT_FOUND.
+        TOKEN_REVOKED, TOKEN_SUPERSEDED, CLIENT_MISMATCH, BINDING_MISMATCH,
+        CREDENTIAL_NOT_ALLOWED (a session without a user), STEP_UP_REQUIRED. By an
+        administrator: USER_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

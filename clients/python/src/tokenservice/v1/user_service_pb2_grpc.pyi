@@ -50,9 +50,9 @@ class UserServiceStub:
     By the user: needs the permission tokens.exchange, and the session must be
     the caller's own. By an administrator: needs admin.users.
     Errors by the user: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-    TOKEN_REVOKED, CLIENT_MISMATCH, BINDING_MISMATCH, CREDENTIAL_NOT_ALLOWED (a
-    session without a user), STEP_UP_REQUIRED. By an administrator:
-    USER_NOT_FOUND.
+    TOKEN_REVOKED, TOKEN_SUPERSEDED, CLIENT_MISMATCH, BINDING_MISMATCH,
+    CREDENTIAL_NOT_ALLOWED (a session without a user), STEP_UP_REQUIRED. By an
+    administrator: USER_NOT_FOUND.
     """
     DisableUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DisableUserRequest, _user_service_pb2.DisableUserResponse]
     """Disables a user: no login succeeds, and every session and token is revoked.
@@ -114,9 +114,9 @@ class UserServiceAsyncStub(UserServiceStub):
     By the user: needs the permission tokens.exchange, and the session must be
     the caller's own. By an administrator: needs admin.users.
     Errors by the user: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-    TOKEN_REVOKED, CLIENT_MISMATCH, BINDING_MISMATCH, CREDENTIAL_NOT_ALLOWED (a
-    session without a user), STEP_UP_REQUIRED. By an administrator:
-    USER_NOT_FOUND.
+    TOKEN_REVOKED, TOKEN_SUPERSEDED, CLIENT_MISMATCH, BINDING_MISMATCH,
+    CREDENTIAL_NOT_ALLOWED (a session without a user), STEP_UP_REQUIRED. By an
+    administrator: USER_NOT_FOUND.
     """
     DisableUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DisableUserRequest, _user_service_pb2.DisableUserResponse]  # type: ignore[assignment]
     """Disables a user: no login succeeds, and every session and token is revoked.
@@ -187,9 +187,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         By the user: needs the permission tokens.exchange, and the session must be
         the caller's own. By an administrator: needs admin.users.
         Errors by the user: TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_EXPIRED,
-        TOKEN_REVOKED, CLIENT_MISMATCH, BINDING_MISMATCH, CREDENTIAL_NOT_ALLOWED (a
-        session without a user), STEP_UP_REQUIRED. By an administrator:
-        USER_NOT_FOUND.
+        TOKEN_REVOKED, TOKEN_SUPERSEDED, CLIENT_MISMATCH, BINDING_MISMATCH,
+        CREDENTIAL_NOT_ALLOWED (a session without a user), STEP_UP_REQUIRED. By an
+        administrator: USER_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
