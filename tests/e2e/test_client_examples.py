@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 import subprocess
 import sys
 import threading
@@ -121,12 +120,7 @@ async def test_a_grpc_server(served: tuple[World, ServerProcess]) -> None:
 def test_a_login(served: tuple[World, ServerProcess]) -> None:
     world, server = served
     environ = environment(
-        world,
-        server,
-        "demo-web",
-        USERNAME=world.username,
-        PASSWORD=world.password,
-        EXCHANGE_KEY=secrets.token_hex(32),
+        world, server, "demo-web", USERNAME=world.username, PASSWORD=world.password
     )
     lines = run("login.py", environ).splitlines()
     assert lines[0].startswith("logged in, orders until ")

@@ -145,7 +145,7 @@ async def test_with_other_audiences_and_scopes(
         world.api(server.address, "demo-gateway") as gateway,
     ):
         tokens = await api.login(world.username, world.password, audiences=["orders", "billing"])
-        once = exchange_id()
+        once, successor = exchange_id(), ""
         for number, (audience, scope) in enumerate(
             [("orders", "orders.read"), ("billing", "billing.read"), ("orders", "orders.write")]
         ):

@@ -20,7 +20,14 @@ from tokenservice.credentials import AccessTokenCredentials
 from tokenservice.decision import Source
 from tokenservice.errors import TokenServiceError
 from tokenservice.exchange_ids import DerivedExchangeId
+from tokenservice.stored_session import StoredSession
 from tokenservice.token_source import TokenSource
+from tokenservice.token_store import (
+    MemoryTokenStore,
+    PendingExchange,
+    StoredTokens,
+    TokenStoreError,
+)
 from tokenservice.tokens import Check, Device, TokenSet
 from tokenservice.v1 import types_pb2 as types
 
@@ -137,29 +144,106 @@ async def test_every_kind_of_target_is_revoked(world: World, server: LocalServer
         assert revisions == sorted(set(revisions))
 
 
-async def test_one_browsers_parallel_requests_converge(world: World, server: LocalServer) -> None:
-    """Two workers of a gateway, which share nothing but the key."""
-    key = bytes(range(32))
+@pytest.mark.parametrize("ids", [None, DerivedExchangeId(bytes(range(32)))])
+async def test_one_browsers_parallel_requests_converge(
+    world: World, server: LocalServer, ids: DerivedExchangeId | None
+) -> None:
+    """Two workers of a gateway, which share nothing but the client's secret, or a key."""
     async with (
         connect(world, server.address, "demo-web") as one,
         connect(world, server.address, "demo-web") as two,
     ):
-        workers = [TokenClient(c, exchange_ids=DerivedExchangeId(key)) for c in (one, two)]
+        workers = [TokenClient(c, exchange_ids=ids) for c in (one, two)]
         tokens = await login(world, workers[0])
         for _ in range(2):
             successors = await asyncio.gather(
-                *(workers[n % 2].exchange(tokens.session_token) for n in range(32))
+                *(
+                    workers[n % 2].exchange(
+                        tokens.session_token, scopes=[["orders.read"], ["orders.write"]][n // 16]
+                    )
+                    for n in range(32)
+                )
             )
             assert len({one.session_token for one in successors}) == 1
             assert sum(not one.replayed for one in successors) == 1
             tokens = successors[0]
-        stranger = TokenClient(one, exchange_ids=DerivedExchangeId(key[::-1]))
+        stranger = TokenClient(one, exchange_ids=DerivedExchangeId(bytes(32)))
         current = (await workers[0].exchange(tokens.session_token)).session_token
         with pytest.raises(TokenServiceError) as caught:
             await stranger.exchange(tokens.session_token)
         assert (caught.value.reason, caught.value.session_over) == ("TOKEN_REUSED", True)
         with pytest.raises(TokenServiceError, match="TOKEN_REVOKED"):
             await workers[1].exchange(current)
+
+
+async def test_a_thief_who_comes_later_is_noticed(world: World, server: LocalServer) -> None:
+    """A copied cookie, presented through the same gateway: it converges for a minute, as a second
+    tab would, and ends the session for both after that."""
+    async with client_of(world, server.address, "demo-web") as gateway:
+        cookie = (await login(world, gateway)).session_token
+        owner = (await gateway.exchange(cookie)).session_token
+        server.clock.advance(timedelta(seconds=59))
+        assert (await gateway.exchange(cookie)).session_token == owner
+        server.clock.advance(timedelta(seconds=2))
+        with pytest.raises(TokenServiceError) as noticed:
+            await gateway.exchange(cookie)
+        assert noticed.value.reason == "TOKEN_REUSED"
+        with pytest.raises(TokenServiceError, match="TOKEN_REVOKED"):
+            await gateway.exchange(owner)
+
+
+async def test_an_id_that_the_holder_draws_has_the_policys_window(
+    world: World, server: LocalServer
+) -> None:
+    async with client_of(world, server.address, "demo-web") as client:
+        token, once = (await login(world, client)).session_token, bytes(range(16))
+        successor = await client.exchange(token, exchange_id=once)
+        server.clock.advance(timedelta(minutes=9))
+        again = await client.exchange(token, exchange_id=once)
+        assert (again.session_token, again.replayed) == (successor.session_token, True)
+        with pytest.raises(TokenServiceError, match="TOKEN_REUSED"):
+            await client.exchange(token, exchange_id=once, replay_within=timedelta(minutes=5))
+
+
+async def test_a_background_tab_that_renews_after_a_step_up(
+    world: World, server: LocalServer
+) -> None:
+    """The tab does not get the stronger login, and the person stays signed in."""
+    async with client_of(world, server.address, "demo-web") as gateway:
+        cookie = (await login(world, gateway)).session_token
+        stronger = await gateway.reauthenticate(cookie, world.username, world.password)
+        with pytest.raises(TokenServiceError) as late:
+            await gateway.exchange(cookie)
+        assert (late.value.reason, late.value.session_over) == ("TOKEN_SUPERSEDED", False)
+        with pytest.raises(TokenServiceError) as shown:
+            await gateway.list_sessions(session_token=cookie)
+        assert (shown.value.reason, shown.value.session_over) == ("TOKEN_SUPERSEDED", False)
+        await gateway.exchange(stronger.session_token)
+
+
+async def test_a_stored_session_steps_up(world: World, server: LocalServer) -> None:
+    """Also when the reply to the exchange before it, or to the step-up itself, got lost."""
+    async with client_of(world, server.address, "demo-web") as client:
+        store, person = MemoryTokenStore(), (world.username, world.password)
+        session = StoredSession(client, store)
+        with pytest.raises(TokenStoreError):
+            await session.reauthenticate(*person)
+        first = await session.start(await login(world, client))
+        once = PendingExchange(bytes(range(16)))
+        await client.exchange(first.session_token, exchange_id=once.exchange_id)
+        await store.save(StoredTokens(first, once))  # and nothing was heard of it
+        with pytest.raises(TokenServiceError, match="CREDENTIALS_INVALID"):
+            await session.reauthenticate(world.username, "wrong")
+        second = await session.reauthenticate(*person)
+        assert not second.replayed
+        lost = PendingExchange(bytes(16))
+        await client.reauthenticate(second.session_token, *person, exchange_id=lost.exchange_id)
+        await store.save(StoredTokens(second, lost))
+        with pytest.raises(TokenServiceError, match="TOKEN_SUPERSEDED"):
+            await session.exchange()
+        third = await session.reauthenticate(*person)
+        assert third.replayed
+        assert (await session.exchange()).session_id == first.session_id
 
 
 async def test_the_service_is_called_with_an_access_token(

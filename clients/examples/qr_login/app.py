@@ -141,9 +141,9 @@ async def _answer(here: Here, handler: Handler) -> Response:
         try:
             response = await handler(here)
         except TokenServiceError as error:
-            if not error.session_over:
+            if error.reason != "TOKEN_SUPERSEDED" and not error.session_over:
                 raise
-            # The session ended while it was being used, or another request exchanged its token.
+            # Another request exchanged the token meanwhile, or the session is over.
             await sessions.renew(here)
             response = here.go("", texts.TRY_AGAIN)
     except sessions.LoginNeeded as needed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 from tokenservice.client import TokenClient
 from tokenservice.connection import Connection
 from tokenservice.credentials import ClientSecret
-from tokenservice.exchange_ids import DerivedExchangeId
 from tokenservice.pairing import PairingClient
 from tokenservice.validator import Validator
 
@@ -46,9 +44,6 @@ class Backend:
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
         self._open = AsyncExitStack()
-        # The requests that a browser sends at the same time carry the same session token: they
-        # get the same successor. Several processes would have to share this key.
-        self._exchange_ids = DerivedExchangeId(secrets.token_bytes(32))
         self._tokens: dict[Role, TokenClient] = {}
         self._pairings: dict[Role, PairingClient] = {}
         self._validator: Validator | None = None
@@ -56,7 +51,9 @@ class Backend:
     async def __aenter__(self) -> Self:
         for role in Role:
             connection = await self._connected(role.client_id)
-            self._tokens[role] = TokenClient(connection, exchange_ids=self._exchange_ids)
+            # The requests that a browser sends at the same time carry the same session token: they
+            # get the same successor, by the ids that this client makes.
+            self._tokens[role] = TokenClient(connection)
             self._pairings[role] = PairingClient(connection)
         validator = Validator(await self._connected(GATEWAY_CLIENT))
         self._validator = await self._open.enter_async_context(validator)

@@ -110,6 +110,8 @@ async def confirm(here: Here) -> Response:
     except TokenServiceError as error:
         if error.session_over:
             raise
+        if error.reason == "TOKEN_SUPERSEDED":  # another tab renewed the session meanwhile
+            await sessions.renew(here)
         return _again(here, username, error, confirming=True)
     await sessions.keep(here, tokens)
     here.renew_visit()

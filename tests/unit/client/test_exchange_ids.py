@@ -1,11 +1,18 @@
 """Ids of exchanges and pauses between attempts."""
 
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenservice.backoff import Backoff
-from tokenservice.exchange_ids import DerivedExchangeId, random_exchange_id
+from tokenservice.credentials import AccessTokenCredentials, ClientCertificate, ClientSecret
+from tokenservice.exchange_ids import (
+    DerivedExchangeId,
+    random_exchange_id,
+    usual_exchange_ids,
+)
 
 KEY = bytes(range(32))
 
@@ -27,6 +34,23 @@ def test_derived_ids_follow_the_token(one: str, other: str) -> None:
 def test_another_key_gives_other_ids_and_shows_nothing() -> None:
     assert DerivedExchangeId(KEY)("token") != DerivedExchangeId(KEY[::-1])("token")
     assert DerivedExchangeId(KEY)("token").hex() == "799ef35acf21da6109953721bac8e63f"
+
+
+def test_a_client_secret_gives_the_same_ids_everywhere() -> None:
+    """HKDF-SHA256 without salt (RFC 5869), worked out by hand."""
+    ids = usual_exchange_ids(ClientSecret("shop", "s3cret"))
+    extracted = hmac.digest(bytes(32), b"s3cret", "sha256")
+    info = b"tokenservice client key v1\0exchange id\0shop"
+    key = hmac.digest(extracted, info + b"\x01", "sha256")
+    assert ids("token") == DerivedExchangeId(key)("token")
+    for other in (ClientSecret("shop", "another"), ClientSecret("other", "s3cret")):
+        assert usual_exchange_ids(other)("token") != ids("token")
+    assert "s3cret" not in repr(ids)
+
+
+def test_without_a_secret_they_are_random() -> None:
+    assert usual_exchange_ids(ClientCertificate("shop")) is random_exchange_id
+    assert usual_exchange_ids(AccessTokenCredentials(None)) is random_exchange_id  # type: ignore[arg-type]
 
 
 def test_a_short_key_is_refused() -> None:

@@ -1,6 +1,6 @@
 """Fingerprints of exchanges: what they tell apart, and that both generations of nodes agree."""
 
-from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -9,17 +9,19 @@ from hypothesis import strategies as st
 from tests.unit.domain.builders import EXCHANGE_ID, LOOKUP
 from token_service.domain.exchange_fingerprint import Purpose, fingerprint, former_fingerprint
 
-TOKEN: tuple[Any, ...] = (Purpose.EXCHANGE, EXCHANGE_ID, LOOKUP, 1, "c")
-OTHERS: list[tuple[Any, ...]] = [
-    (Purpose.REAUTHENTICATE, *TOKEN[1:]),
-    (*TOKEN[:1], bytes(16), *TOKEN[2:]),
-    (*TOKEN[:3], 2, *TOKEN[4:]),
-    (*TOKEN[:4], "d"),
-]
+TOKEN = (Purpose.EXCHANGE, EXCHANGE_ID, LOOKUP, 1, "c")
+OTHERS = {
+    "purpose": (Purpose.REAUTHENTICATE, EXCHANGE_ID, LOOKUP, 1, "c"),
+    "id": (Purpose.EXCHANGE, bytes(16), LOOKUP, 1, "c"),
+    "generation": (Purpose.EXCHANGE, EXCHANGE_ID, LOOKUP, 2, "c"),
+    "client": (Purpose.EXCHANGE, EXCHANGE_ID, LOOKUP, 1, "d"),
+}
 
 
-@pytest.mark.parametrize("other", OTHERS, ids=["purpose", "id", "generation", "client"])
-def test_they_depend_on_purpose_id_token_and_client(other: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
+def test_they_depend_on_purpose_id_token_and_client(
+    other: tuple[Purpose, bytes, UUID, int, str],
+) -> None:
     assert fingerprint(*other) != fingerprint(*TOKEN)
     assert former_fingerprint(*other, (), ()) != former_fingerprint(*TOKEN, (), ())
 

@@ -20,7 +20,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tokenservice.calls import Calls
-from tokenservice.exchange_ids import ExchangeIds, random_exchange_id
+from tokenservice.exchange_ids import ExchangeIds, usual_exchange_ids
 from tokenservice.session_calls import SessionCalls
 from tokenservice.token_calls import TokenCalls
 
@@ -35,8 +35,9 @@ class TokenClient(TokenCalls, SessionCalls):
     """The service's calls, each service's in a base class of its own.
 
     Every call has a deadline. One that does the same done twice is retried after a pause, on the
-    next channel; one that does not is sent once. ``exchange_ids`` says which id an exchange gets
-    (:mod:`tokenservice.exchange_ids`). Tests give clock (monotonic seconds), randomness ([0, 1))
+    next channel; one that does not is sent once. ``exchange_ids`` says which id an exchange gets,
+    by default one that parallel requests on all hosts share; :mod:`tokenservice.exchange_ids` says
+    what that means for a stolen cookie. Tests give clock (monotonic seconds), randomness ([0, 1))
     and sleep. The connection belongs to the caller, who closes it.
     """
 
@@ -44,12 +45,12 @@ class TokenClient(TokenCalls, SessionCalls):
         self,
         connection: Connection,
         *,
-        exchange_ids: ExchangeIds = random_exchange_id,
+        exchange_ids: ExchangeIds | None = None,
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         calls = Calls(connection, backoff=backoff, clock=clock, random=random, sleep=sleep)
-        TokenCalls.__init__(self, calls, exchange_ids)
+        TokenCalls.__init__(self, calls, exchange_ids or usual_exchange_ids(connection.credentials))
         SessionCalls.__init__(self, calls)

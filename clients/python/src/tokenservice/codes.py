@@ -19,11 +19,9 @@ import random
 import secrets
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tokenservice import calls, messages
@@ -32,6 +30,7 @@ from tokenservice.v1 import code_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import timedelta
 
     from tokenservice.backoff import Backoff
     from tokenservice.connection import Connection
@@ -139,7 +138,7 @@ class CodeClient:
                 recipient=recipient,
                 subject=subject,
                 max_uses=max_uses,
-                ttl=_duration(ttl),
+                ttl=messages.duration(ttl),
                 not_before=_timestamp(not_before),
                 length=length,
                 alphabet=alphabet,
@@ -204,14 +203,6 @@ class CodeClient:
 def _effort(request_id: str) -> Effort:
     """Without an id, a repeated request is another one."""
     return _CHANGE if request_id else Effort(_CHANGE.timeout)
-
-
-def _duration(age: float | timedelta | None) -> Duration | None:
-    if age is None:
-        return None
-    duration = Duration()
-    duration.FromTimedelta(age if isinstance(age, timedelta) else timedelta(seconds=age))
-    return duration
 
 
 def _timestamp(unix: float | None) -> Timestamp | None:

@@ -167,6 +167,11 @@ class Connection:
     def __repr__(self) -> str:
         return f"Connection({', '.join(self._targets)})"
 
+    @property
+    def credentials(self) -> CallerCredentials:
+        """As whom it calls."""
+        return self._credentials
+
     async def __aenter__(self) -> Self:
         self._open()
         return self

@@ -72,6 +72,16 @@ class ClientSecret:
         """Give the same value each time."""
         return self._value
 
+    def derive_key(self, purpose: str) -> bytes:
+        """Give 32 bytes for one purpose: HKDF-SHA256 of the secret (RFC 5869), without salt. All
+        processes with this secret derive the same; nobody can tell the secret from them.
+        """
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        info = f"tokenservice client key v1\0{purpose}\0{self.client_id}".encode()
+        return HKDF(SHA256(), 32, None, info).derive(self.client_secret.encode())
+
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:

@@ -82,22 +82,24 @@ def names(values: Collection[str]) -> Collection[str]:
     return values
 
 
+def duration(seconds: float | timedelta | None) -> Duration | None:
+    """Make the message, None of None. Raises OverflowError or ValueError for what is no number."""
+    if seconds is None:
+        return None
+    made = Duration()
+    made.FromTimedelta(seconds if isinstance(seconds, timedelta) else timedelta(seconds=seconds))
+    return made
+
+
 def check_message(check: plain.Check) -> tokens_pb.ValidateRequest:
     """Make the message. Raises OverflowError or ValueError for an age that is no number."""
-    age: Duration | None = None
-    if check.max_auth_age is not None:
-        seconds = check.max_auth_age
-        if not isinstance(seconds, timedelta):
-            seconds = timedelta(seconds=seconds)
-        age = Duration()
-        age.FromTimedelta(seconds)
     return tokens_pb.ValidateRequest(
         # The service answers MALFORMED to both.
         token=check.token if may_be_token(check.token) else "",
         audience=check.audience,
         required_scopes=names(check.scopes),
         min_revision=check.min_revision,
-        max_auth_age=age,
+        max_auth_age=duration(check.max_auth_age),
         required_acr=check.acr,
         confirmation=check.confirmation,
     )

@@ -79,13 +79,10 @@ class StoredSession:
         the store was emptied. Raises TokenStoreError where nobody is logged in.
         """
         async with held(self._store):
-            stored = await self._store.load()
-            if stored is None:
-                raise TokenStoreError("there is no session: log in first")
             return await exchange_stored(
                 self._client,
                 self._store,
-                stored,
+                await self._loaded(),
                 audiences=audiences,
                 scopes=scopes,
                 device=device,
@@ -94,10 +91,89 @@ class StoredSession:
                 exchange_ids=self._exchange_ids,
             )
 
+    async def reauthenticate(
+        self,
+        username: str,
+        password: str,
+        *,
+        audiences: Collection[str] = (),
+        scopes: Collection[str] = (),
+        device: Device | None = None,
+        confirmation: bytes = b"",
+        timeout: float | None = None,
+    ) -> TokenSet:
+        """Exchange the session's token together with the user's password, after a step-up
+        challenge, and first finish an exchange that was left unfinished.
+
+        After Unreachable, call again: the same id is used. Until that was finished,
+        :meth:`exchange` may raise TOKEN_SUPERSEDED, for only the password gets the successor.
+        A wrong password (CREDENTIALS_INVALID) leaves the session as it was; otherwise as
+        :meth:`exchange`.
+        """
+        wanted = (tuple(names(audiences)), tuple(names(scopes)))
+        async with held(self._store):
+            stored = await self._finished(await self._loaded(), device, confirmation, timeout)
+            token = stored.tokens.exchangeable
+            pending = stored.pending or PendingExchange(self._exchange_ids(token), *wanted)
+            await self._store.save(StoredTokens(stored.tokens, pending))
+            try:
+                successor = await self._client.reauthenticate(
+                    token,
+                    username,
+                    password,
+                    exchange_id=pending.exchange_id,
+                    audiences=audiences,
+                    scopes=scopes,
+                    device=device,
+                    confirmation=confirmation,
+                    timeout=timeout,
+                )
+            except TokenServiceError as error:
+                if error.session_over:
+                    await self._store.save(None)
+                raise
+            await self._store.save(StoredTokens(successor))
+            return successor
+
     async def forget(self) -> None:
         """Empty the store, after a logout."""
         async with held(self._store):
             await self._store.save(None)
+
+    async def _loaded(self) -> StoredTokens:
+        stored = await self._store.load()
+        if stored is None:
+            raise TokenStoreError("there is no session: log in first")
+        return stored
+
+    async def _finished(
+        self,
+        stored: StoredTokens,
+        device: Device | None,
+        confirmation: bytes,
+        timeout: float | None,
+    ) -> StoredTokens:
+        """Finish a pending exchange. One that turns out to be a step-up stays pending: the
+        password finishes it, with the same id."""
+        left = stored.pending
+        if left is None:
+            return stored
+        try:
+            tokens = await exchange_stored(
+                self._client,
+                self._store,
+                stored,
+                audiences=left.audiences,
+                scopes=left.scopes,
+                device=device,
+                confirmation=confirmation,
+                timeout=timeout,
+            )
+        except TokenServiceError as error:
+            if error.reason != "TOKEN_SUPERSEDED":
+                raise
+            return stored
+        return StoredTokens(tokens)
 
 
 async def exchange_stored(

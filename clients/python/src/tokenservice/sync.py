@@ -20,7 +20,6 @@ from tokenservice.background_loop import BackgroundLoop
 from tokenservice.client import TokenClient
 from tokenservice.codes import CodeClient
 from tokenservice.connection import DEFAULT_CHANNELS, Connection
-from tokenservice.exchange_ids import ExchangeIds, random_exchange_id
 from tokenservice.pairing import POLL_SECONDS, WATCH_PATIENCE, PairingClient
 from tokenservice.sync_face import SyncFace, waiting
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from tokenservice.connection import Tls
     from tokenservice.credentials import CallerCredentials
+    from tokenservice.exchange_ids import ExchangeIds
     from tokenservice.pairing import PairingKey, PairingStatus
 
 __all__ = ["BackgroundLoop", "SyncCodeClient", "SyncPairingClient", "SyncTokenClient"]
@@ -49,7 +49,7 @@ class SyncTokenClient(SyncFace[TokenClient]):
         tls: Tls | None = None,
         channels: int = DEFAULT_CHANNELS,
         allow_plaintext: bool = False,
-        exchange_ids: ExchangeIds = random_exchange_id,
+        exchange_ids: ExchangeIds | None = None,
         loop: BackgroundLoop | None = None,
     ) -> Self:
         """Make one with a connection and, unless it shares a ``loop``, a loop of its own, which it

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tokenservice import calls, messages
 from tokenservice.core import Platform, RevocationReason
-from tokenservice.core.limits import MAX_QUESTIONS
-from tokenservice.exchange_ids import EXCHANGE_ID_LENGTH, ExchangeIds, random_exchange_id
+from tokenservice.core.limits import EXCHANGE_ID_LENGTH, MAX_QUESTIONS
+from tokenservice.exchange_ids import REPLAY_WITHIN, ExchangeIds
 from tokenservice.tokens import Check, Revoked
 from tokenservice.v1 import token_service_pb2 as pb
 
@@ -28,7 +28,7 @@ class TokenCalls:
     attempts together. Everything raises TokenServiceError.
     """
 
-    def __init__(self, calls: Calls, exchange_ids: ExchangeIds = random_exchange_id) -> None:
+    def __init__(self, calls: Calls, exchange_ids: ExchangeIds) -> None:
         self._calls = calls
         self._exchange_ids = exchange_ids
 
@@ -93,6 +93,7 @@ class TokenCalls:
         token: str,
         *,
         exchange_id: bytes | None = None,
+        replay_within: float | timedelta | None = None,
         audiences: Collection[str] = (),
         scopes: Collection[str] = (),
         device: Device | None = None,
@@ -101,11 +102,18 @@ class TokenCalls:
     ) -> TokenSet:
         """Exchange a session token (or a rolling token) for its successor and access tokens.
 
-        Retried with one exchange id, 16 bytes: the one given, or else what ``exchange_ids`` of
-        this client makes. To retry after Unreachable, give the same id, audiences and scopes:
-        with another id the token counts as stolen and the session ends (TOKEN_REUSED).
-        :class:`tokenservice.stored_session.StoredSession` takes care of that.
+        Calls with one exchange id, 16 bytes, are one exchange: each gets the same successor, with
+        the access tokens that it asks for. Without ``exchange_id`` it is what ``exchange_ids`` of
+        this client makes, and the successor can be had again for 60 seconds; with one, for as long
+        as the client's policy says. ``replay_within`` (seconds) says otherwise. To retry after
+        Unreachable, repeat the id: with another one the token counts as stolen and the session ends
+        (TOKEN_REUSED). :class:`tokenservice.stored_session.StoredSession` takes care of that.
+
+        TOKEN_SUPERSEDED: :meth:`reauthenticate` with the same token was first. Nothing is lost:
+        take the successor from where that call put it, and repeat with it.
         """
+        if exchange_id is None and replay_within is None:
+            replay_within = REPLAY_WITHIN
         exchange_id = self._exchange_id(token, exchange_id)
         with messages.sendable():
             request = pb.ExchangeRequest(
@@ -115,6 +123,7 @@ class TokenCalls:
                 scopes=messages.names(scopes),
                 device=messages.device_message(device),
                 confirmation=confirmation,
+                replay_within=messages.duration(replay_within),
             )
         reply = await self._calls.call(
             lambda stubs: stubs.tokens.Exchange, request, calls.EXCHANGE, timeout
@@ -138,7 +147,8 @@ class TokenCalls:
         """Exchange together with a fresh credential of the same user, after a step-up challenge.
 
         Retried as :meth:`exchange` is. A wrong password (CREDENTIALS_INVALID) leaves the token as
-        it was.
+        it was. TOKEN_SUPERSEDED: an exchange was first, as of a background tab; repeat with the
+        successor that it was given.
         """
         exchange_id = self._exchange_id(token, exchange_id)
         with messages.sendable():
