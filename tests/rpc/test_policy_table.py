@@ -13,12 +13,12 @@ from tests.rpc.echo import Clients, basic, client, failure, unary_stream, unary_
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Permission
-from token_service.rpc import health
+from token_service.rpc import health, reflection
 from token_service.rpc.admission import Gate
 from token_service.rpc.methods import snake_case
 from token_service.rpc.pipeline import Pipeline
 from token_service.rpc.policy import METHODS, Anonymous, Work
-from token_service.rpc.server import PROBES, REFLECTION, RpcServer, ServerOptions
+from token_service.rpc.server import PROBES, RpcServer, ServerOptions
 from tokenservice.v1 import (
     client_service_pb2,
     code_service_pb2,
@@ -47,7 +47,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
 API = {f"/{one.full_name}/{method.name}": method for one in SERVICES for method in one.methods}
 STANDARD = {
     f"/{service.full_name}/{method.name}"
-    for service in (health.SERVICE, REFLECTION)
+    for service in (health.SERVICE, *reflection.SERVICES)
     for method in service.methods
 }
 

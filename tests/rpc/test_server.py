@@ -1,4 +1,4 @@
-"""Health, reflection, addresses and the graceful stop of the real server."""
+"""Health, addresses and the graceful stop of the real server."""
 
 import asyncio
 import time
@@ -11,7 +11,6 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
-from grpc_reflection.v1alpha import reflection_pb2  # type: ignore[import-untyped]
 
 from tests.rpc.echo import (
     ALICE,
@@ -24,7 +23,6 @@ from tests.rpc.echo import (
     failure,
     raw,
     serving,
-    stream_stream,
     text,
     unary_stream,
     unary_unary,
@@ -37,7 +35,6 @@ from token_service.rpc.server import BindError
 CHECK = "/grpc.health.v1.Health/Check"
 LIST = "/grpc.health.v1.Health/List"
 WATCH = "/grpc.health.v1.Health/Watch"
-REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -85,21 +82,6 @@ async def test_an_unknown_service_is_not_found_but_may_be_watched() -> None:
         watch = unary_stream(channel, WATCH)(health_of("nothing"))
         unknown = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
         assert status(await watch.read()) == unknown
-
-
-async def test_reflection_can_be_switched() -> None:
-    request = reflection_pb2.ServerReflectionRequest(list_services="")
-    async with serving() as world, connected(world) as channel:
-        call = stream_stream(channel, REFLECT)()
-        assert (await failure(call.read())).code is StatusCode.UNIMPLEMENTED
-    async with serving(reflection=True) as world, connected(world) as channel:
-        call = stream_stream(channel, REFLECT)()
-        await call.write(request.SerializeToString())
-        answer = reflection_pb2.ServerReflectionResponse.FromString(await call.read())
-        names = {service.name for service in answer.list_services_response.service}
-        assert names == {SERVICE.full_name, "grpc.reflection.v1alpha.ServerReflection"}
-        await call.done_writing()
-        assert await call.read() is grpc.aio.EOF
 
 
 async def test_a_taken_address_is_an_error() -> None:

@@ -218,6 +218,7 @@ METHODS: Mapping[str, MethodPolicy] = {
             "List": _PROBE,
             "Watch": _HEALTH_WATCH,
         },
+        "grpc.reflection.v1.ServerReflection": {"ServerReflectionInfo": _PROBE_STREAM},
         "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": _PROBE_STREAM},
     }.items()
     for method, row in rows.items()

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 import grpc
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_reflection.v1alpha import reflection_pb2  # type: ignore[import-untyped]
-from grpc_reflection.v1alpha.reflection import (  # type: ignore[import-untyped]
-    aio as reflection,
-)
 
-from token_service.rpc import health
-from token_service.rpc.methods import Method, Shape, methods_of
+from token_service.rpc import health, reflection
+from token_service.rpc.methods import methods_of
 from token_service.rpc.metrics import Counts
 from token_service.rpc.pipeline import Pipeline
 from token_service.rpc.policy import Work
@@ -27,7 +23,6 @@ HAND_OVER_SECONDS = 0.5
 SETTLING_SECONDS = 0.05
 PROBES = frozenset({Work.PROBE, Work.PROBE_STREAM})
 """What is still answered while a stopping server tells that it is not serving."""
-REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 
 _log = structlog.stdlib.get_logger("token_service.rpc")
 
@@ -78,7 +73,7 @@ class RpcServer:
         """Listen; the address with the port that was bound. Raises BindError."""
         options = self._options
         if options.reflection:
-            self._add_reflection()
+            self._pipeline.add(reflection.methods(self._services))
         self.health.know(self._services)
         self._server.add_generic_rpc_handlers((self._pipeline,))
         try:
@@ -123,20 +118,6 @@ class RpcServer:
             await asyncio.sleep(SETTLING_SECONDS)
             waited += SETTLING_SECONDS
         return not self._pipeline.busy
-
-    def _add_reflection(self) -> None:
-        names = [*self._services, REFLECTION.full_name]
-        servicer = reflection.ReflectionServicer(names)
-        self._pipeline.add(
-            [
-                Method(
-                    name=f"/{REFLECTION.full_name}/ServerReflectionInfo",
-                    shape=Shape.DIALOGUE,
-                    request=reflection_pb2.ServerReflectionRequest,
-                    handler=lambda _, requests: servicer.ServerReflectionInfo(requests, None),
-                )
-            ]
-        )
 
 
 def _channel_options(options: ServerOptions) -> Sequence[tuple[str, int]]:

@@ -1,0 +1,90 @@
+"""Server reflection: what grpcurl and the like ask before they call, in both its versions."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import Default, DescriptorPool
+from grpc_reflection.v1alpha import reflection_pb2  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha.reflection import (  # type: ignore[import-untyped]
+    aio as reflection,
+)
+
+from token_service.rpc.methods import Method, Shape
+
+_FORMER, _PRESENT = "grpc.reflection.v1alpha", "grpc.reflection.v1"
+_FILE = "grpc/reflection/v1/reflection.proto"
+
+
+def _present_version(pool: DescriptorPool) -> FileDescriptor:
+    """The protocol under its present name, of which the library has no messages: they are those
+    of v1alpha in another package."""
+    try:
+        return pool.FindFileByName(_FILE)
+    except KeyError:
+        pass
+    file = FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(file)
+    file.name, file.package = _FILE, _PRESENT
+    file.ClearField("options")
+    for message in file.message_type:
+        for field in message.field:
+            if field.type_name:
+                field.type_name = _renamed(field.type_name)
+    for method in file.service[0].method:
+        method.input_type = _renamed(method.input_type)
+        method.output_type = _renamed(method.output_type)
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool.FindFileByName(_FILE)
+
+
+def _renamed(type_name: str) -> str:
+    return type_name.replace(f".{_FORMER}.", f".{_PRESENT}.")
+
+
+SERVICES: Sequence[ServiceDescriptor] = tuple(
+    file.services_by_name["ServerReflection"]
+    for file in (reflection_pb2.DESCRIPTOR, _present_version(Default()))
+)
+"""v1alpha, which older tools know, and v1."""
+
+
+class _Symbols:
+    """The pool of all descriptors, with the symbols that it does not find by itself: methods, and
+    in its implementation without native code oneofs."""
+
+    def __init__(self, pool: DescriptorPool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the pool's own methods
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 - the pool's
+        """The file that declares it. Raises KeyError."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            parent = symbol.rpartition(".")[0]
+            file = self._pool.FindFileContainingSymbol(parent)
+        try:
+            self._pool.FindMethodByName(symbol)
+        except KeyError:
+            self._pool.FindOneofByName(symbol)
+        return file
+
+
+def methods(offered: Iterable[str]) -> tuple[Method, ...]:
+    """The methods that answer about the services `offered`, by their full names, and about
+    themselves."""
+    names = [*offered, *(service.full_name for service in SERVICES)]
+    servicer = reflection.ReflectionServicer(names, _Symbols(Default()))
+    return tuple(
+        Method(
+            name=f"/{service.full_name}/{service.methods[0].name}",
+            shape=Shape.DIALOGUE,
+            request=reflection_pb2.ServerReflectionRequest,  # on the wire they are the same
+            handler=lambda _, requests: servicer.ServerReflectionInfo(requests, None),
+        )
+        for service in SERVICES
+    )
