@@ -39,6 +39,12 @@ async def _revoked(scene: Scene) -> str:
     return made.session_token
 
 
+async def _superseded(scene: Scene) -> str:
+    made = await scene.login()
+    await scene.api(await scene.app()).exchange(made.session_token)
+    return made.session_token
+
+
 async def _bound(scene: Scene) -> str:
     return (await scene.login(confirmation=bytes(32))).session_token
 
@@ -56,6 +62,7 @@ _BAD: Mapping[str, Callable[[Scene], Awaitable[str]]] = {
     "TOKEN_UNKNOWN": _unknown,
     "TOKEN_EXPIRED": _expired,
     "TOKEN_REVOKED": _revoked,
+    "TOKEN_SUPERSEDED": _superseded,
     "BINDING_MISMATCH": _bound,
     "CLIENT_MISMATCH": _foreign,
     "CREDENTIAL_NOT_ALLOWED": _userless,
@@ -67,10 +74,12 @@ OF_A_SESSION = (
     "TOKEN_UNKNOWN",
     "TOKEN_EXPIRED",
     "TOKEN_REVOKED",
+    "TOKEN_SUPERSEDED",
     "BINDING_MISMATCH",
     "CLIENT_MISMATCH",
 )
-"""What every call that takes a session token may be refused for."""
+"""What every call that takes a session token may be refused for. To the two that exchange it, a
+token that was exchanged before is something else: they have causes of their own for that."""
 
 
 async def bad_token(scene: Scene, reason: str) -> str:

@@ -18,8 +18,9 @@ EXCHANGE, REAUTHENTICATE = "TokenService.Exchange", "TokenService.Reauthenticate
 
 
 async def _exchange(scene: Scene, token: str, **request: Any) -> object:
-    asked = pb.ExchangeRequest(token=token, exchange_id=exchange_id(), **request)
-    return await scene.call(await scene.app(), "tokens", "Exchange", asked)
+    asked: dict[str, Any] = {"exchange_id": exchange_id(), **request}
+    message = pb.ExchangeRequest(token=token, **asked)
+    return await scene.call(await scene.app(), "tokens", "Exchange", message)
 
 
 async def _reauthenticate(scene: Scene, token: str, **request: Any) -> object:
@@ -43,6 +44,17 @@ def _reusing(call: Any) -> Cause:
         token = (await scene.login()).session_token
         await _exchange(scene, token)
         return await call(scene, token)
+
+    return cause
+
+
+def _second(first: Any, second: Any) -> Cause:
+    """Two calls of one client for one token, with one id."""
+
+    async def cause(scene: Scene) -> object:
+        token, once = (await scene.login()).session_token, exchange_id()
+        await first(scene, token, exchange_id=once)
+        return await second(scene, token, exchange_id=once)
 
     return cause
 
@@ -81,11 +93,13 @@ async def _locked(scene: Scene) -> object:
 CAUSES: dict[tuple[str, str], Cause] = {
     **presenting(EXCHANGE, _exchange),
     (EXCHANGE, "TOKEN_REUSED"): _reusing(_exchange),
+    (EXCHANGE, "TOKEN_SUPERSEDED"): _second(_reauthenticate, _exchange),
     (EXCHANGE, "SCOPE_WIDENED"): _asking(_exchange, scopes=["payroll.read"]),
     (EXCHANGE, "AUDIENCE_NOT_ALLOWED"): _asking(_exchange, audiences=["payroll"]),
     (EXCHANGE, "SCOPE_NOT_ALLOWED"): _losing_roles(_exchange),
     **presenting(REAUTHENTICATE, _reauthenticate, "CREDENTIAL_NOT_ALLOWED"),
     (REAUTHENTICATE, "TOKEN_REUSED"): _reusing(_reauthenticate),
+    (REAUTHENTICATE, "TOKEN_SUPERSEDED"): _second(_exchange, _reauthenticate),
     (REAUTHENTICATE, "SCOPE_WIDENED"): _asking(_reauthenticate, scopes=["payroll.read"]),
     (REAUTHENTICATE, "AUDIENCE_NOT_ALLOWED"): _asking(_reauthenticate, audiences=["payroll"]),
     (REAUTHENTICATE, "SCOPE_NOT_ALLOWED"): _losing_roles(_reauthenticate),
