@@ -111,7 +111,7 @@ async def _prepare(
     parts = await Parts.open(world.settings(allow_unsafe_durability=False))
     try:
         sessions = size.rounds * 3 * size.cold
-        await load(dsn, sessions, parts.mint.active_kid())
+        await load(dsn, sessions, parts.mint.active().kid)
         access = await filling.access_tokens(world, parts)
         facts = parse_jwt(access["jwt"], parts.settings.issuer).facts
         cached, cold = folder / "batch.cached", folder / "batch.cold"

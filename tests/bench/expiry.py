@@ -183,7 +183,7 @@ async def _prepare(world: World, size: Size, folder: Path) -> Path:
     parts = await Parts.open(world.settings(allow_unsafe_durability=False))
     try:
         await load(
-            world.dsn, size.sessions, parts.mint.active_kid(), over_percent=size.over_percent
+            world.dsn, size.sessions, parts.mint.active().kid, over_percent=size.over_percent
         )
         token = (await filling.access_tokens(world, parts))["jwt"]
         return write_down(folder, "expiry", {"warm": [validate(token)]})["warm"]

@@ -71,7 +71,7 @@ async def prepare(dsn: str, redis_url: str, folder: Path, size: FeedSize) -> Fee
     world = await seed(World(dsn, redis_url, SecretKeys.generate_text(), {}, "", ""))
     parts = await Parts.open(world.settings(allow_unsafe_durability=False))
     try:
-        await load(dsn, size.sessions, parts.mint.active_kid())
+        await load(dsn, size.sessions, parts.mint.active().kid)
         tokens = filling.session_tokens(parts, range(1, size.sessions + 1))
         revoke = [pb.RevokeRequest(token=token).SerializeToString() for token in tokens]
     finally:

@@ -22,9 +22,9 @@ def lookup_id(number: int) -> UUID:
 
 def session_tokens(parts: Parts, numbers: Iterable[int]) -> Iterator[str]:
     """The first tokens of these sessions."""
-    kid = parts.mint.active_kid()
+    kid = parts.mint.active().kid
     for number in numbers:
-        yield parts.mint.token(TokenKind.WEB_SESSION, lookup_id(number), 1, kid)
+        yield parts.mint.held(kid).token(TokenKind.WEB_SESSION, lookup_id(number), 1)
 
 
 def fresh_jwts(parts: Parts, like: Facts, count: int) -> Iterator[str]:

@@ -85,7 +85,7 @@ async def _prepare(
     world = await seed(empty)
     parts = await Parts.open(world.settings(allow_unsafe_durability=False))
     try:
-        await load(world.dsn, sessions, parts.mint.active_kid(), owners=owners)
+        await load(world.dsn, sessions, parts.mint.active().kid, owners=owners)
         access = await filling.access_tokens(world, parts)
         facts = parse_jwt(access["jwt"], parts.settings.issuer).facts
         requests = {
@@ -96,6 +96,6 @@ async def _prepare(
                 for token in filling.session_tokens(parts, range(1, CHAINS + 1))
             ],
         }
-        return world, requests | more(parts, facts), parts.mint.active_kid()
+        return world, requests | more(parts, facts), parts.mint.active().kid
     finally:
         await parts.close()

@@ -75,7 +75,7 @@ async def test_after_a_restart(world: World, start_server: StartServer) -> None:
 async def rotate_mint_key(world: World, server: LocalServer) -> None:
     """Rotate, and let time pass until the new key makes tokens."""
     parts = server.application.parts
-    before = parts.mint.active_kid()
+    before = parts.mint.active().kid
     async with world.api(server.address, "demo-admin") as admin:
         await admin.keys.RotateKey(
             keys.RotateKeyRequest(purpose=types.KEY_PURPOSE_MINT), metadata=admin.metadata
@@ -83,7 +83,7 @@ async def rotate_mint_key(world: World, server: LocalServer) -> None:
     server.clock.advance(timedelta(minutes=3))
     await parts.key_maintenance.tick()
     await parts.follower.refresh()
-    assert parts.mint.active_kid() != before
+    assert parts.mint.active().kid != before
 
 
 async def test_after_a_mint_key_rotation(world: World, start_application: StartApplication) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from tests.integration.postgres_world import NOW
 from token_service.adapters.crypto.access import AccessTokenFactory
@@ -39,6 +40,7 @@ from token_service.usecases.identity_cache import IdentityCache
 from token_service.usecases.issue import ClientCredential, Issue, IssueRequest
 from token_service.usecases.key_maintenance import KeyMaintenance
 from token_service.usecases.passwords import PasswordCredential, PasswordLimits, VerifyPassword
+from token_service.usecases.reauthenticate import Reauthenticate
 from token_service.usecases.sessions import SessionAccess
 from token_service.usecases.shielding import Shield
 from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
@@ -95,14 +97,15 @@ class Node:
         default_factory=lambda: SecretKeys.parse(SecretKeys.generate_text())
     )
     settings: KeyScheduleSettings = field(default_factory=KeyScheduleSettings)
+    issuer: str = ISSUER
 
     def __post_init__(self) -> None:
         self.random = SystemRandomness()
         self.shield = Shield()
         self.keyring = Keyring(self.secret_keys)
         self.secrets = PepperedSecrets(self.keyring, b"limiter" * 8)
-        self.mint = Mint(self.keyring, ISSUER)
-        self.tokens = AccessTokenFactory(self.keyring, ISSUER)
+        self.mint = Mint(self.keyring, self.issuer)
+        self.tokens = AccessTokenFactory(self.keyring, self.issuer)
         self.hasher = Argon2Passwords(Argon2Cost(), threads=2, queue=32)
         self._stores()
         self._use_cases()
@@ -116,7 +119,7 @@ class Node:
         self.attempts = Attempts(self.database)
 
     def _use_cases(self) -> None:
-        self.feed = TrustFeed(self.clock, ISSUER, 5.0)
+        self.feed = TrustFeed(self.clock, self.issuer, 5.0)
         self.directory = ClientDirectory(self.clients)
         self.records = ClientRecords(self.clients, self.directory)
         self.maintenance = KeyMaintenance(
@@ -166,6 +169,9 @@ class Node:
             self.clock,
         )
         self.exchange = Exchange(self.rotation, self.shield)
+        self.reauthenticate = Reauthenticate(
+            self.rotation, self.verify_password, self.clock, self.shield
+        )
 
     async def refresh(self) -> None:
         """What the follower does, when it is told to, at the time of our clock."""
@@ -243,11 +249,11 @@ def basic(client_id: str, secret: str) -> str:
 
 
 @asynccontextmanager
-async def started(dsn: str) -> AsyncIterator[Node]:
+async def started(dsn: str, **parts: Any) -> AsyncIterator[Node]:
     """A node with its keys, up to date."""
     database = await Database.open(dsn, size=8, call_timeout=30)
     try:
-        node = Node(database)
+        node = Node(database, **parts)
         await node.maintenance.ensure(node.clock.now())
         await node.refresh()
         yield node

@@ -130,7 +130,7 @@ async def test_every_kind_of_target_is_revoked(world: World, server: LocalServer
     ):
         tokens = await login(world, web, PHONE)
         subject = (await web.get_session(tokens.session_id)).subject
-        kid = server.application.parts.mint.active_kid()
+        kid = server.application.parts.mint.active().kid
         targets = (
             {"token": tokens.access_tokens[0].token},
             {"subject": subject, "device_id": "phone-1"},

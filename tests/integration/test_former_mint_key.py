@@ -35,11 +35,8 @@ async def test_a_token_of_the_former_key_is_not_the_current_one(
         second = (await web.exchange(first.session_token)).tokens
         current = unpack_session(parse_opaque(second.session_token).payload)
         assert current.mint_key_id != captured.mint_key_id
-        forged = parts.mint.token(
-            TokenKind.WEB_SESSION,
-            UUID(bytes=captured.lookup_id),
-            current.generation,
-            captured.mint_key_id,
+        forged = parts.mint.held(captured.mint_key_id).token(
+            TokenKind.WEB_SESSION, UUID(bytes=captured.lookup_id), current.generation
         )
         for token, refused in ((forged, True), (second.session_token, False)):
             listing = web.sessions.ListSessions(

@@ -8,7 +8,7 @@ from uuid import UUID
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.exchange_fingerprint import Purpose, fingerprint, former_fingerprint
 from token_service.domain.grants import Grant, narrowed_grant
-from token_service.domain.kinds import SERVICE_AUDIENCE, ClientState, TokenKind
+from token_service.domain.kinds import SERVICE_AUDIENCE, ClientState
 from token_service.domain.policy import ClientPolicy
 from token_service.domain.records import Generation, Session, SessionView
 
@@ -226,5 +226,4 @@ def _grant(view: SessionView, presented: Presented) -> Grant:
 
 
 def _client_audiences(session: Session | Generation, policy: ClientPolicy) -> tuple[str, ...]:
-    own = session.kind is TokenKind.API_SESSION and session.user_id is None
-    return own_audiences(policy) if own else policy.audiences
+    return own_audiences(policy) if session.user_id is None else policy.audiences

@@ -63,7 +63,8 @@ class Collected:
 
 class CollectPairing:
     """Raises PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE, CLIENT_NOT_APPROVED,
-    CLIENT_DISABLED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED."""
+    CLIENT_DISABLED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED, and what
+    `TokenSetMaker.ready` raises; it can be collected later then."""
 
     def __init__(
         self,
@@ -122,7 +123,8 @@ class CollectPairing:
             client_scopes=policy.scopes,
             user_scopes=view.user_scopes,
         )
-        tokens = self._maker.make(session.current, grant, policy, view.head_revision, now)
+        keys = self._maker.ready(session.current, grant, policy)
+        tokens = self._maker.make(keys, session.current, grant, policy, view.head_revision, now)
         return Collected(tokens, True)
 
     async def _complete(
@@ -150,12 +152,13 @@ class CollectPairing:
             details=f"pairing={pairing.pairing_id} parent={child.parent_session_id}"
             f" client={client.client_id} platform={pairing.platform.name.lower()}",
         )
+        keys = self._maker.ready(child.current, grant, client.policy)
         inserted = await self._store.collect(child, guard, audit)
         if inserted is None:
             if await self._store.is_locked(bucket, now):
                 raise _approver_gone()
             return None
-        return self._maker.make(child.current, grant, client.policy, inserted.rev, now)
+        return self._maker.make(keys, child.current, grant, client.policy, inserted.rev, now)
 
     async def _approver(self, pairing: Pairing, now: datetime) -> tuple[SessionView, str]:
         """The approving session, if it and its person are still good, and the person's name."""
@@ -186,7 +189,7 @@ class CollectPairing:
             client_id=client.client_id,
             user_id=parent.user_id,
             generation=1,
-            mint_kid=self._mint.active_kid(),
+            mint_kid=self._mint.active().kid,
             exchange_hash=None,
             rev=0,
             acr=login.acr,

@@ -164,15 +164,19 @@ class SessionRotation:
             subject=session.subject,
             details=f"generation={session.generation}",
         )
+        keys = self._maker.ready(session.current, grant, view.policy)
         rev = await self._sessions.advance(change, audit)
         if rev is None:
             return None
-        return self._maker.make(session.current, grant, view.policy, rev, now)
+        return self._maker.make(keys, session.current, grant, view.policy, rev, now)
 
     async def advance_plainly(self, caller: Caller, presented: Presented) -> IssuedTokens | None:
         """The common exchange in one round trip. None: decide."""
         client, version = await self._directory.require(caller.client_id)
         policy = client.policy
+        keys = self._maker.ready_for_any(policy)
+        if keys is None:
+            return None
         now = self._clock.now()
         change = PlainAdvance(
             terms=self._terms(caller.client_id, version, policy),
@@ -182,7 +186,7 @@ class SessionRotation:
             confirmation=presented.confirmation,
             audiences=presented.audiences,
             scopes=presented.scopes,
-            mint_kid=self._mint.active_kid(),
+            mint_kid=keys.mint.kid,
             exchange_hash=presented.former_fingerprint,
             exchange_fingerprint=presented.fingerprint,
             at=now,
@@ -193,7 +197,7 @@ class SessionRotation:
             return None
         made, rev = advanced
         grant = plain_grant(made, policy, presented)
-        return self._maker.make(made, grant, policy, rev, made.rotated_at)
+        return self._maker.make(keys, made, grant, policy, rev, made.rotated_at)
 
     def _terms(self, client_id: str, version: int, policy: ClientPolicy) -> ClientTerms:
         """Worked out once for each version of a client's policy."""
@@ -214,9 +218,9 @@ class SessionRotation:
 
     def replay(self, view: SessionView, grant: Grant) -> IssuedTokens:
         """The same successor again."""
-        return self._maker.make(
-            view.session.current, grant, view.policy, view.head_revision, self._clock.now()
-        )
+        session, policy = view.session.current, view.policy
+        keys = self._maker.ready(session, grant, policy)
+        return self._maker.make(keys, session, grant, policy, view.head_revision, self._clock.now())
 
     def _successor(
         self,
@@ -230,7 +234,7 @@ class SessionRotation:
         successor = replace(
             session,
             generation=session.generation + 1,
-            mint_kid=self._mint.active_kid(),
+            mint_kid=self._mint.active().kid,
             exchange_hash=presented.former_fingerprint,
             exchange_fingerprint=presented.fingerprint,
             rotated_at=now,
@@ -269,7 +273,7 @@ class SessionRotation:
 
 class Exchange:
     """Raises the reasons of `decide_exchange`, TOKEN_MALFORMED, TOKEN_UNKNOWN, TOKEN_REUSED,
-    TOKEN_SUPERSEDED."""
+    TOKEN_SUPERSEDED, and what `TokenSetMaker.ready` raises; nothing is consumed then."""
 
     def __init__(self, rotation: SessionRotation, shield: Shield) -> None:
         self._rotation = rotation

@@ -52,7 +52,7 @@ class IssueRequest:
 class Issue:
     """Raises CLIENT_MISMATCH, CLIENT_NOT_APPROVED, CLIENT_DISABLED, PLATFORM_NOT_ALLOWED,
     CREDENTIAL_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED and what VerifyPassword
-    raises."""
+    and `TokenSetMaker.ready` raise; nothing is written then."""
 
     def __init__(
         self,
@@ -161,10 +161,11 @@ class Issue:
             subject=session.subject,
             details=f"client={client.client_id} platform={request.platform.name.lower()}",
         )
+        keys = self._maker.ready(session.current, grant, client.policy)
         inserted = await self._sessions.insert(session, guard, audit)
         if inserted is None:
             return None
-        return self._maker.make(session.current, grant, client.policy, inserted.rev, now)
+        return self._maker.make(keys, session.current, grant, client.policy, inserted.rev, now)
 
     def _session(
         self,
@@ -185,7 +186,7 @@ class Issue:
             client_id=client.client_id,
             user_id=verified.user.user_id if verified else None,
             generation=1,
-            mint_kid=self._mint.active_kid(),
+            mint_kid=self._mint.active().kid,
             exchange_hash=None,
             rev=0,
             acr=1,

@@ -259,8 +259,8 @@ def test_mint_keys_make_no_access_tokens() -> None:
 
 def test_other_strings_are_no_opaque_access_tokens() -> None:
     mint = Mint(KEYRING, ISSUER)
-    session = mint.token(
-        TokenKind.WEB_SESSION, UUID(int=1), 1, KEYRING.active_mac_key(KeyPurpose.MINT).kid
+    session = mint.held(KEYRING.active_mac_key(KeyPurpose.MINT).kid).token(
+        TokenKind.WEB_SESSION, UUID(int=1), 1
     )
     for other in (session, TOKENS.sign_jwt(facts(), ""), "", "tsk_acc_", "tsk_acc_" + "A" * 100):
         with pytest.raises(MalformedToken):

@@ -32,7 +32,7 @@ TOKENS = AccessTokenFactory(KEYRING, ISSUER)
 
 
 def web_token(generation: int = 7) -> str:
-    return MINT.token(TokenKind.WEB_SESSION, LOOKUP, generation, KEY.kid)
+    return MINT.held(KEY.kid).token(TokenKind.WEB_SESSION, LOOKUP, generation)
 
 
 def refusal(token: str, mint: Mint = MINT) -> Reason:
@@ -48,13 +48,13 @@ def refusal(token: str, mint: Mint = MINT) -> Reason:
     generation=st.integers(0, 2**32 - 1),
 )
 def test_a_token_says_what_it_was_made_for(kind: TokenKind, lookup: UUID, generation: int) -> None:
-    token = MINT.token(kind, lookup, generation, KEY.kid)
-    assert token == MINT.token(kind, lookup, generation, KEY.kid)
+    token = MINT.held(KEY.kid).token(kind, lookup, generation)
+    assert token == MINT.held(KEY.kid).token(kind, lookup, generation)
     assert MINT.authenticate(token) == AuthenticSession(kind, lookup, generation, KEY.kid)
 
 
 def test_a_rolling_token_is_authentic_by_its_claim() -> None:
-    claim = MINT.exchange_claim(LOOKUP, 4, KEY.kid)
+    claim = MINT.held(KEY.kid).exchange_claim(LOOKUP, 4)
     token = TOKENS.sign_jwt(facts(kind=TokenKind.ROLLING), "", claim)
     expected = AuthenticSession(TokenKind.ROLLING, LOOKUP, 4, KEY.kid)
     assert MINT.authenticate(token) == expected
@@ -64,7 +64,7 @@ def test_a_rolling_token_is_authentic_by_its_claim() -> None:
 
 
 def test_a_rolling_token_with_another_payload_or_signature_is_refused() -> None:
-    claim = MINT.exchange_claim(LOOKUP, 4, KEY.kid)
+    claim = MINT.held(KEY.kid).exchange_claim(LOOKUP, 4)
     token = TOKENS.sign_jwt(facts(kind=TokenKind.ROLLING), "", claim)
     other = TOKENS.sign_jwt(facts(kind=TokenKind.ROLLING, subject="mallory"), "", claim)
     header, payload, signature = token.split(".")
@@ -105,10 +105,10 @@ def test_garbage_is_refused(token: str) -> None:
 
 def test_a_session_of_one_kind_is_none_of_another() -> None:
     payloads = {
-        code: parse_opaque(MINT.token(kind, LOOKUP, 1, KEY.kid)).payload
+        code: parse_opaque(MINT.held(KEY.kid).token(kind, LOOKUP, 1)).payload
         for code, kind in zip(CODES, KINDS, strict=True)
     }
-    payloads["rol"] = MINT.exchange_claim(LOOKUP, 1, KEY.kid)
+    payloads["rol"] = MINT.held(KEY.kid).exchange_claim(LOOKUP, 1)
     assert len(set(payloads.values())) == len(payloads)
     for code in CODES:
         for other, payload in payloads.items():
@@ -144,11 +144,11 @@ def test_rotation_keeps_old_tokens_authentic() -> None:
     old_token = web_token()
     newer = new_key(KeyPurpose.MINT, number=1)
     rotated = Mint(loaded(in_state(KEY, KeyState.RETIRING), newer), ISSUER)
-    assert rotated.active_kid() == newer.kid
+    assert rotated.active().kid == newer.kid
     assert rotated.authenticate(old_token).mint_kid == KEY.kid
     # A replay makes the same successor again, whichever key is active by then.
-    assert rotated.token(TokenKind.WEB_SESSION, LOOKUP, 7, KEY.kid) == old_token
-    assert rotated.token(TokenKind.WEB_SESSION, LOOKUP, 7, newer.kid) != old_token
+    assert rotated.held(KEY.kid).token(TokenKind.WEB_SESSION, LOOKUP, 7) == old_token
+    assert rotated.active().token(TokenKind.WEB_SESSION, LOOKUP, 7) != old_token
 
 
 def test_a_node_that_lags_behind_accepts_the_key_that_is_already_in_use() -> None:
@@ -166,14 +166,14 @@ def test_a_node_that_lags_behind_accepts_the_key_that_is_already_in_use() -> Non
 def test_dead_keys_authenticate_and_make_nothing(
     state: KeyState, reason: Reason, minting: Reason
 ) -> None:
-    claim = MINT.exchange_claim(LOOKUP, 4, KEY.kid)
+    claim = MINT.held(KEY.kid).exchange_claim(LOOKUP, 4)
     rolling = TOKENS.sign_jwt(facts(kind=TokenKind.ROLLING), "", claim)
     mint = Mint(loaded(in_state(KEY, state)), ISSUER)
     assert refusal(web_token(), mint) is reason
     assert refusal(rolling, mint) is reason
     for make in (
-        lambda: mint.token(TokenKind.WEB_SESSION, LOOKUP, 1, KEY.kid),
-        lambda: mint.exchange_claim(LOOKUP, 1, KEY.kid),
+        lambda: mint.held(KEY.kid).token(TokenKind.WEB_SESSION, LOOKUP, 1),
+        lambda: mint.held(KEY.kid).exchange_claim(LOOKUP, 1),
     ):
         with pytest.raises(TokenServiceError) as caught:
             make()
@@ -183,7 +183,7 @@ def test_dead_keys_authenticate_and_make_nothing(
 @pytest.mark.parametrize("kind", [TokenKind.ROLLING, TokenKind.ACCESS, TokenKind.UNSPECIFIED])
 def test_only_session_kinds_have_session_tokens(kind: TokenKind) -> None:
     with pytest.raises(ValueError, match=kind.name):
-        MINT.token(kind, LOOKUP, 1, KEY.kid)
+        MINT.held(KEY.kid).token(kind, LOOKUP, 1)
 
 
 def test_the_format_is_pinned() -> None:

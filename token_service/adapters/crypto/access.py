@@ -3,7 +3,8 @@
 import json
 from dataclasses import replace
 
-from token_service.adapters.crypto.keyring import Keyring
+from token_service.adapters.crypto.keyring import Keyring, MacKey
+from token_service.adapters.crypto.signing_keys import SigningKey
 from token_service.domain.key_schedule import DEFAULT_ALGORITHM
 from token_service.domain.kinds import KeyPurpose, TokenKind
 from tokenservice.core import (
@@ -14,16 +15,73 @@ from tokenservice.core import (
     UnknownKey,
     UnknownToken,
     access_mac_valid,
+    format_opaque,
     parse_jwt,
     parse_opaque,
     seal_access,
     unpack_access,
 )
-from tokenservice.core.encoding import encode_base64url
-from tokenservice.core.opaque import ACCESS_CODE, SESSION_PAYLOAD_LENGTH
+from tokenservice.core.claim_values import MAX_REVISION
+from tokenservice.core.encoding import encode_base64url, encoded_length
+from tokenservice.core.opaque import ACCESS_CODE, ACCESS_PAYLOAD_LENGTH, SESSION_PAYLOAD_LENGTH
 
 # Built once: json.dumps with separators would build an encoder on every call.
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class TokenSigner:
+    """Implements `ports.TokenSigner`."""
+
+    __slots__ = ("_issuer", "_key")
+
+    def __init__(self, key: SigningKey, issuer: str) -> None:
+        self._key = key
+        self._issuer = issuer
+
+    def length(self, facts: Facts) -> int:
+        """Measure the JWT with `facts`, in characters: whatever `rev` will be, it is no longer."""
+        due = bytes(SESSION_PAYLOAD_LENGTH) if facts.kind is TokenKind.ROLLING else b""
+        payload = _encode_json(_claims(replace(facts, rev=MAX_REVISION), self._issuer, due))
+        parts = len(payload), self._key.signature_length
+        return len(self._header(facts.kind)) + sum(1 + encoded_length(part) for part in parts)
+
+    def sign(self, facts: Facts, exchange_claim: bytes = b"") -> str:
+        """Make a JWT with `facts`.
+
+        A rolling token needs its `exchange_claim`, an access token has none. Raises ValueError for
+        a token that nobody would accept.
+        """
+        due = SESSION_PAYLOAD_LENGTH if facts.kind is TokenKind.ROLLING else 0
+        if len(exchange_claim) != due:
+            raise ValueError("rolling tokens have an exchange claim, others have none")
+        payload = _encode_json(_claims(facts, self._issuer, exchange_claim))
+        signing_input = f"{self._header(facts.kind)}.{encode_base64url(payload.encode('ascii'))}"
+        signature = encode_base64url(self._key.sign(signing_input.encode("ascii")))
+        token = f"{signing_input}.{signature}"
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise ValueError("the token would be longer than any validator reads")
+        return token
+
+    def _header(self, kind: TokenKind) -> str:
+        header = self._key.headers.get(kind)
+        if header is None:
+            raise ValueError(f"{kind.name} is not a kind of JWT")
+        return header
+
+
+class TokenSealer:
+    """Implements `ports.TokenSealer`."""
+
+    __slots__ = ("_key",)
+
+    length = len(format_opaque(ACCESS_CODE, bytes(ACCESS_PAYLOAD_LENGTH)))
+
+    def __init__(self, key: MacKey) -> None:
+        self._key = key
+
+    def seal(self, access: OpaqueAccess) -> str:
+        """Make an opaque access token. Raises ValueError for fields out of range."""
+        return seal_access(replace(access, key_id=self._key.kid), self._key.key)
 
 
 class AccessTokenFactory:
@@ -36,34 +94,22 @@ class AccessTokenFactory:
         self._issuer = issuer
         self._default_algorithm = default_algorithm
 
-    def sign_jwt(self, facts: Facts, algorithm: str, exchange_claim: bytes = b"") -> str:
-        """Make a JWT with `facts`, signed by the active key of `algorithm` (empty: the default).
-
-        A rolling token needs its `exchange_claim`, an access token has none. Raises KEY_STATE
-        when no key of the algorithm is active, ValueError for a token that nobody would accept.
-        """
-        due = SESSION_PAYLOAD_LENGTH if facts.kind is TokenKind.ROLLING else 0
-        if len(exchange_claim) != due:
-            raise ValueError("rolling tokens have an exchange claim, others have none")
+    def signer(self, algorithm: str) -> TokenSigner:
+        """Hold the active key of `algorithm` (empty: the default). Raises KEY_STATE for none."""
         key = self._keyring.signer(algorithm or self._default_algorithm)
-        header = key.headers.get(facts.kind)
-        if header is None:
-            raise ValueError(f"{facts.kind.name} is not a kind of JWT")
-        payload = _encode_json(_claims(facts, self._issuer, exchange_claim))
-        signing_input = f"{header}.{encode_base64url(payload.encode('ascii'))}"
-        signature = encode_base64url(key.sign(signing_input.encode("ascii")))
-        token = f"{signing_input}.{signature}"
-        if len(token) > MAX_TOKEN_LENGTH:
-            raise ValueError("the token would be longer than any validator reads")
-        return token
+        return TokenSigner(key, self._issuer)
+
+    def sealer(self) -> TokenSealer:
+        """Hold the active key of opaque tokens. Raises KEY_STATE for none."""
+        return TokenSealer(self._keyring.active_mac_key(KeyPurpose.OPAQUE))
+
+    def sign_jwt(self, facts: Facts, algorithm: str, exchange_claim: bytes = b"") -> str:
+        """Sign at once, for who has nothing to lose in between. Raises as both steps do."""
+        return self.signer(algorithm).sign(facts, exchange_claim)
 
     def seal_opaque(self, access: OpaqueAccess) -> str:
-        """Make an opaque access token under the active key.
-
-        Raises KEY_STATE when there is none, ValueError for fields out of range.
-        """
-        key = self._keyring.active_mac_key(KeyPurpose.OPAQUE)
-        return seal_access(replace(access, key_id=key.kid), key.key)
+        """Seal at once. Raises as both steps do."""
+        return self.sealer().seal(access)
 
     def authenticate_jwt(self, token: str) -> Facts:
         """Parse strictly and check the signature; no time, no trust.

@@ -19,6 +19,30 @@ from tokenservice.core import (
 from tokenservice.core.opaque import PREFIX, ROLLING_CODE, SESSION_CODES, SESSION_KINDS
 
 
+class HeldMintKey:
+    """Implements `ports.HeldMintKey`."""
+
+    __slots__ = ("_key", "kid")
+
+    def __init__(self, key: MacKey) -> None:
+        self.kid = key.kid
+        self._key = key.key
+
+    def token(self, kind: TokenKind, lookup_id: UUID, generation: int) -> str:
+        """Make the session token of one generation, the same each time. A secret.
+
+        Raises ValueError for a kind without session token.
+        """
+        code = SESSION_CODES.get(kind)
+        if code is None:
+            raise ValueError(f"{kind.name} has no session token")
+        return seal_session(code, self.kid, self._key, lookup_id.bytes, generation)
+
+    def exchange_claim(self, lookup_id: UUID, generation: int) -> bytes:
+        """Make the `xt` claim of a rolling token, 44 bytes. A secret."""
+        return session_payload(ROLLING_CODE, self.kid, self._key, lookup_id.bytes, generation)
+
+
 class Mint:
     """Implements `SessionMint`.
 
@@ -30,26 +54,22 @@ class Mint:
         self._keyring = keyring
         self._issuer = issuer
 
-    def active_kid(self) -> str:
-        """Name the mint key that the next generation is made with. Raises KEY_STATE for none."""
-        return self._keyring.active_mac_key(KeyPurpose.MINT).kid
+    def active(self) -> HeldMintKey:
+        """Hold the key that the next generation is made with. Raises KEY_STATE for none."""
+        return HeldMintKey(self._keyring.active_mac_key(KeyPurpose.MINT))
 
-    def token(self, kind: TokenKind, lookup_id: UUID, generation: int, mint_kid: str) -> str:
-        """Make the session token of one generation, the same each time. A secret.
+    def held(self, mint_kid: str) -> HeldMintKey:
+        """Hold the key of a generation that is there.
 
-        Raises TOKEN_REVOKED for a compromised key, TRUST_STALE for one not known here, and
-        ValueError for a kind without session token.
+        Raises TOKEN_REVOKED for a compromised key, TRUST_STALE for one not known here.
         """
-        code = SESSION_CODES.get(kind)
-        if code is None:
-            raise ValueError(f"{kind.name} has no session token")
-        key = self._known(mint_kid)
-        return seal_session(code, key.kid, key.key, lookup_id.bytes, generation)
-
-    def exchange_claim(self, lookup_id: UUID, generation: int, mint_kid: str) -> bytes:
-        """Make the `xt` claim of a rolling token, 44 bytes. A secret. Raises as `token` does."""
-        key = self._known(mint_kid)
-        return session_payload(ROLLING_CODE, key.kid, key.key, lookup_id.bytes, generation)
+        key = self._keyring.mac_key(KeyPurpose.MINT, mint_kid)
+        if key is None:
+            self._refuse_compromised(mint_kid)
+            raise TokenServiceError(
+                Reason.TRUST_STALE, "this node does not know the session's mint key"
+            )
+        return HeldMintKey(key)
 
     def authenticate(self, token: str) -> AuthenticSession:
         """Read a session token, or a rolling JWT by its `xt`. Touches no store.
@@ -89,15 +109,6 @@ class Mint:
         if signer is not None and not signer.signed(parsed):
             raise UnknownToken("not signed by a key of ours")
         return TokenKind.ROLLING, ROLLING_CODE, parsed.exchange
-
-    def _known(self, kid: str) -> MacKey:
-        key = self._keyring.mac_key(KeyPurpose.MINT, kid)
-        if key is None:
-            self._refuse_compromised(kid)
-            raise TokenServiceError(
-                Reason.TRUST_STALE, "this node does not know the session's mint key"
-            )
-        return key
 
     def _refuse_compromised(self, kid: str) -> None:
         if self._keyring.is_compromised(KeyPurpose.MINT, kid):

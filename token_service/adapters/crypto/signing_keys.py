@@ -50,14 +50,26 @@ _SIGNERS: Mapping[str, Algorithm] = {
 }
 
 
+_SIGNATURE_LENGTHS: Mapping[str, int] = {"EdDSA": crypto_sign_BYTES, "ES256": 64, SYMMETRIC: 32}
+"""In bytes; of RSA keys it is that of the modulus (RFC 7518, section 3)."""
+
+
 class SigningKey:
     """A usable key: signs with its own algorithm, and checks what it signed.
 
     `public_key` is the DER SubjectPublicKeyInfo, empty for HS256; `headers` are the encoded JWS
-    headers by kind of token.
+    headers by kind of token; `signature_length` is in bytes.
     """
 
-    __slots__ = ("_sign", "_verifier", "algorithm", "headers", "kid", "public_key")
+    __slots__ = (
+        "_sign",
+        "_verifier",
+        "algorithm",
+        "headers",
+        "kid",
+        "public_key",
+        "signature_length",
+    )
 
     def __init__(self, kid: str, algorithm: str, packed: bytes) -> None:
         """Load what `new_private_half` packed.
@@ -75,6 +87,11 @@ class SigningKey:
             self.public_key = _public_der(private)
             self._verifier = _verifier(kid, algorithm, private.public_key())
         self._sign = _signer(kid, algorithm, key)
+        self.signature_length = (
+            key.key_size // 8
+            if isinstance(key, rsa.RSAPrivateKey)
+            else _SIGNATURE_LENGTHS[algorithm]
+        )
         self.headers = _headers(kid, algorithm)
 
     def sign(self, signing_input: bytes) -> bytes:

@@ -18,10 +18,13 @@ from token_service.domain.ports.crypto import (
     AccessTokens,
     AuthenticSession,
     CoarseLimiter,
+    HeldMintKey,
     KeyMaterial,
     PasswordHasher,
     Secrets,
     SessionMint,
+    TokenSealer,
+    TokenSigner,
 )
 from token_service.domain.ports.pairing import (
     CodeTombstone,
@@ -60,6 +63,7 @@ __all__ = [
     "CodeStore",
     "CodeTombstone",
     "CollectGuard",
+    "HeldMintKey",
     "Inserted",
     "IssueGuard",
     "KeyChange",
@@ -83,6 +87,8 @@ __all__ = [
     "SessionPage",
     "SessionStore",
     "Standing",
+    "TokenSealer",
+    "TokenSigner",
     "Trust",
     "UserStore",
 ]

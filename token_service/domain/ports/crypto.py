@@ -23,15 +23,31 @@ class AuthenticSession:
     mint_kid: str
 
 
+class HeldMintKey(Protocol):
+    """One mint key in hand: it makes tokens also when it is replaced meanwhile."""
+
+    @property
+    def kid(self) -> str: ...
+
+    def token(self, kind: TokenKind, lookup_id: UUID, generation: int) -> str:
+        """The session token of one generation, the same each time. A secret."""
+        ...
+
+    def exchange_claim(self, lookup_id: UUID, generation: int) -> bytes:
+        """The `xt` claim of a rolling token. A secret."""
+        ...
+
+
 class SessionMint(Protocol):
     """Makes and authenticates session tokens; nothing of them is stored."""
 
-    def active_kid(self) -> str: ...
+    def active(self) -> HeldMintKey:
+        """The key that the next generation is made with. Raises KEY_STATE for none."""
+        ...
 
-    def token(self, kind: TokenKind, lookup_id: UUID, generation: int, mint_kid: str) -> str: ...
-
-    def exchange_claim(self, lookup_id: UUID, generation: int, mint_kid: str) -> bytes:
-        """The `xt` claim of a rolling token."""
+    def held(self, mint_kid: str) -> HeldMintKey:
+        """The key of a generation that is there. Raises TOKEN_REVOKED for a compromised key,
+        TRUST_STALE for one not known here."""
         ...
 
     def authenticate(self, token: str) -> AuthenticSession:
@@ -41,16 +57,42 @@ class SessionMint(Protocol):
         ...
 
 
+class TokenSigner(Protocol):
+    """One signing key in hand: what was measured with it is signed with it."""
+
+    def length(self, facts: Facts) -> int:
+        """Characters of the JWT with `facts`, at most: whatever `rev` will be."""
+        ...
+
+    def sign(self, facts: Facts, exchange_claim: bytes = b"") -> str:
+        """A JWT with `facts`; `facts.key_id` is ignored. A rolling token needs its
+        `exchange_claim`, an access token has none."""
+        ...
+
+
+class TokenSealer(Protocol):
+    """One key of opaque access tokens in hand."""
+
+    @property
+    def length(self) -> int:
+        """Characters of each token."""
+        ...
+
+    def seal(self, access: OpaqueAccess) -> str:
+        """An opaque access token; `access.key_id` and its MAC are filled in."""
+        ...
+
+
 class AccessTokens(Protocol):
     """Makes and authenticates access tokens."""
 
-    def sign_jwt(self, facts: Facts, algorithm: str, exchange_claim: bytes = b"") -> str:
-        """A JWT with `facts`; `facts.key_id` is ignored, the active key of `algorithm` (the
-        default algorithm when empty) signs."""
+    def signer(self, algorithm: str) -> TokenSigner:
+        """The active key of `algorithm` (the default algorithm when empty). Raises KEY_STATE when
+        there is none."""
         ...
 
-    def seal_opaque(self, access: OpaqueAccess) -> str:
-        """An opaque access token; `access.key_id` and its MAC are filled in."""
+    def sealer(self) -> TokenSealer:
+        """The active key of opaque access tokens. Raises KEY_STATE when there is none."""
         ...
 
     def authenticate_jwt(self, token: str) -> Facts:

@@ -30,6 +30,11 @@ def encode_base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
+def encoded_length(count: int) -> int:
+    """Give the number of characters that ``count`` bytes are encoded in."""
+    return (4 * count + 2) // 3
+
+
 def decode_base64url(text: str) -> bytes:
     """Decode exactly what :func:`encode_base64url` produces.
 
