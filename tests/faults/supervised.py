@@ -8,6 +8,7 @@ import socket
 import urllib.request
 from collections.abc import Callable
 from typing import Any
+from urllib.error import HTTPError
 
 from tests.faults.waiting import until
 from tests.integration.processes import children_of
@@ -59,6 +60,10 @@ class Supervised:
         """Replace all of them."""
         self.server.process.send_signal(signal.SIGHUP)
 
+    async def probe(self, path: str) -> tuple[int, str]:
+        """Status and body of `/livez` or `/readyz`."""
+        return await asyncio.to_thread(probed, self._metrics, path)
+
     async def samples(self) -> dict[str, float]:
         """All metrics, by name with labels."""
         return await asyncio.to_thread(self._scrape)
@@ -76,10 +81,19 @@ class Supervised:
         return {name: float(value) for name, _, value in rows}
 
 
-def supervised(world: World) -> Supervised:
+def probed(metrics: str, path: str) -> tuple[int, str]:
+    """What a server's metrics address says at `path`."""
+    try:
+        with urllib.request.urlopen(f"http://{metrics}{path}", timeout=10) as reply:
+            return reply.status, reply.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def supervised(world: World, **settings: str) -> Supervised:
     """Start one with two workers."""
     metrics = f"127.0.0.1:{_free_port()}"
-    server = ServerProcess(world.environment(workers="2", metrics_listen=metrics))
+    server = ServerProcess(world.environment(workers="2", metrics_listen=metrics, **settings))
     return Supervised(server, metrics)
 
 

@@ -12,6 +12,7 @@ import asyncpg
 from tests.bench.processes import free_port
 from tests.faults.callers import Callers
 from tests.faults.outcomes import outcome
+from tests.faults.supervised import probed
 from tests.faults.waiting import until
 from tests.support.api import exchange_id
 from tests.support.fixtures import StartServer
@@ -89,6 +90,7 @@ async def test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new(
                 return await asyncio.to_thread(calls_in_flight, metrics) == IN_FLIGHT
 
             await until(all_wait)
+            assert await asyncio.to_thread(probed, metrics, "/readyz") == (200, "ok\n")
             stopping = asyncio.create_task(asyncio.to_thread(server.terminate))
 
             async def refuses() -> bool:
@@ -96,6 +98,9 @@ async def test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new(
 
             await until(refuses)
             assert await outcome(api.exchange(other.session_token)) == "SHUTTING_DOWN"
+            draining = (503, "the server is stopping\n")
+            assert await asyncio.to_thread(probed, metrics, "/readyz") == draining
+            assert await asyncio.to_thread(probed, metrics, "/livez") == (200, "ok\n")
             assert not any(call.done() for call in calls)
         finished = await asyncio.gather(*calls)
         assert await stopping == 0

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 import redis
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
 from tests.faults.breakable import Breakable
@@ -30,6 +31,8 @@ LONG = {"staleness_limit": 60, "key_publish_lead": 120}
 """Longer than the outage takes on the slowest machine."""
 
 PAST_THE_LIMIT = timedelta(seconds=61)
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 UNAVAILABLE = {"STORE_UNAVAILABLE", "TRUST_STALE"}
 
 
@@ -188,6 +191,42 @@ async def test_while_postgres_is_down(breakable: Breakable) -> None:
             assert await gateway.verdict(tokens.access_tokens[0].token) == "ACTIVE"
         assert await gateway.verdict(ended.access_tokens[0].token) == "REVOKED"
         assert not (await callers.web.exchange(seen.session_token, once)).replayed
+
+
+async def test_health_does_not_promise_what_validate_refuses(breakable: Breakable) -> None:
+    """By the services' names; the server as a whole is not to be started anew for it."""
+    token_service = "tokenservice.v1.TokenService"
+    async with serving(breakable.world, **LONG) as node:
+        health = health_pb2_grpc.HealthStub(node.callers.web.channel)
+        access = (await node.callers.own_session()).access_tokens[0].token
+        assert await node.callers.gateway.verdict(access) == "ACTIVE"
+        named, whole = (
+            health.Watch(health_pb2.HealthCheckRequest(service=name))
+            for name in (token_service, "")
+        )
+        assert [(await watch.read()).status for watch in (named, whole)] == [SERVING, SERVING]
+        await asyncio.to_thread(breakable.postgres.stop)
+        try:
+            assert await node.callers.gateway.verdict(access) == "ACTIVE"
+            assert NOT_SERVING not in (await told_by(health)).values()
+            node.clock.advance(PAST_THE_LIMIT)
+            assert (await named.read()).status == NOT_SERVING
+            await require_unavailable(node.callers.gateway.verdict(access))
+            serving_still = {"", "grpc.health.v1.Health"}
+            for name, told in (await told_by(health)).items():
+                assert told == (SERVING if name in serving_still else NOT_SERVING), name
+        finally:
+            await asyncio.to_thread(breakable.postgres.start)
+        assert (await named.read()).status == SERVING
+        assert await node.callers.gateway.verdict(access) == "ACTIVE"
+        whole.cancel()
+        named.cancel()
+
+
+async def told_by(health: health_pb2_grpc.HealthStub) -> dict[str, int]:
+    """What health says of each service."""
+    listed = await health.List(health_pb2.HealthListRequest())
+    return {name: one.status for name, one in listed.statuses.items()}
 
 
 @dataclass(slots=True)

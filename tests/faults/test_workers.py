@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import Stores
+from tests.faults.breakable import Breakable
 from tests.faults.outcomes import outcome
 from tests.faults.steady import Steady
 from tests.faults.supervised import EXCHANGE, ISSUE, Supervised, falling, supervised
@@ -31,8 +33,8 @@ DEATHS = "token_service_worker_deaths_total"
 
 
 @contextmanager
-def running(world: World) -> Iterator[Supervised]:
-    service = supervised(world)
+def running(world: World, **settings: str) -> Iterator[Supervised]:
+    service = supervised(world, **settings)
     try:
         yield service
     finally:
@@ -142,6 +144,28 @@ async def test_a_renewal_under_load_fails_no_call(shared_world: World, service: 
     assert after[DEATHS] == before[DEATHS]
     # What the program tells gRPC's core before it is loaded holds for its workers.
     assert all("GRPC_EXPERIMENTS=" in environment(worker) for worker in workers)
+
+
+async def test_a_node_is_ready_while_its_workers_read_the_trust_log(
+    breakable: Breakable,
+) -> None:
+    quick = {"staleness_limit": "1s", "heartbeat": "400ms", "key_publish_lead": "2s"}
+    with running(breakable.world, **quick) as service:
+        for path in ("/livez", "/readyz"):
+            assert await service.probe(path) == (200, "ok\n")
+        await asyncio.to_thread(breakable.postgres.stop)
+        try:
+            await until(lambda: probes_as(service, 503))
+            _, why = await service.probe("/readyz")
+            assert re.fullmatch(r"worker \d: the trust log was not read for more than 1 s.*\n", why)
+            assert await service.probe("/livez") == (200, "ok\n")
+        finally:
+            await asyncio.to_thread(breakable.postgres.start)
+        await until(lambda: probes_as(service, 200))
+
+
+async def probes_as(service: Supervised, status: int) -> bool:
+    return (await service.probe("/readyz"))[0] == status
 
 
 async def test_a_stop_ends_all_workers_gracefully(world: World) -> None:

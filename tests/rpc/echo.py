@@ -29,6 +29,7 @@ from token_service.rpc.pipeline import BOUNDS, Pipeline
 from token_service.rpc.policy import METHODS, Anonymous, MethodPolicy, Rate, Work
 from token_service.rpc.server import RpcServer, ServerOptions
 
+ECHO_SERVICE = "test.Echo"
 ECHO = "/test.Echo/Echo"
 HOT = "/test.Echo/Hot"
 STREAM = "/test.Echo/Stream"
@@ -184,7 +185,8 @@ async def serving(
     )
     standard = ServerOptions("127.0.0.1:0", drain_delay=0.0, grace_period=5.0)
     world.pipeline = pipeline
-    world.server = RpcServer(pipeline, replace(standard, **options))
+    world.server = RpcServer(pipeline, replace(standard, **options), lambda: world.fresh)
+    world.server.health.know([ECHO_SERVICE])
     world.address = await world.server.start()
     try:
         yield world

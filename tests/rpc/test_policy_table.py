@@ -156,6 +156,7 @@ async def _channel(*, open_registration: bool) -> AsyncIterator[grpc.aio.Channel
     server = RpcServer(
         Pipeline(gate, rate_scale=1_000),
         ServerOptions("127.0.0.1:0", reflection=True, drain_delay=0.0),
+        lambda: True,
     )
     for service in SERVICES:
         server.add(service, servicer_of(service))

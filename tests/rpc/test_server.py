@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
 from tests.rpc.echo import (
     ALICE,
     ECHO,
+    ECHO_SERVICE,
     HOT,
     STREAM,
     Clients,
@@ -54,7 +55,7 @@ async def wait_for(messages: Any, wanted: int) -> None:
             pass
 
 
-@pytest.mark.parametrize("service", ["", SERVICE.full_name])
+@pytest.mark.parametrize("service", ["", SERVICE.full_name, ECHO_SERVICE])
 async def test_health_is_told_by_service_and_to_anybody(service: str) -> None:
     async with serving() as world, connected(world) as channel:
         assert status(await unary_unary(channel, CHECK)(health_of(service))) == SERVING
@@ -72,7 +73,41 @@ async def test_all_services_are_listed() -> None:
     assert {name: one.status for name, one in listed.statuses.items()} == {
         "": SERVING,
         SERVICE.full_name: SERVING,
+        ECHO_SERVICE: SERVING,
     }
+
+
+async def test_services_that_cannot_answer_say_so_by_name_and_the_server_still_serves() -> None:
+    """Who probes the whole server starts it anew, which helps nobody while a database is away."""
+    async with serving() as world, connected(world) as channel:
+        assert world.server is not None
+        named, whole = (
+            unary_stream(channel, WATCH)(health_of(service)) for service in (ECHO_SERVICE, "")
+        )
+        assert [status(await watch.read()) for watch in (named, whole)] == [SERVING, SERVING]
+        for fresh, told in ((False, NOT_SERVING), (True, SERVING)):
+            world.fresh = fresh
+            assert await checked(channel) == {"": SERVING, SERVICE.full_name: SERVING} | {
+                ECHO_SERVICE: told
+            }
+            world.server.health.look()
+            assert status(await named.read()) == told
+        world.server.health.tell(serving=False)
+        assert status(await named.read()) == NOT_SERVING
+        # The first thing that the watcher of the whole server hears since the beginning.
+        assert status(await whole.read()) == NOT_SERVING
+        assert set((await checked(channel)).values()) == {NOT_SERVING}
+
+
+async def checked(channel: grpc.aio.Channel) -> dict[str, int]:
+    """What Check says of each service, which List agrees with."""
+    listed = health_pb2.HealthListResponse.FromString(await unary_unary(channel, LIST)(b""))
+    found = {
+        service: status(await unary_unary(channel, CHECK)(health_of(service)))
+        for service in listed.statuses
+    }
+    assert found == {name: one.status for name, one in listed.statuses.items()}
+    return found
 
 
 async def test_an_unknown_service_is_not_found_but_may_be_watched() -> None:

@@ -1,9 +1,10 @@
 """What a supervisor and its workers tell each other: JSON, a line each, over a pair of sockets.
 
 A worker says `{"serving": address}` once it does, `{"refused": text}` where the operator has to
-change something first, and `{"counts": …}` every second, at its end and when it is asked. The
-supervisor says `{"do": "count", "asked": n}` (the answer repeats n) and `{"do": "hand over"}`. The
-end of the line, however it comes, means that the other one is gone.
+change something first, and `{"counts": …, "unready": text}` every second, at its end, when it is
+asked and whenever the text changes, which says why it should be sent no calls and is empty while
+it should. The supervisor says `{"do": "count", "asked": n}` (the answer repeats n) and
+`{"do": "hand over"}`. The end of the line, however it comes, means that the other one is gone.
 """
 
 import asyncio

@@ -1,40 +1,74 @@
-"""Where Prometheus asks: an HTTP server on a thread of its own."""
+"""Where Prometheus and kubelets ask: metrics and probes in plain HTTP."""
 
 import asyncio
-from typing import TYPE_CHECKING
+import gzip
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from http import HTTPStatus
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from token_service.app.binding import bound
 from token_service.app.errors import StartupError
-
-if TYPE_CHECKING:
-    from wsgiref.simple_server import WSGIServer
+from token_service.app.plain_http import Headers, PlainHttp, Reply
+from token_service.app.probes import Probes
 
 
 class MetricsEndpoint:
-    """Serves what the collectors show. They are called on the server's thread."""
+    """Serves `/metrics`, `/livez` and `/readyz`. Collectors and probes are asked on its threads."""
 
-    def __init__(self, listen: str, *collectors: Collector) -> None:
+    def __init__(self, listen: str, probes: Probes, *collectors: Collector) -> None:
         """Listen on `host:port`. Raises StartupError."""
-        registry = CollectorRegistry()
+        self._registry = CollectorRegistry()
         for collector in collectors:
-            registry.register(collector)
-        host, _, port = listen.rpartition(":")
+            self._registry.register(collector)
+        self._probes = probes
+        self._held = ExitStack()
         try:
-            server, _ = start_http_server(int(port), host.strip("[]"), registry)
+            sockets = self._held.enter_context(bound(listen, socket.SO_REUSEADDR))
+            for one in sockets:
+                one.listen()
         except OSError as error:
+            self._held.close()
             raise StartupError(
-                f"TOKEN_SERVICE_METRICS_LISTEN: cannot listen on {listen}"
+                f"TOKEN_SERVICE_METRICS_LISTEN: cannot listen on {listen}: "
+                f"{error.strerror or error}"
             ) from error
-        self._server: WSGIServer = server
-
-    @property
-    def port(self) -> int:
-        """The one that was bound."""
-        return self._server.server_port
+        self.port: int = sockets[0].getsockname()[1]
+        # One thread: scrapes wait for each other, and never does a probe for them.
+        self._scraping = self._held.enter_context(ThreadPoolExecutor(1, "metrics"))
+        self._http = PlainHttp(
+            sockets, {"/metrics": self._metrics, "/livez": self._live, "/readyz": self._ready}
+        )
 
     async def close(self) -> None:
         """Answer nobody any more."""
-        await asyncio.to_thread(self._server.shutdown)
-        self._server.server_close()
+        await self._http.close()
+        await asyncio.to_thread(self._held.close)
+
+    async def _metrics(self, headers: Headers) -> Reply:
+        encode, content_type = choose_encoder(headers.get("accept", ""))
+        packed = "gzip" in headers.get("accept-encoding", "")
+
+        def body() -> bytes:
+            text = encode(self._registry)
+            return gzip.compress(text, 1) if packed else text
+
+        made = await asyncio.get_running_loop().run_in_executor(self._scraping, body)
+        encoding = {"Content-Encoding": "gzip"} if packed else {}
+        return Reply(made, headers={"Content-Type": content_type, **encoding})
+
+    async def _live(self, _: Headers) -> Reply:
+        return _probed(self._probes.why_not_live())
+
+    async def _ready(self, _: Headers) -> Reply:
+        return _probed(self._probes.why_not_ready())
+
+
+def _probed(why_not: str) -> Reply:
+    if why_not:
+        return Reply(f"{why_not}\n".encode(), HTTPStatus.SERVICE_UNAVAILABLE)
+    return Reply(b"ok\n")

@@ -45,6 +45,10 @@ from token_service.usecases.key_maintenance import KeyMaintenance
 from token_service.usecases.shielding import Shield
 from token_service.usecases.trust_feed import TrustFeed
 
+POLL_SECONDS = 1.0
+"""How often the trust log is read where nobody says that it changed; more often where the staleness
+limit is so short that the view would be too old between two readings."""
+
 REMOVAL_GRACE = timedelta(minutes=1)
 """How long a session stays after its end: whoever was let in by it in its last moment has committed
 by then, and keeps its row."""
@@ -127,12 +131,8 @@ class Parts:
         keys = KeyStore(database)
         redis = redis_parts(settings, secret_keys, SessionStore(validate_database), clock)
         schedule = key_schedule(settings)
-        trust = TrustFeed(
-            clock,
-            settings.issuer,
-            settings.staleness_limit.total_seconds(),
-            lambda: clock.anchor.settled,
-        )
+        limit = settings.staleness_limit.total_seconds()
+        trust = TrustFeed(clock, settings.issuer, limit, lambda: clock.anchor.settled)
         return cls(
             settings=settings,
             clock=clock,
@@ -158,7 +158,12 @@ class Parts:
             codes=CodeStore(database),
             code_secrets=PepperedCodes(keyring),
             trust=trust,
-            follower=TrustFollower(database, trust, boot=clock.anchor.boot),
+            follower=TrustFollower(
+                database,
+                trust,
+                poll_interval=min(POLL_SECONDS, limit / 3),
+                boot=clock.anchor.boot,
+            ),
             directory=ClientDirectory(clients),
             key_schedule=schedule,
             key_maintenance=KeyMaintenance(keys, keyring, trust, clock, schedule),

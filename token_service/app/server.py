@@ -14,6 +14,7 @@ from token_service.app.ending import Ending
 from token_service.app.errors import StartupError
 from token_service.app.metrics_endpoint import MetricsEndpoint
 from token_service.app.parts import Parts
+from token_service.app.probes import PULSE_SECONDS, Pulse
 from token_service.app.services import build_server
 from token_service.app.sweeper import Sweeper
 from token_service.config import Settings
@@ -46,6 +47,7 @@ class Application:
         self._server: RpcServer | None = None
         self._metrics: MetricsEndpoint | None = None
         self._sweeper = Sweeper(parts.removals())
+        self._pulse = Pulse()
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -65,7 +67,10 @@ class Application:
         except BindError as error:
             raise StartupError(f"TOKEN_SERVICE_GRPC_LISTEN: {error}") from error
         if self.settings.metrics_listen is not None:
-            self._metrics = MetricsEndpoint(self.settings.metrics_listen, RpcCollector(self.counts))
+            self._metrics = MetricsEndpoint(
+                self.settings.metrics_listen, self, RpcCollector(self.counts)
+            )
+        self._every(PULSE_SECONDS, self._show_life)
         self._every(KEY_TICK_SECONDS, self._tend_keys)
         self._every(ACTIVITY_FLUSH_SECONDS, self._flush_activity)
         self._every(SWEEP_SECONDS, self._sweep)
@@ -83,6 +88,21 @@ class Application:
             "active_sessions": len(self.parts.activity),
         }
         return replace(self._server.counts(), held=held)
+
+    def why_not_live(self) -> str:
+        """See Probes."""
+        return self._pulse.why_not_live("the server")
+
+    def why_not_ready(self) -> str:
+        """See Probes."""
+        if self._server is None:
+            return "the server is starting"
+        if not self._server.health.serving:
+            return "the server is stopping"
+        if self.parts.trust.is_fresh():
+            return ""
+        limit = self.settings.staleness_limit.total_seconds()
+        return f"the trust log was not read for more than {limit:g} s: is PostgreSQL away?"
 
     async def stop(self, *, hands_over: bool = False) -> None:
         """Finish what is in flight within the grace period, then close everything; `hands_over`
@@ -111,6 +131,11 @@ class Application:
                     _log.exception("background_work_failed", work=work.__name__)
 
         self._tasks.append(asyncio.create_task(run(), name=work.__name__.strip("_")))
+
+    async def _show_life(self) -> None:
+        self._pulse.beat()
+        if self._server is not None:
+            self._server.health.look()
 
     async def _tend_keys(self) -> None:
         await self.parts.key_maintenance.tick()

@@ -95,7 +95,7 @@ def build_server(settings: Settings, parts: Parts) -> RpcServer:
         # Who takes longer has a view that is too old anyway.
         patience=settings.staleness_limit.total_seconds(),
     )
-    server = RpcServer(pipeline, _options(settings))
+    server = RpcServer(pipeline, _options(settings), parts.trust.is_fresh)
     for module, name, servicer in (
         (token_service_pb2, "TokenService", _token(parts, shared)),
         (trust_service_pb2, "TrustService", _trust(settings, parts)),

@@ -14,7 +14,9 @@ from typing import Any
 import structlog
 
 from token_service.app.errors import StartupError, WorkersFailedError
+from token_service.app.fleet_probes import FleetProbes
 from token_service.app.metrics_endpoint import MetricsEndpoint
+from token_service.app.probes import PULSE_SECONDS, Pulse
 from token_service.app.reservation import reserved
 from token_service.app.restart_policy import GiveUp, RestartPolicy
 from token_service.app.supervisor_metrics import Fleet, FleetCollector
@@ -248,7 +250,11 @@ class Supervisor:
         def read() -> Counts:
             return asyncio.run_coroutine_threadsafe(self._counts(), loop).result(SCRAPE_SECONDS)
 
-        self._metrics = MetricsEndpoint(listen, RpcCollector(read), FleetCollector(self._fleet))
+        probes = FleetProbes(lambda: tuple(self._workers), self._over.done)
+        self._begin(_beat(probes.pulse))
+        self._metrics = MetricsEndpoint(
+            listen, probes, RpcCollector(read), FleetCollector(self._fleet)
+        )
 
     async def _counts(self) -> Counts:
         await asyncio.gather(*(worker.refresh() for worker in tuple(self._workers)))
@@ -270,3 +276,9 @@ class Supervisor:
         error = task.exception()
         if error is not None and not self._over.done():
             self._over.set_exception(error)
+
+
+async def _beat(pulse: Pulse) -> None:
+    while True:
+        pulse.beat()
+        await asyncio.sleep(PULSE_SECONDS)

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from typing import NoReturn
 
 import structlog
@@ -18,6 +19,7 @@ from token_service.app.control import ControlLine
 from token_service.app.ending import Ending
 from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
+from token_service.app.probes import PULSE_SECONDS
 from token_service.app.server import Application, collect_less
 from token_service.config import ConfigError, Settings, load
 from token_service.domain.errors import TokenServiceError
@@ -37,6 +39,7 @@ class Worker:
         self._line = line
         self._ending = ending
         self._application: Application | None = None
+        self._said = ""
 
     async def serve(self, settings: Settings) -> None:
         """Serve until told to stop. Raises StartupError, TokenServiceError."""
@@ -63,15 +66,24 @@ class Worker:
         self._ending.ask()
 
     async def report(self) -> None:
-        """Tell the counts every second, so that few are lost when this process is killed."""
+        """Tell the counts every second, so that few are lost when this process is killed, and at
+        once whether it is ready for calls."""
+        reported = 0.0
         while True:
-            await asyncio.sleep(REPORT_SECONDS)
-            if not self._line.congested:
+            await asyncio.sleep(PULSE_SECONDS)
+            due = time.monotonic() - reported >= REPORT_SECONDS
+            if (due or self._unready() != self._said) and not self._line.congested:
                 self._report()
+                reported = time.monotonic()
 
     def _report(self, **answer: object) -> None:
         if self._application is not None:
-            self._line.send(counts=self._application.counts().to_json(), **answer)
+            self._said = self._unready()
+            counts = self._application.counts().to_json()
+            self._line.send(counts=counts, unready=self._said, **answer)
+
+    def _unready(self) -> str:
+        return self._application.why_not_ready() if self._application is not None else ""
 
 
 async def run(end: socket.socket, number: int) -> int:

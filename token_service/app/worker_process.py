@@ -11,6 +11,7 @@ from typing import Any, Self
 import structlog
 
 from token_service.app.control import ControlLine
+from token_service.app.probes import Pulse
 from token_service.rpc.metrics import Counts
 
 MODULE = "token_service.app.worker"
@@ -21,13 +22,16 @@ _log = structlog.stdlib.get_logger("token_service.supervisor")
 
 
 class WorkerProcess:
-    """One of them. `counts` is what it last said of its calls, `refusal` why it cannot serve."""
+    """One of them. `counts` is what it last said of its calls, `refusal` why it cannot serve,
+    `unready` why it should be sent no calls; `pulse` beats with all that it says."""
 
     def __init__(self, number: int, process: asyncio.subprocess.Process, line: ControlLine) -> None:
         self.number = number
         self.pid = process.pid
         self.counts = Counts()
         self.refusal = ""
+        self.unready = ""
+        self.pulse = Pulse()
         self.leaving = False
         self.on_trial = False
         self._process = process
@@ -118,9 +122,11 @@ class WorkerProcess:
 
     async def _listen(self) -> None:
         async for message in self._line.messages():
+            self.pulse.beat()
             if "serving" in message:
                 self._serving.set()
             self.refusal = str(message.get("refused", self.refusal))
+            self.unready = str(message.get("unready", self.unready))
             if "counts" in message:
                 self._take(message)
 

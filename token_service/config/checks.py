@@ -65,12 +65,20 @@ def split_names(value: object) -> object:
 
 def check_listen_address(value: object) -> object:
     """A `host:port` or `unix:/path`. Raises ValueError."""
+    if str(value).startswith("unix:/"):
+        return value
+    try:
+        return check_host_port(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or unix:/path") from None
+
+
+def check_host_port(value: object) -> object:
+    """A `host:port`. Raises ValueError."""
     text = str(value)
-    if text.startswith("unix:/"):
-        return text
     match = _LISTEN.fullmatch(text)
     if match is None or int(match[2]) > 65_535:
-        raise ValueError("must be host:port, with an IPv6 address in brackets, or unix:/path")
+        raise ValueError("must be host:port, with an IPv6 address in brackets")
     return text.replace("*:", "[::]:") if text.startswith("*:") else text
 
 

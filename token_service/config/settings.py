@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, m
 from token_service.config.checks import (
     UnusableError,
     about,
+    check_host_port,
     check_listen_address,
     check_postgres_dsn,
     check_redis_url,
@@ -230,8 +231,8 @@ class Settings(BaseModel):
         timedelta(minutes=10),
         ge=timedelta(seconds=1),
     )
-    metrics_listen: Annotated[str, BeforeValidator(check_listen_address)] | None = _setting(
-        "Server", "Where to serve Prometheus metrics, as `host:port`; without it, nowhere.", None
+    metrics_listen: Annotated[str, BeforeValidator(check_host_port)] | None = _setting(
+        "Server", "Where to serve metrics and probes over plain HTTP, as `host:port`.", None
     )
 
     max_unary_calls: int = _setting("Limits", "Calls in flight, streams apart.", 1_000, ge=1)

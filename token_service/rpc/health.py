@@ -1,11 +1,13 @@
 """The standard health service (grpc.health.v1), with an answer for each service by its name.
 
 Watchers learn of a stop first and are ended with it, which the library's own servicer leaves to
-the end of the grace period.
+the end of the grace period. While the services cannot answer, as without PostgreSQL, they are
+NOT_SERVING by their names; the server as a whole, "", goes on SERVING, since who probes that
+starts servers anew, which brings no database back.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 from grpc import StatusCode
 from grpc_health.v1.health_pb2 import (  # type: ignore[import-untyped]
@@ -24,20 +26,35 @@ WHOLE_SERVER = ""
 
 
 class Health:
-    """Handlers of the service, and the state that they tell. Nothing serves at first."""
+    """Handlers of the service, and the state that they tell. Nothing serves at first.
 
-    def __init__(self) -> None:
-        self._serving: dict[str, bool] = {WHOLE_SERVER: False}
+    `usable` says whether the services can answer now.
+    """
+
+    def __init__(self, usable: Callable[[], bool]) -> None:
+        self.serving = False
+        self._usable = usable
+        self._services: dict[str, bool] = {WHOLE_SERVER: False, SERVICE.full_name: False}
+        self._told: bool | None = None
         self._changed = asyncio.Event()
 
     def know(self, services: Iterable[str]) -> None:
-        """Services to answer for, by full name; NOT_SERVING until told otherwise."""
-        for service in services:
-            self._serving.setdefault(service, False)
+        """Services to answer for, by full name, which can answer only while `usable`."""
+        self._services |= dict.fromkeys(services, True)
 
     def tell(self, serving: bool) -> None:
-        """From now on all services are serving, or none is."""
-        self._serving = dict.fromkeys(self._serving, serving)
+        """From now on the server serves, or does not."""
+        self.serving = serving
+        self._wake()
+
+    def look(self) -> None:
+        """Tell watchers where `usable` has changed; to be called again and again."""
+        usable = self._usable()
+        if usable is not self._told:
+            self._told = usable
+            self._wake()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -55,7 +72,7 @@ class Health:
         return HealthListResponse(
             statuses={
                 service: HealthCheckResponse(status=self._status(service))
-                for service in self._serving
+                for service in self._services
             }
         )
 
@@ -73,7 +90,8 @@ class Health:
             await changed.wait()
 
     def _status(self, service: str) -> int:
-        serving = self._serving.get(service)
-        if serving is None:
+        depends = self._services.get(service)
+        if depends is None:
             return int(HealthCheckResponse.SERVICE_UNKNOWN)
-        return int(HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING)
+        serves = self.serving and (not depends or self._usable())
+        return int(HealthCheckResponse.SERVING if serves else HealthCheckResponse.NOT_SERVING)

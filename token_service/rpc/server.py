@@ -1,7 +1,7 @@
 """The gRPC server: its options, its standard services, its start and its graceful stop."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -48,15 +48,18 @@ class ServerOptions:
 class RpcServer:
     """Serves what is added to it, and the standard health service.
 
-    New calls are refused as soon as `stop` begins; those in flight have the grace period.
+    New calls are refused as soon as `stop` begins; those in flight have the grace period. `usable`
+    says whether what is added can answer now, for the health service.
     """
 
-    def __init__(self, pipeline: Pipeline, options: ServerOptions) -> None:
+    def __init__(
+        self, pipeline: Pipeline, options: ServerOptions, usable: Callable[[], bool]
+    ) -> None:
         self._pipeline = pipeline
         self._options = options
         self._server = grpc.aio.server(options=_channel_options(options))
-        self._services = [health.SERVICE.full_name]
-        self.health = health.Health()
+        self._services: list[str] = []
+        self.health = health.Health(usable)
         pipeline.add(methods_of(health.SERVICE, self.health))
 
     def counts(self) -> Counts:
@@ -73,7 +76,8 @@ class RpcServer:
         """Listen; the address with the port that was bound. Raises BindError."""
         options = self._options
         if options.reflection:
-            self._pipeline.add(reflection.methods(self._services))
+            names = [health.SERVICE.full_name, *self._services]
+            self._pipeline.add(reflection.methods(names))
         self.health.know(self._services)
         self._server.add_generic_rpc_handlers((self._pipeline,))
         try:
