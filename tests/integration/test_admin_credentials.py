@@ -108,7 +108,7 @@ async def test_an_approved_client_collects_and_is_recognised(
     assert await node.recognises(client_id, secret)
     client = await node.client(client_id)
     assert client.state is ClientState.ACTIVE
-    assert client.registration_hash is None
+    assert client.registration_spent
     assert not any(secret in str(one) for one in client.secrets)
 
 
@@ -137,23 +137,62 @@ async def test_a_disabled_client_collects_nothing(
 async def test_a_foreign_registration_secret_collects_nothing(
     node: Node, collect: CollectClientCredentials
 ) -> None:
-    applicant, other = await registered(node), await registered(node)
+    texts: set[str] = set()
+
+    async def nothing_is_learned() -> None:
+        for attempt in (
+            CollectRequest(client_id, other.registration_secret, "r"),
+            CollectRequest(client_id, "tsk_rs_guessed", "r"),
+            CollectRequest(client_id, "", "r"),
+            CollectRequest("unknown", applicant.registration_secret, "r"),
+            CollectRequest("unknown", "x", "r"),
+        ):
+            with pytest.raises(TokenServiceError) as refused:
+                await collect(NOBODY, attempt)
+            assert refused.value.reason is Reason.CREDENTIALS_INVALID
+            texts.add(refused.value.message)
+
+    applicant, other = await registered(node, approve=False), await registered(node)
     client_id = applicant.client.client_id
-    tries = (
-        CollectRequest(client_id, other.registration_secret, "r"),
-        CollectRequest(client_id, "tsk_rs_guessed", "r"),
-        CollectRequest(client_id, "", "r"),
-        CollectRequest("unknown", applicant.registration_secret, "r"),
-        CollectRequest("unknown", "x", "r"),
-    )
-    texts = set()
-    for attempt in tries:
-        with pytest.raises(TokenServiceError) as refused:
-            await collect(NOBODY, attempt)
-        assert refused.value.reason is Reason.CREDENTIALS_INVALID
-        texts.add(refused.value.message)
-    assert len(texts) == 1
+    await nothing_is_learned()
+    await decide(node, applicant, approve=True)
+    await nothing_is_learned()
     assert (await node.client(client_id)).secrets == ()
+    secret = await collect(NOBODY, request(applicant))
+    await nothing_is_learned()
+    assert await node.recognises(client_id, secret)
+    await nothing_is_learned()
+    await switch(node, client_id)
+    await nothing_is_learned()
+    assert len(texts) == 1
+
+
+async def test_nobody_learns_whether_a_client_ever_had_a_registration_secret(
+    node: Node, collect: CollectClientCredentials
+) -> None:
+    applicant = await registered(node)
+    credentials = await node.bootstrap("gateway")
+    for used in (False, True):
+        with pytest.raises(TokenServiceError) as refused:
+            await collect(NOBODY, CollectRequest("gateway", applicant.registration_secret, "r"))
+        assert refused.value.reason is Reason.CREDENTIALS_INVALID
+        assert await node.recognises("gateway", credentials.client_secret) or used
+
+
+async def test_the_applicant_is_told_of_a_collection_also_after_rotations(
+    node: Node, collect: CollectClientCredentials, rotate: RotateClientSecret
+) -> None:
+    applicant = await registered(node)
+    client_id = applicant.client.client_id
+    assert await node.recognises(client_id, await collect(NOBODY, request(applicant)))
+    own = Caller(client_id, APP)
+    for request_id in ("one", "two"):  # the second removes the used secret, which has ended
+        await rotate(own, RotateRequest(request_id, overlap=NONE))
+        node.clock.move(HOUR)
+    assert not any(one.first_used_at for one in (await node.client(client_id)).secrets)
+    with pytest.raises(TokenServiceError) as refused:
+        await collect(NOBODY, request(applicant))
+    assert refused.value.reason is Reason.CREDENTIALS_COLLECTED
 
 
 async def test_a_client_secret_is_no_registration_secret(

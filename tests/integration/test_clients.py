@@ -333,7 +333,7 @@ async def test_after_the_first_use_nothing_can_be_collected(
     await clients.mark_used("billing-7f3a", b"one", LATER)
     used = await get(clients)
     assert used.secrets == (secret("one", first_used_at=LATER),)
-    assert (used.registration_hash, used.registration_pepper) == (None, "")
+    assert (used.registration_hash, used.registration_spent) == (b"registration hash", True)
     assert await config_version(world) == before + 1
     assert not await put(clients, secret("two"), "r2")
     assert not await put(clients, secret("one"), "r1")
@@ -387,7 +387,7 @@ async def test_collections_and_uses_that_race_end_with_one_secret(
         assert not [one for one in outcomes if isinstance(one, BaseException)]
         (only,) = (await get(clients)).secrets
         used = only.first_used_at is not None
-        assert ((await get(clients)).registration_hash is None) is used
+        assert (await get(clients)).registration_spent is used
 
 
 async def test_a_rotation_leaves_the_others_their_overlap(

@@ -171,7 +171,8 @@ class ClientSecret:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A registered application."""
+    """A registered application. `registration_spent`: nothing is collected with the registration
+    secret any more."""
 
     client_id: str
     name: str
@@ -187,6 +188,7 @@ class Client:
     secrets: tuple[ClientSecret, ...] = ()
     registration_hash: bytes | None = None
     registration_pepper: str = ""
+    registration_spent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,8 @@ def draw_secret(
 
 
 class CollectClientCredentials:
-    """Raises CREDENTIALS_INVALID (unknown client and wrong secret alike), CLIENT_NOT_APPROVED,
-    CLIENT_DISABLED and CREDENTIALS_COLLECTED."""
+    """Raises CREDENTIALS_INVALID (unknown client and wrong secret alike), and to whoever has the
+    registration secret CLIENT_NOT_APPROVED, CLIENT_DISABLED and CREDENTIALS_COLLECTED."""
 
     def __init__(
         self,
@@ -138,11 +138,9 @@ class CollectClientCredentials:
             raise _invalid() from None
 
     def _registrant(self, client: Client | None, request: CollectRequest) -> Client:
-        """The client, if the registration secret is its own. An unknown client costs the same
-        work as a wrong secret."""
+        """The client, if the registration secret is or was its own. Nobody else learns anything:
+        an unknown client, and one in whatever state, costs the same work as a wrong secret."""
         kept = client.registration_hash if client else None
-        if client is not None and kept is None and _used(client):
-            raise _collected()
         pepper_id = (client.registration_pepper if client else "") or self._secrets.active_pepper()
         presented = self._hash(request, pepper_id) or b""
         if not hmac.compare_digest(presented, kept or b"-") or client is None:
@@ -273,7 +271,7 @@ def _require_collectable(client: Client) -> None:
         raise TokenServiceError(Reason.CLIENT_NOT_APPROVED, "the client is not approved")
     if client.state is ClientState.DISABLED:
         raise TokenServiceError(Reason.CLIENT_DISABLED, "the client is disabled")
-    if _used(client):
+    if client.registration_spent or _used(client):
         raise _collected()
 
 

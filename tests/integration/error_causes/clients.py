@@ -9,6 +9,8 @@ from token_service.domain.policy import ClientPolicy
 from tokenservice.core.opaque import REGISTRATION_SECRET_CODE, format_opaque
 from tokenservice.v1 import client_policy_pb2
 from tokenservice.v1 import client_service_pb2 as pb
+from tokenservice.v1 import token_service_pb2 as tokens
+from tokenservice.v1 import types_pb2 as types
 
 LIVE_SECRETS = 8
 """That a client may have; a rotation beyond them is refused."""
@@ -64,6 +66,17 @@ async def _add_to_own(scene: Scene) -> object:
     return await scene.call(registrant, "clients", "UpdateClientPolicy", request)
 
 
+async def _certify_by_token(scene: Scene) -> object:
+    issue = tokens.IssueRequest(
+        client=tokens.ClientCredential(), platform=types.PLATFORM_API, audiences=["token-service"]
+    )
+    issued = await scene.call(ADMIN, "tokens", "Issue", issue)
+    async with Api(scene.address, f"Bearer {issued.tokens.access_tokens[0].token}") as api:
+        request = pb.UpdateClientPolicyRequest(client_id=await scene.client(ClientPolicy()))
+        request.policy.certificate_thumbprints.append(bytes(32))
+        return await api.clients.UpdateClientPolicy(request, metadata=api.metadata)
+
+
 async def _collect(scene: Scene, made: pb.RegisterClientResponse) -> Any:
     request = pb.CollectClientCredentialsRequest(
         client_id=made.client_id,
@@ -99,7 +112,7 @@ async def _collect_again(scene: Scene) -> object:
     collected = await _collect(scene, made)
     async with Api(scene.address, basic(collected.client_id, collected.client_secret)) as first_use:
         await first_use.clients.GetClient(pb.GetClientRequest(), metadata=first_use.metadata)
-    # The registration secret is forgotten with the first use; what remains says that it is late.
+    # The first use has spent the registration secret.
     return await _collect(scene, made)
 
 
@@ -164,4 +177,5 @@ CAUSES: dict[tuple[str, str], Cause] = {
         pb.UpdateClientPolicyRequest(policy=client_policy_pb2.ClientPolicy()),
     ),
     (UPDATE, "SELF_REVIEW"): _add_to_own,
+    (UPDATE, "CREDENTIAL_NOT_ALLOWED"): _certify_by_token,
 }

@@ -12,7 +12,7 @@ from token_service.domain.records import Client, ClientSecret
 CLIENT_COLUMNS = """
     c.client_id, c.name, c.contact, c.state, c.policy::text AS policy, c.valid_rev,
     c.registered_by, c.reviewed_by, c.review_note, c.registration_hash, c.registration_pepper,
-    c.created_at, c.updated_at
+    c.registration_spent, c.created_at, c.updated_at
 """
 """What `client_from_row` reads, for a query that calls the table `c`."""
 
@@ -85,8 +85,10 @@ def client_from_row(row: Record, secrets: tuple[ClientSecret, ...] = ()) -> Clie
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         secrets=secrets,
-        registration_hash=row["registration_hash"],
+        registration_hash=row["registration_hash"] or row["registration_spent"],
         registration_pepper=row["registration_pepper"] or "",
+        registration_spent=row["registration_hash"] is None
+        and row["registration_spent"] is not None,
     )
 
 

@@ -40,8 +40,10 @@ _MARK_USED = """
 UPDATE client_secrets SET first_used_at = $3
 WHERE client_id = $1 AND secret_hash = $2 AND first_used_at IS NULL
 """
-_FORGET_REGISTRATION = """
-UPDATE clients SET registration_hash = NULL, registration_pepper = NULL WHERE client_id = $1
+_SPEND_REGISTRATION = """
+UPDATE clients
+SET registration_spent = COALESCE(registration_hash, registration_spent), registration_hash = NULL
+WHERE client_id = $1
 """
 _REHASH = """
 UPDATE client_secrets SET secret_hash = $3, pepper_id = $4
@@ -99,7 +101,7 @@ class ClientSecretStore:
         return await retry_deadlock(change)
 
     async def mark_used(self, client_id: str, secret_hash: bytes, now: datetime) -> None:
-        """First use of a secret: notes the time and forgets the registration secret. Nothing for
+        """First use of a secret: notes the time and uses up the registration secret. Nothing for
         a secret that was used before, or replaced meanwhile."""
 
         async def change() -> None:
@@ -107,7 +109,7 @@ class ClientSecretStore:
                 await conn.execute(LOCK_CLIENT, client_id)
                 if not count_of(await conn.execute(_MARK_USED, client_id, secret_hash, now)):
                     return
-                await conn.execute(_FORGET_REGISTRATION, client_id)
+                await conn.execute(_SPEND_REGISTRATION, client_id)
                 await audit_log.write(conn, _first_use(client_id, now))
                 await trust.append(conn, [], now=now, bump_config=True)
 

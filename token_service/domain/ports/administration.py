@@ -63,7 +63,7 @@ class ClientStore(Protocol):
         ...
 
     async def mark_used(self, client_id: str, secret_hash: bytes, now: datetime) -> None:
-        """First use of a secret: sets first_used_at and forgets the registration secret."""
+        """First use of a secret: sets first_used_at and uses up the registration secret."""
         ...
 
     async def rehash_secret(

@@ -142,8 +142,10 @@ class ClientServiceServicer(object):
 
         Needs the registration secret, and no permission where registration is
         open; otherwise clients.register.
-        Errors: CREDENTIALS_INVALID (unknown client and wrong secret alike),
-        CLIENT_NOT_APPROVED, CLIENT_DISABLED, CREDENTIALS_COLLECTED.
+        Errors: CREDENTIALS_INVALID (unknown client and wrong secret alike, in every
+        state of the client). To the holder of the registration secret
+        CLIENT_NOT_APPROVED, CLIENT_DISABLED, CREDENTIALS_COLLECTED: whoever did not
+        collect them themselves knows then that somebody else did.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -68,8 +68,10 @@ class ClientServiceStub:
 
     Needs the registration secret, and no permission where registration is
     open; otherwise clients.register.
-    Errors: CREDENTIALS_INVALID (unknown client and wrong secret alike),
-    CLIENT_NOT_APPROVED, CLIENT_DISABLED, CREDENTIALS_COLLECTED.
+    Errors: CREDENTIALS_INVALID (unknown client and wrong secret alike, in every
+    state of the client). To the holder of the registration secret
+    CLIENT_NOT_APPROVED, CLIENT_DISABLED, CREDENTIALS_COLLECTED: whoever did not
+    collect them themselves knows then that somebody else did.
     """
     RotateClientSecret: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.RotateClientSecretRequest, _client_service_pb2.RotateClientSecretResponse]
     """Makes a new secret; older ones keep working for the overlap, or until an
@@ -163,8 +165,10 @@ class ClientServiceAsyncStub(ClientServiceStub):
 
     Needs the registration secret, and no permission where registration is
     open; otherwise clients.register.
-    Errors: CREDENTIALS_INVALID (unknown client and wrong secret alike),
-    CLIENT_NOT_APPROVED, CLIENT_DISABLED, CREDENTIALS_COLLECTED.
+    Errors: CREDENTIALS_INVALID (unknown client and wrong secret alike, in every
+    state of the client). To the holder of the registration secret
+    CLIENT_NOT_APPROVED, CLIENT_DISABLED, CREDENTIALS_COLLECTED: whoever did not
+    collect them themselves knows then that somebody else did.
     """
     RotateClientSecret: _aio.UnaryUnaryMultiCallable[_client_service_pb2.RotateClientSecretRequest, _client_service_pb2.RotateClientSecretResponse]  # type: ignore[assignment]
     """Makes a new secret; older ones keep working for the overlap, or until an
@@ -273,8 +277,10 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Needs the registration secret, and no permission where registration is
         open; otherwise clients.register.
-        Errors: CREDENTIALS_INVALID (unknown client and wrong secret alike),
-        CLIENT_NOT_APPROVED, CLIENT_DISABLED, CREDENTIALS_COLLECTED.
+        Errors: CREDENTIALS_INVALID (unknown client and wrong secret alike, in every
+        state of the client). To the holder of the registration secret
+        CLIENT_NOT_APPROVED, CLIENT_DISABLED, CREDENTIALS_COLLECTED: whoever did not
+        collect them themselves knows then that somebody else did.
         """
 
     @_abc_1.abstractmethod
