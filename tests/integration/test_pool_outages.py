@@ -25,6 +25,7 @@ from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import TrustEntryKind
 
 CALL = 2.0
+WITHIN = 60.0
 SIZE = 4
 
 
@@ -52,6 +53,25 @@ async def down(server: EmbeddedPostgres) -> AsyncIterator[None]:
         yield
     finally:
         server.start()
+
+
+async def until_commits_wait(world: World, dsn: str) -> None:
+    """Until the server has commits wait for the standby. Each of its processes takes note of a
+    changed setting by itself, so that only a commit that does wait shows it."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    async with asyncio.timeout(WITHIN):
+        while True:
+            probe = await asyncpg.connect(dsn)
+            commit = asyncio.create_task(
+                probe.execute("SELECT pg_logical_emit_message(true, 'probe', '')")
+            )
+            try:
+                while not commit.done():
+                    if await world.value(waiting):
+                        return
+            finally:
+                probe.terminate()
+                await asyncio.gather(commit, return_exceptions=True)
 
 
 async def refused(call: Awaitable[Any]) -> float:
@@ -173,8 +193,7 @@ async def test_a_commit_that_nobody_confirms_is_unknown_and_not_undone(
     session = await world.issue()
     await world.database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     await world.database.execute("SELECT pg_reload_conf()")
-    while await world.value("SHOW synchronous_standby_names") != "nobody":
-        await asyncio.sleep(0.01)
+    await until_commits_wait(world, server.dsn_of("victim"))
     try:
         took = await refused(world.sessions.advance(advance_of(session), event("exchange")))
         assert took < 2 * CALL
