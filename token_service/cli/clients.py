@@ -63,6 +63,7 @@ def register(
     request = pb.RegisterClientRequest(name=name, contact=contact, policy=asked)
     api.out.message(api.call(api.clients.RegisterClient, request))
     api.out.note("keep the registration secret: it collects the credentials after the review")
+    api.out.note("another client with admin.clients reviews it: token-service client review")
 
 
 @api_command(app, "review")
