@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-_NOT_STARTED: Final = frozenset({"RATE_LIMITED", "OVERLOADED", "SHUTTING_DOWN"})
-"""Refusals that come before anything was done."""
-
 
 @dataclass(frozen=True, slots=True)
 class Effort:
@@ -97,7 +94,7 @@ class Calls:
         if error.reason == "CALLER_UNAUTHENTICATED":
             return 0.0 if call.renew() else None
         unanswered = isinstance(error, Unreachable) and (call.effort.repeatable or not call.sent)
-        if not unanswered and error.reason not in _NOT_STARTED:
+        if not unanswered and not error.for_now:
             return None
         return self._backoff.pause(failures, self._random, error.retry_after)
 

@@ -34,6 +34,7 @@ REQUEST_ID_KEY: Final = "x-request-id"
 _SESSION_OVER: Final = frozenset(
     {"TOKEN_MALFORMED", "TOKEN_UNKNOWN", "TOKEN_EXPIRED", "TOKEN_REVOKED", "TOKEN_REUSED"}
 )
+_FOR_NOW: Final = frozenset({"RATE_LIMITED", "OVERLOADED", "SHUTTING_DOWN"})
 _UNREACHABLE: Final = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED})
 _BROKEN_OFF: Final = frozenset({StatusCode.CANCELLED, StatusCode.INTERNAL, StatusCode.UNKNOWN})
 """What proxies and broken connections end a call with; from the service itself, such a code
@@ -82,6 +83,11 @@ class TokenServiceError(Exception):
     def session_over(self) -> bool:
         """Whether the presented token can never be exchanged again: a new login is needed."""
         return self.reason in _SESSION_OVER
+
+    @property
+    def for_now(self) -> bool:
+        """Whether the same call, refused before anything was done, can be answered later."""
+        return self.reason in _FOR_NOW
 
 
 class Unreachable(TokenServiceError):  # noqa: N818 - a condition, not a fault
