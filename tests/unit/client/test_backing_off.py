@@ -86,6 +86,10 @@ class Feed:
             return self._left.pop(0)
         raise error_of(cast("Any", self._failure))
 
+    @property
+    def outdated(self) -> bool:
+        return False
+
     def cancel(self) -> bool:
         return True
 

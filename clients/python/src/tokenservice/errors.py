@@ -55,6 +55,8 @@ class TokenServiceError(Exception):
     ``TOKEN_REUSED``, or that of the status code where the service gave none; a server may be
     newer and give one that this package does not know. ``retry_after`` is in seconds, None where
     coming back will not help. ``request_id`` leads to the server's log, "" where nobody answered.
+    ``targets`` are the servers that were tried, () where one answered; ``hint`` says what to look
+    at when no connection comes about, "" where nothing is known.
     """
 
     def __init__(
@@ -73,11 +75,15 @@ class TokenServiceError(Exception):
         self.field_violations = field_violations
         self.retry_after = retry_after
         self.request_id = request_id
+        self.targets: tuple[str, ...] = ()
+        self.hint = ""
 
     def __str__(self) -> str:
         fields = "".join(f"; {field}: {what}" for field, what in self.field_violations if field)
+        tried = f" (tried {', '.join(self.targets)})" if self.targets else ""
+        hint = f"; {self.hint}" if self.hint else ""
         request = f" (request {self.request_id})" if self.request_id else ""
-        return f"{self.reason}: {self.message or 'no details'}{fields}{request}"
+        return f"{self.reason}: {self.message or 'no details'}{fields}{tried}{hint}{request}"
 
     @property
     def session_over(self) -> bool:

@@ -77,5 +77,7 @@ def usual_exchange_ids(credentials: object) -> ExchangeIds:
     """Give what exchanges by these credentials use: ids derived under a key of the client's
     secret, and random ones where there is no secret."""
     if isinstance(credentials, KeySource):
-        return DerivedExchangeId(credentials.derive_key("exchange id"))
+        source = credentials
+        # Each time anew: the secret may be renewed, and other hosts follow it too.
+        return lambda token: DerivedExchangeId(source.derive_key("exchange id"))(token)
     return random_exchange_id

@@ -7,10 +7,8 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final, Protocol
 
-import grpc
-
 from tokenservice.backoff import Pauses
-from tokenservice.errors import TokenServiceError, Unreachable, error_of
+from tokenservice.errors import TokenServiceError, Unreachable
 from tokenservice.feed import FeedBroken, FeedReader
 from tokenservice.v1 import trust_service_pb2 as pb
 
@@ -40,8 +38,13 @@ _log = logging.getLogger("tokenservice.feed")
 class Stream(Protocol):
     """An open WatchTrust call."""
 
+    @property
+    def outdated(self) -> bool:
+        """Whether another stream would go over a newer channel."""
+        ...
+
     async def read(self) -> object:
-        """Give the next message, or ``grpc.aio.EOF``. Raises grpc.RpcError."""
+        """Give the next message, or ``grpc.aio.EOF``. Raises TokenServiceError."""
         ...
 
     def cancel(self) -> bool:
@@ -123,15 +126,12 @@ class TrustFollower:
 
     async def _follow(self) -> None:
         """Follow one stream; returns when it is time for another, raises when it ended."""
+        async with asyncio.timeout(self._patience):
+            stream = await self._watch(self._reader.begin)
         try:
-            async with asyncio.timeout(self._patience):
-                stream = await self._watch(self._reader.begin)
-            try:
-                await self._read(stream)
-            finally:
-                stream.cancel()
-        except grpc.RpcError as error:
-            raise error_of(error) from None
+            await self._read(stream)
+        finally:
+            stream.cancel()
 
     async def _read(self, stream: Stream) -> None:
         local, boot = self._local, self._local.clock.boot
@@ -154,7 +154,7 @@ class TrustFollower:
             age = boot() - started
             if age >= SOUND_SECONDS:
                 self._pauses.over()
-            if boot() >= until or self._rough(age):
+            if boot() >= until or self._rough(age) or stream.outdated:
                 return
 
     def _rough(self, age: float) -> bool:

@@ -87,10 +87,12 @@ class PairingFollower:
         try:
             async for reply in call:
                 yield pairing_messages.status(reply)
+                if not self._connection.current(stubs):
+                    return
         except grpc.RpcError as error:
             failure = error_of(error)
             if isinstance(failure, Unreachable):
-                self._connection.failed(stubs)
+                self._connection.failed(stubs, failure)
             raise failure from error
         finally:
             call.cancel()
