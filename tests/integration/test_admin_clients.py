@@ -50,12 +50,14 @@ def register(node: Node) -> RegisterClient:
 
 @pytest.fixture
 def review(node: Node) -> ReviewClient:
-    return ReviewClient(node.clients, node.records, node.feed, node.clock, node.shield)
+    return ReviewClient(node.clients, node.records, node.feed, node.clock, node.shield, node.limits)
 
 
 @pytest.fixture
 def administer(node: Node) -> ClientAdministration:
-    return ClientAdministration(node.clients, node.records, node.feed, node.clock, node.shield)
+    return ClientAdministration(
+        node.clients, node.records, node.feed, node.clock, node.shield, node.limits
+    )
 
 
 def refusal(error: pytest.ExceptionInfo[TokenServiceError]) -> Reason:

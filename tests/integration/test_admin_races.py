@@ -31,7 +31,9 @@ def administer(node: Node) -> ClientAdministration:
 
 
 def administration(node: Node, store: ClientStore) -> ClientAdministration:
-    return ClientAdministration(store, node.records, node.feed, node.clock, node.shield)
+    return ClientAdministration(
+        store, node.records, node.feed, node.clock, node.shield, node.limits
+    )
 
 
 class Meanwhile(ClientStore):
@@ -71,7 +73,9 @@ async def test_a_client_cannot_restore_what_was_just_taken_from_it(
     caller = await node.app("clerk", clerk)
     less = ClientPolicy(permissions=frozenset({Permission.ADMIN_CLIENTS}))
     store = Meanwhile(node, lambda: administer.update_policy(ADMIN, "clerk", less, ""))
-    racing = ClientAdministration(store, node.records, node.feed, node.clock, node.shield)
+    racing = ClientAdministration(
+        store, node.records, node.feed, node.clock, node.shield, node.limits
+    )
     with pytest.raises(TokenServiceError) as refused:
         await racing.update_policy(caller, "clerk", clerk, "")
     assert refusal(refused) is Reason.SELF_REVIEW
@@ -91,7 +95,9 @@ async def test_changes_of_one_policy_at_once_are_each_decided_on_what_is_there(
         tokens.append(await node.own_session(caller))
 
     store = Meanwhile(node, widen)
-    racing = ClientAdministration(store, node.records, node.feed, node.clock, node.shield)
+    racing = ClientAdministration(
+        store, node.records, node.feed, node.clock, node.shield, node.limits
+    )
     changed = await racing.update_policy(ADMIN, "shop", APP, "")
     assert store.happened == 2
     assert changed.client.policy == APP

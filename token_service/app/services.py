@@ -42,6 +42,7 @@ from token_service.usecases.sessions import (
     SessionAccess,
 )
 from token_service.usecases.set_password import SetPassword
+from token_service.usecases.token_limits import TokenLimits
 from token_service.usecases.token_set import TokenSetMaker
 from token_service.usecases.users import CreateUser, UserAdministration
 from token_service.usecases.validate import Validate
@@ -239,16 +240,18 @@ def _client(settings: Settings, parts: Parts) -> ClientServicer:
     store, clock, shield = parts.clients, parts.clock, parts.shield
     records = ClientRecords(store, parts.directory)
     anybody = settings.open_registration
+    limits = TokenLimits(parts.tokens)
     return ClientServicer(
         RegisterClient(
             store, parts.secrets, clock, parts.random, shield, open_registration=anybody
         ),
-        ReviewClient(store, records, parts.trust, clock, shield),
+        ReviewClient(store, records, parts.trust, clock, shield, limits),
         CollectClientCredentials(
             store, records, parts.secrets, clock, shield, open_registration=anybody
         ),
         RotateClientSecret(store, records, parts.secrets, clock, shield),
-        ClientAdministration(store, records, parts.trust, clock, shield),
+        ClientAdministration(store, records, parts.trust, clock, shield, limits),
+        limits,
         clock,
     )
 

@@ -13,6 +13,7 @@ from token_service.domain.ports import ClientStore, Clock, Randomness, Secrets, 
 from token_service.domain.records import AuditEvent, Client
 from token_service.usecases.client_records import ClientRecords, wrong_state
 from token_service.usecases.shielding import Shield
+from token_service.usecases.token_limits import TokenLimits
 from tokenservice.core.opaque import REGISTRATION_SECRET_CODE
 
 _TRIES = 4
@@ -125,12 +126,14 @@ class ReviewClient:
         trust: Trust,
         clock: Clock,
         shield: Shield,
+        limits: TokenLimits,
     ) -> None:
         self._store = store
         self._records = records
         self._trust = trust
         self._clock = clock
         self._shield = shield
+        self._limits = limits
 
     async def __call__(self, caller: Caller, review: Review) -> Changed:
         """Approve or reject a PENDING client, once and for good."""
@@ -142,6 +145,8 @@ class ReviewClient:
         require_may_review(caller, client, policy)
         if client.state is not ClientState.PENDING:
             raise _reviewed_before()
+        if policy is not None:
+            self._limits.require(policy)
         state = ClientState.APPROVED if review.approve else ClientState.REJECTED
         audit = caller.audit(
             self._clock.now(),
@@ -168,12 +173,14 @@ class ClientAdministration:
         trust: Trust,
         clock: Clock,
         shield: Shield,
+        limits: TokenLimits,
     ) -> None:
         self._store = store
         self._records = records
         self._trust = trust
         self._clock = clock
         self._shield = shield
+        self._limits = limits
 
     async def get(self, caller: Caller, client_id: str) -> Client:
         """The caller itself (also for an empty id), or with admin.clients any client.
@@ -211,6 +218,7 @@ class ClientAdministration:
         """
         caller.require(Permission.ADMIN_CLIENTS)
         check_policy(policy)
+        self._limits.require(policy)
         for _ in range(_TRIES):
             client = await self._require_settled(client_id)
             require_may_change(caller, client, policy)
