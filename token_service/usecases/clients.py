@@ -1,6 +1,6 @@
 """Clients: registered by one party, reviewed by another, administered from then on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from token_service.domain.caller import Caller
 from token_service.domain.client_ids import RANDOM_BYTES, new_client_id
@@ -12,6 +12,7 @@ from token_service.domain.policy_rules import check_policy
 from token_service.domain.ports import ClientStore, Clock, Randomness, Secrets, Trust
 from token_service.domain.records import AuditEvent, Client
 from token_service.usecases.client_records import ClientRecords, wrong_state
+from token_service.usecases.names import MAX_CONTACT_CHARACTERS, shown_name
 from token_service.usecases.shielding import Shield
 from token_service.usecases.token_limits import TokenLimits
 from tokenservice.core.opaque import REGISTRATION_SECRET_CODE
@@ -80,6 +81,9 @@ class RegisterClient:
         if not self._open:
             caller.require(Permission.CLIENTS_REGISTER)
         check_policy(request.policy)
+        name = shown_name(request.name, "name")
+        contact = shown_name(request.contact, "contact", at_most=MAX_CONTACT_CHARACTERS)
+        request = replace(request, name=name, contact=contact)
         for _ in range(_TRIES):
             registered = self._draw(caller, request)
             client = registered.client

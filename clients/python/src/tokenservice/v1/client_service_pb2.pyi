@@ -151,10 +151,15 @@ class RegisterClientRequest(_message.Message):
     CONTACT_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name that people will recognise it by, 1 to 128 characters. Required."""
-    contact: _builtins.str
-    """Whom to ask about it, such as an e-mail address; 1 to 256 characters.
+    """Name that people will recognise it by, 1 to 128 characters; kept in its
+    NFKC form. Letters, digits, marks on them, punctuation, symbols of currency
+    and mathematics, and single blanks between them; no pictures, and nothing
+    that is invisible (Default_Ignorable_Code_Point) or seen as a blank.
     Required.
+    """
+    contact: _builtins.str
+    """Whom to ask about it, such as an e-mail address; 1 to 256 characters as in
+    the name. Required.
     """
     @_builtins.property
     def policy(self) -> _client_policy_pb2.ClientPolicy:
