@@ -93,23 +93,6 @@ def test_a_policy_is_printed_edited_and_put_back(cli: CommandLine) -> None:
     assert cli.run("client", "policy", "demo-api", "--set", str(path)).code == 2
 
 
-def test_a_policy_whose_tokens_no_cookie_holds_is_told_of(cli: CommandLine) -> None:
-    policy = json.loads(cli.ok("client", "policy", "demo-rolling"))
-    path = cli.folder / "large.json"
-    large = [*policy["scopes"], *(f"{number:02d}".ljust(60, "s") for number in range(30))]
-    path.write_text(json.dumps({**policy, "scopes": large}))
-    put = cli.run("client", "policy", "demo-rolling", "--set", str(path))
-    assert put.code == 0
-    for ran in (put, cli.run("client", "policy", "demo-rolling")):
-        assert "cookies of 4096 bytes" in ran.err
-    path.write_text(json.dumps(policy))
-    assert "cookies" not in cli.run("client", "policy", "demo-rolling", "--set", str(path)).err
-    path.write_text(json.dumps({**policy, "signing_algorithm": "PS256"}))
-    refused = cli.run("client", "policy", "demo-rolling", "--set", str(path))
-    assert refused.code == 1
-    assert "field policy.signing_algorithm" in refused.err
-
-
 def test_a_client_that_does_not_exist_is_not_found(cli: CommandLine) -> None:
     ran = cli.run("client", "show", "nobody")
     assert (ran.code, ran.out) == (1, "")
@@ -143,7 +126,10 @@ def test_a_user_lives_through_everything(cli: CommandLine) -> None:
     assert login("second password") == "CREDENTIALS_INVALID"
     cli.ok("user", "enable", "bob")
     assert login("second password") == "ok"
+    assert cli.json("user", "show", "bob")["login_attempts"]["failed"] == 2
+    assert "login_attempts.failed" in cli.ok("user", "show", "bob")
     assert cli.json("user", "unlock", "bob")["state"] == "USER_STATE_ACTIVE"
+    assert cli.json("user", "show", "bob")["login_attempts"]["failed"] == 0
     assert cli.json("user", "roles", "bob", "sales", "clerk")["user"]["roles"] == ["clerk", "sales"]
     assert cli.json("user", "roles", "bob")["user"]["roles"] == []
     assert cli.refused("user", "roles", "bob", "no-such-role") == "ROLE_NOT_FOUND"

@@ -41,9 +41,9 @@ from token_service.usecases.issue import ClientCredential, Issue, IssueRequest
 from token_service.usecases.key_maintenance import KeyMaintenance
 from token_service.usecases.passwords import PasswordCredential, PasswordLimits, VerifyPassword
 from token_service.usecases.reauthenticate import Reauthenticate
+from token_service.usecases.refusals import Refusals
 from token_service.usecases.sessions import SessionAccess
 from token_service.usecases.shielding import Shield
-from token_service.usecases.token_limits import TokenLimits
 from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
 from token_service.usecases.trust_feed import TrustFeed
 from token_service.usecases.validate import Validate
@@ -136,8 +136,9 @@ class Node:
         self.validate = Validate(
             self.tokens, facts, self.feed, self.clock, activity, IdentityCache()
         )
+        self.refusals = Refusals(self.attempts, self.secrets, self.clock)
         self.authenticate = AuthenticateCaller(
-            self.directory, self.clients, self.secrets, self.validate, self.clock
+            self.directory, self.clients, self.secrets, self.validate, self.clock, self.refusals
         )
         self.access = SessionAccess(self.mint, self.sessions, self.clock)
         self.verify_password = VerifyPassword(
@@ -149,7 +150,6 @@ class Node:
             self.clock,
             PasswordLimits(),
         )
-        self.limits = TokenLimits(self.tokens)
         maker = TokenSetMaker(self.mint, self.tokens, self.random)
         self.issue = Issue(
             self.directory,
@@ -212,7 +212,7 @@ class Node:
     async def recognises(self, client_id: str, secret: str) -> bool:
         """Whether the credentials authenticate, with what this node has heard so far."""
         try:
-            await self.authenticate(basic(client_id, secret))
+            await self.authenticate(NOBODY, basic(client_id, secret))
         except TokenServiceError as error:
             if error.reason is not Reason.CALLER_UNAUTHENTICATED:
                 raise
@@ -233,13 +233,13 @@ class Node:
 
     async def bootstrap(self, client_id: str, policy: ClientPolicy = APP) -> ClientCredentials:
         """A client with its secret, not used yet."""
-        create = BootstrapClient(self.clients, self.secrets, self.clock, self.random, self.limits)
+        create = BootstrapClient(self.clients, self.secrets, self.clock, self.random)
         return await create(client_id, client_id, "", policy)
 
-    async def audited(self, action: str) -> int:
+    async def audited(self, action: str, outcome: str = "%") -> int:
         """How many audit rows there are of an action."""
         row = await self.database.fetchrow(
-            "SELECT count(*) FROM audit_log WHERE action = $1", action
+            "SELECT count(*) FROM audit_log WHERE action = $1 AND outcome LIKE $2", action, outcome
         )
         assert row is not None
         return int(row[0])

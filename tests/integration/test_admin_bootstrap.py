@@ -30,14 +30,12 @@ async def node(dsn: str) -> AsyncIterator[Node]:
 
 @pytest.fixture
 def create(node: Node) -> BootstrapClient:
-    return BootstrapClient(node.clients, node.secrets, node.clock, node.random, node.limits)
+    return BootstrapClient(node.clients, node.secrets, node.clock, node.random)
 
 
 @pytest.fixture
 def seed(node: Node) -> SeedDemo:
-    return SeedDemo(
-        node.clients, node.users, node.secrets, node.hasher, node.clock, node.random, node.limits
-    )
+    return SeedDemo(node.clients, node.users, node.secrets, node.hasher, node.clock, node.random)
 
 
 async def test_the_first_administrator_can_do_everything(
@@ -142,7 +140,7 @@ async def test_a_second_start_keeps_everything(node: Node, seed: SeedDemo) -> No
 async def test_what_was_changed_since_stays_as_it_is(node: Node, seed: SeedDemo) -> None:
     first = await seed(DemoCredentials())
     admin = ClientAdministration(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.limits
+        node.clients, node.records, node.feed, node.clock, node.shield, node.refusals
     )
     await admin.update_policy(ADMIN, "demo-web", APP, "")
     await admin.disable(ADMIN, "demo-api", "")

@@ -50,13 +50,15 @@ def register(node: Node) -> RegisterClient:
 
 @pytest.fixture
 def review(node: Node) -> ReviewClient:
-    return ReviewClient(node.clients, node.records, node.feed, node.clock, node.shield, node.limits)
+    return ReviewClient(
+        node.clients, node.records, node.feed, node.clock, node.shield, node.refusals
+    )
 
 
 @pytest.fixture
 def administer(node: Node) -> ClientAdministration:
     return ClientAdministration(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.limits
+        node.clients, node.records, node.feed, node.clock, node.shield, node.refusals
     )
 
 

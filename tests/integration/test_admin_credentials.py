@@ -47,13 +47,16 @@ def collect(node: Node) -> CollectClientCredentials:
         node.secrets,
         node.clock,
         node.shield,
+        node.refusals,
         open_registration=True,
     )
 
 
 @pytest.fixture
 def rotate(node: Node) -> RotateClientSecret:
-    return RotateClientSecret(node.clients, node.records, node.secrets, node.clock, node.shield)
+    return RotateClientSecret(
+        node.clients, node.records, node.secrets, node.clock, node.shield, node.refusals
+    )
 
 
 async def registered(node: Node, *, approve: bool = True) -> Registered:
@@ -69,14 +72,14 @@ async def registered(node: Node, *, approve: bool = True) -> Registered:
 
 async def decide(node: Node, applicant: Registered, *, approve: bool) -> None:
     review = ReviewClient(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.limits
+        node.clients, node.records, node.feed, node.clock, node.shield, node.refusals
     )
     await review(ADMIN, Review(applicant.client.client_id, approve=approve))
 
 
 async def switch(node: Node, client_id: str) -> None:
     admin = ClientAdministration(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.limits
+        node.clients, node.records, node.feed, node.clock, node.shield, node.refusals
     )
     await admin.disable(ADMIN, client_id, "")
 
@@ -266,6 +269,7 @@ async def test_closed_registration_needs_the_permission_to_collect(node: Node) -
         node.secrets,
         node.clock,
         node.shield,
+        node.refusals,
         open_registration=False,
     )
     with pytest.raises(TokenServiceError) as refused:
@@ -407,7 +411,7 @@ async def test_what_cannot_be_a_clients_name_is_refused_without_a_store(
     await node.database.close()
     assert not await node.recognises(name, secret)
     with pytest.raises(TokenServiceError) as refused:
-        await node.authenticate("", client_id=name, thumbprint=64 * "0")
+        await node.authenticate(NOBODY, "", client_id=name, thumbprint=64 * "0")
     assert refused.value.reason is Reason.CALLER_UNAUTHENTICATED
 
 

@@ -32,7 +32,7 @@ def administer(node: Node) -> ClientAdministration:
 
 def administration(node: Node, store: ClientStore) -> ClientAdministration:
     return ClientAdministration(
-        store, node.records, node.feed, node.clock, node.shield, node.limits
+        store, node.records, node.feed, node.clock, node.shield, node.refusals
     )
 
 
@@ -74,7 +74,7 @@ async def test_a_client_cannot_restore_what_was_just_taken_from_it(
     less = ClientPolicy(permissions=frozenset({Permission.ADMIN_CLIENTS}))
     store = Meanwhile(node, lambda: administer.update_policy(ADMIN, "clerk", less, ""))
     racing = ClientAdministration(
-        store, node.records, node.feed, node.clock, node.shield, node.limits
+        store, node.records, node.feed, node.clock, node.shield, node.refusals
     )
     with pytest.raises(TokenServiceError) as refused:
         await racing.update_policy(caller, "clerk", clerk, "")
@@ -96,7 +96,7 @@ async def test_changes_of_one_policy_at_once_are_each_decided_on_what_is_there(
 
     store = Meanwhile(node, widen)
     racing = ClientAdministration(
-        store, node.records, node.feed, node.clock, node.shield, node.limits
+        store, node.records, node.feed, node.clock, node.shield, node.refusals
     )
     changed = await racing.update_policy(ADMIN, "shop", APP, "")
     assert store.happened == 2
@@ -110,13 +110,15 @@ async def test_a_client_that_was_just_strengthened_is_not_taken_over(
     clerk = await node.app("clerk", CLERK)
     await node.app()
     store = Meanwhile(node, lambda: administer.update_policy(ADMIN, "shop", STRONG, ""))
-    rotate = RotateClientSecret(store, node.records, node.secrets, node.clock, node.shield)
+    rotate = RotateClientSecret(
+        store, node.records, node.secrets, node.clock, node.shield, node.refusals
+    )
     with pytest.raises(TokenServiceError) as refused:
         await rotate(clerk, RotateRequest("4b1c", "shop"))
     assert refusal(refused) is Reason.PERMISSION_MISSING
     assert store.happened == 1
     assert len((await node.client("shop")).secrets) == 1
-    assert await node.audited("client.rotate_secret") == 0
+    assert await node.audited("client.rotate_secret", "ok") == 0
 
 
 async def test_a_client_that_was_just_strengthened_is_not_switched_off_or_on(

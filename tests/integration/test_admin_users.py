@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.admin_world import ADMIN, APP, PASSWORD, Node, started
+from tests.integration.admin_world import ADMIN, APP, NOBODY, PASSWORD, Node, started
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Permission
@@ -81,7 +81,7 @@ async def logs_in(node: Node, caller: Caller, password: str) -> bool:
 async def attempt(node: Node, password: str, address: str = ADDRESS) -> Reason | None:
     """What a login attempt comes to."""
     try:
-        await node.verify_password(PasswordCredential("alice", password), address, "")
+        await node.verify_password(PasswordCredential("alice", password), address, NOBODY)
     except TokenServiceError as error:
         return error.reason
     return None

@@ -24,9 +24,17 @@ from token_service.domain.kinds import ClientState, Permission
 from token_service.domain.policy import ClientPolicy
 from token_service.domain.records import Client
 from token_service.rpc.admission import Gate
+from token_service.rpc.limits import FailureLimiter
 from token_service.rpc.methods import Method, Shape
 from token_service.rpc.pipeline import BOUNDS, Pipeline
-from token_service.rpc.policy import METHODS, Anonymous, MethodPolicy, Rate, Work
+from token_service.rpc.policy import (
+    METHODS,
+    WRONG_CREDENTIALS,
+    Anonymous,
+    MethodPolicy,
+    Rate,
+    Work,
+)
 from token_service.rpc.server import RpcServer, ServerOptions
 
 ECHO_SERVICE = "test.Echo"
@@ -82,9 +90,14 @@ class Clients:
     def recognise(self, authorization: str) -> Client | None:
         return self.seen.get(authorization)
 
+    def is_cheap(self, authorization: str, *, client_id: str = "", thumbprint: str = "") -> bool:
+        del client_id, thumbprint
+        return authorization in self.seen or authorization.startswith("Bearer")
+
     async def __call__(
-        self, authorization: str, *, client_id: str = "", thumbprint: str = ""
+        self, stranger: Caller, authorization: str, *, client_id: str = "", thumbprint: str = ""
     ) -> Client:
+        assert not stranger.client_id
         self.asked.append(authorization)
         await asyncio.sleep(0)
         found = self.by_authorization.get(authorization)
@@ -162,6 +175,7 @@ async def serving(
     bounds: Mapping[Work, int] = BOUNDS,
     open_registration: bool = False,
     client_certificates: bool = False,
+    wrong_credentials: Rate = WRONG_CREDENTIALS,
     **options: Any,
 ) -> AsyncIterator[World]:
     """Serve the tiny service until the block ends."""
@@ -172,6 +186,7 @@ async def serving(
         lambda: world.fresh,
         open_registration=open_registration,
         client_certificates=client_certificates,
+        wrong_credentials=FailureLimiter(wrong_credentials, lambda: world.now),
     )
     pipeline = Pipeline(gate, policies=policies, bounds=bounds, clock=lambda: world.now)
     pipeline.add(

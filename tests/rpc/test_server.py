@@ -268,10 +268,10 @@ async def test_a_stream_that_is_only_beginning_ends_as_well() -> None:
     authenticate = world.clients
 
     class Slowly(Clients):
-        async def __call__(self, authorization: str, **by: str) -> Client:
+        async def __call__(self, stranger: Caller, authorization: str, **by: str) -> Client:
             asked.set()
             await go_on.wait()
-            return await authenticate(authorization, **by)
+            return await authenticate(stranger, authorization, **by)
 
     world.clients = Slowly()
     async with serving(world, grace_period=30.0) as world, connected(world) as channel:

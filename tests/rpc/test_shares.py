@@ -126,10 +126,10 @@ async def test_who_is_still_being_recognised_leaves_places_for_other_addresses(
     recognise = world.clients.__class__.__call__
 
     class Slow(type(world.clients)):  # type: ignore[misc]
-        async def __call__(self, authorization: str, **kwargs: Any) -> Any:
+        async def __call__(self, stranger: Caller, authorization: str, **by: str) -> Any:
             if authorization == basic("mallory"):
                 await slow.wait()
-            return await recognise(self, authorization, **kwargs)
+            return await recognise(self, stranger, authorization, **by)
 
     world.clients = Slow(world.clients.by_authorization)
     async with (

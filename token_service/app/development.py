@@ -14,7 +14,6 @@ from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
 from token_service.config import Settings
 from token_service.usecases.demo import USERNAME, DemoCredentials, SeedDemo
-from token_service.usecases.token_limits import TokenLimits
 
 __all__ = [
     "SECRET_KEYS_FILE",
@@ -83,13 +82,7 @@ async def seed_demo(settings: Settings, known: DemoCredentials) -> DemoCredentia
     parts = await Parts.open(settings)
     try:
         seed = SeedDemo(
-            parts.clients,
-            parts.users,
-            parts.secrets,
-            parts.hasher,
-            parts.clock,
-            parts.random,
-            TokenLimits(parts.tokens),
+            parts.clients, parts.users, parts.secrets, parts.hasher, parts.clock, parts.random
         )
         return await seed(known)
     finally:

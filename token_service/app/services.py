@@ -33,6 +33,7 @@ from token_service.usecases.keys import CompromiseKey, KeyAdministration
 from token_service.usecases.passwords import PasswordLimits, VerifyPassword
 from token_service.usecases.reauthenticate import Reauthenticate
 from token_service.usecases.redeem_code import RedeemCode, WrongCodeLimits
+from token_service.usecases.refusals import Refusals
 from token_service.usecases.revoke import Revoke
 from token_service.usecases.roles import RoleAdministration
 from token_service.usecases.sessions import (
@@ -42,7 +43,6 @@ from token_service.usecases.sessions import (
     SessionAccess,
 )
 from token_service.usecases.set_password import SetPassword
-from token_service.usecases.token_limits import TokenLimits
 from token_service.usecases.token_set import TokenSetMaker
 from token_service.usecases.users import CreateUser, UserAdministration
 from token_service.usecases.validate import Validate
@@ -66,13 +66,19 @@ class _Shared:
     verify_password: VerifyPassword
     access: SessionAccess
     compromise_key: CompromiseKey
+    refusals: Refusals
 
 
 def build_server(settings: Settings, parts: Parts) -> RpcServer:
     """A server with all services, not started yet."""
     shared = _shared(settings, parts)
     authenticator = AuthenticateCaller(
-        parts.directory, parts.clients, parts.secrets, shared.validate, parts.clock
+        parts.directory,
+        parts.clients,
+        parts.secrets,
+        shared.validate,
+        parts.clock,
+        shared.refusals,
     )
     gate = Gate(
         authenticator,
@@ -101,8 +107,12 @@ def build_server(settings: Settings, parts: Parts) -> RpcServer:
         (token_service_pb2, "TokenService", _token(parts, shared)),
         (trust_service_pb2, "TrustService", _trust(settings, parts)),
         (session_service_pb2, "SessionService", _session(parts, shared)),
-        (pairing_service_pb2, "PairingService", pairing_servicer(settings, parts, shared.access)),
-        (client_service_pb2, "ClientService", _client(settings, parts)),
+        (
+            pairing_service_pb2,
+            "PairingService",
+            pairing_servicer(settings, parts, shared.access, shared.refusals),
+        ),
+        (client_service_pb2, "ClientService", _client(settings, parts, shared.refusals)),
         (user_service_pb2, "UserService", _user(parts, shared)),
         (key_service_pb2, "KeyService", _key(settings, parts, shared)),
         (code_service_pb2, "CodeService", _code(settings, parts)),
@@ -163,6 +173,7 @@ def _shared(settings: Settings, parts: Parts) -> _Shared:
             parts.shield,
             parts.key_maintenance,
         ),
+        refusals=Refusals(parts.attempts, parts.secrets, parts.clock),
     )
 
 
@@ -236,22 +247,20 @@ def _session(parts: Parts, shared: _Shared) -> SessionServicer:
     )
 
 
-def _client(settings: Settings, parts: Parts) -> ClientServicer:
+def _client(settings: Settings, parts: Parts, refusals: Refusals) -> ClientServicer:
     store, clock, shield = parts.clients, parts.clock, parts.shield
     records = ClientRecords(store, parts.directory)
     anybody = settings.open_registration
-    limits = TokenLimits(parts.tokens)
     return ClientServicer(
         RegisterClient(
             store, parts.secrets, clock, parts.random, shield, open_registration=anybody
         ),
-        ReviewClient(store, records, parts.trust, clock, shield, limits),
+        ReviewClient(store, records, parts.trust, clock, shield, refusals),
         CollectClientCredentials(
-            store, records, parts.secrets, clock, shield, open_registration=anybody
+            store, records, parts.secrets, clock, shield, refusals, open_registration=anybody
         ),
-        RotateClientSecret(store, records, parts.secrets, clock, shield),
-        ClientAdministration(store, records, parts.trust, clock, shield, limits),
-        limits,
+        RotateClientSecret(store, records, parts.secrets, clock, shield, refusals),
+        ClientAdministration(store, records, parts.trust, clock, shield, refusals),
         clock,
     )
 

@@ -162,7 +162,9 @@ def validate(
     max_auth_age: Annotated[
         str | None, typer.Option(help="Longest time since the login, such as 10m.")
     ] = None,
-    required_acr: Annotated[AssuranceWord | None, typer.Option(help="Least strength.")] = None,
+    required_acr: Annotated[
+        AssuranceWord | None, typer.Option(help="Least strength; logins are aal1 as yet.")
+    ] = None,
     min_revision: Annotated[int, typer.Option(min=0, help="As Revoke returned it.")] = 0,
 ) -> None:
     """Ask whether a token is good, as a gateway does. Exit code 1 unless it is ACTIVE."""

@@ -72,7 +72,8 @@ class TokenServiceError(Exception):
     """A refusal. `message` is shown to the caller and never holds a secret.
 
     `field` is the request's field path for FIELD_INVALID (e.g. `requests[3].audience`);
-    `retry_after` becomes `google.rpc.RetryInfo`.
+    `retry_after` becomes `google.rpc.RetryInfo`. `about` goes into the log line of the call and is
+    not told to the caller; it holds no secret either.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class TokenServiceError(Exception):
         self.message = message
         self.field = field
         self.retry_after = retry_after
+        self.about: dict[str, str] = {}
 
 
 def invalid_field(field: str, message: str) -> TokenServiceError:

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import count
 from secrets import token_hex
 from ssl import PEM_cert_to_DER_cert
+from time import monotonic
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -15,8 +17,9 @@ from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.records import Client
 from token_service.rpc.errors import unauthenticated
-from token_service.rpc.limits import MAX_CALLERS, RateLimiter
-from token_service.rpc.policy import Anonymous, MethodPolicy
+from token_service.rpc.limits import MAX_CALLERS, FailureLimiter, RateLimiter
+from token_service.rpc.policy import WRONG_CREDENTIALS, Anonymous, MethodPolicy
+from token_service.usecases.authenticate_caller import is_bearer
 
 REQUEST_ID = "x-request-id"
 CLIENT_ID = "x-client-id"
@@ -33,10 +36,14 @@ class Authenticator(Protocol):
     def recognise(self, authorization: str) -> Client | None:
         """The client of credentials that were verified before; touches no store."""
 
+    def is_cheap(self, authorization: str, *, client_id: str = "", thumbprint: str = "") -> bool:
+        """Whether wrong credentials could not cost a query here: access tokens are checked in
+        memory, and what was right before may be asked about again."""
+
     async def __call__(
-        self, authorization: str, *, client_id: str = "", thumbprint: str = ""
+        self, stranger: Caller, authorization: str, *, client_id: str = "", thumbprint: str = ""
     ) -> Client:
-        """Verify the credentials. Raises CALLER_UNAUTHENTICATED."""
+        """Verify the credentials that `stranger` presents. Raises CALLER_UNAUTHENTICATED."""
 
 
 class CallContext(Protocol):
@@ -55,6 +62,7 @@ class Gate:
 
     A remembered client is believed only while this node's view of the trust log is recent enough:
     `is_fresh` says so at once, `require_fresh` may read the log first and raises TRUST_STALE.
+    `wrong_credentials` limits, by network, how many are checked against the store.
     """
 
     authenticator: Authenticator
@@ -62,6 +70,9 @@ class Gate:
     is_fresh: Callable[[], bool]
     open_registration: bool = False
     client_certificates: bool = False
+    wrong_credentials: FailureLimiter = field(
+        default_factory=lambda: FailureLimiter(WRONG_CREDENTIALS, monotonic)
+    )
 
 
 class Envelope:
@@ -102,7 +113,7 @@ class Admission:
         if self._is_anonymous(envelope):
             self._by_address.take(counted_network(address))
             return Caller("", request_id=envelope.request_id, address=address)
-        client = await self._client(envelope, context)
+        client = await self._client(envelope, context, address)
         self._require_permission(client)
         self._by_client.take(client.client_id)
         return Caller(
@@ -110,7 +121,7 @@ class Admission:
             client.policy,
             envelope.request_id,
             address,
-            by_token=_is_bearer(envelope.authorization),
+            by_token=is_bearer(envelope.authorization),
         )
 
     def recognise(self, metadata: Metadata) -> Caller | None:
@@ -154,15 +165,26 @@ class Admission:
             return anonymous is Anonymous.ALWAYS
         return self._gate.open_registration and not envelope.authorizations
 
-    async def _client(self, envelope: Envelope, context: CallContext) -> Client:
+    async def _client(self, envelope: Envelope, context: CallContext, address: str) -> Client:
         gate = self._gate
         await gate.require_fresh()
-        if envelope.authorizations == 1:
-            return await gate.authenticator(envelope.authorization)
+        client_id = thumbprint = ""
         if envelope.authorizations == 0 and gate.client_certificates and envelope.client_id:
-            thumbprint = certificate_thumbprint(context)
-            return await gate.authenticator("", client_id=envelope.client_id, thumbprint=thumbprint)
-        raise unauthenticated()
+            client_id, thumbprint = envelope.client_id, certificate_thumbprint(context)
+        elif envelope.authorizations != 1:
+            raise unauthenticated()
+        stranger = Caller("", request_id=envelope.request_id, address=address)
+        network = counted_network(address)
+        authenticate, presented = gate.authenticator, envelope.authorization
+        by = {"client_id": client_id, "thumbprint": thumbprint}
+        cheap = authenticate.is_cheap(presented, **by)
+        try:
+            with nullcontext() if cheap else gate.wrong_credentials.attempt(network):
+                return await authenticate(stranger, presented, **by)
+        except TokenServiceError as error:
+            if error.reason is Reason.CALLER_UNAUTHENTICATED:
+                gate.wrong_credentials.failed(network)
+            raise
 
 
 def request_ids() -> Callable[[], str]:
@@ -195,7 +217,3 @@ def certificate_thumbprint(context: CallContext) -> str:
     for pem in context.auth_context().get("x509_pem_cert", ()):
         return sha256(PEM_cert_to_DER_cert(pem.decode("ascii"))).hexdigest()
     return ""
-
-
-def _is_bearer(authorization: str) -> bool:
-    return authorization.partition(" ")[0].lower() == "bearer"

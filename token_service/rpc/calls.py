@@ -6,8 +6,9 @@ arrive unparsed and replies leave serialised, so that every failure on the way i
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
 import grpc
@@ -60,6 +61,7 @@ class Context(CallContext, Protocol):
 
 
 _UNLIMITED = nullcontext()
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Call:
@@ -166,17 +168,21 @@ class Call:
         """Turn `error` into a status, and always raise: what the library expects after that."""
         if isinstance(error, asyncio.CancelledError) and _cancelled_from_outside():
             left = context.time_remaining()
-            self._ended("CANCELLED" if left is None or left > 0 else "DEADLINE_EXCEEDED", "")
+            code = "CANCELLED" if left is None or left > 0 else "DEADLINE_EXCEEDED"
+            self._report(code, "", self._count(code))
             raise error
         if isinstance(error, grpc.aio.AbortError) or not isinstance(
             error, (Exception, asyncio.CancelledError)
         ):
             raise error
         reply = reply_for(self.route.told(error))
+        seconds = self._count(reply.code.name)
         if self._is_worth_a_line(error):
-            self._ended(reply.code.name, reply.reason, error if reply.fault else None)
-        else:
-            self._count(reply.code.name)
+            about = error.about if isinstance(error, TokenServiceError) else {}
+            about = {"address": peer_address(context.peer()), **about}
+            self._report(
+                reply.code.name, reply.reason, seconds, error if reply.fault else None, about
+            )
         await context.abort(
             reply.code,
             reply.message,
@@ -188,16 +194,18 @@ class Call:
             return True
         return self.route.refused[error.reason].is_first()
 
-    def _ended(self, code: str, reason: str, fault: BaseException | None = None) -> None:
-        self._report(code, reason, self._count(code), fault)
-
     def _count(self, code: str) -> float:
         seconds = time.perf_counter() - self._started
         self.route.counters.count(code, seconds)
         return seconds
 
     def _report(
-        self, code: str, reason: str, seconds: float, fault: BaseException | None = None
+        self,
+        code: str,
+        reason: str,
+        seconds: float,
+        fault: BaseException | None = None,
+        about: Mapping[str, str] = _NOTHING,
     ) -> None:
         level = "info" if fault is None else "error"
         getattr(_log, level)(
@@ -209,6 +217,7 @@ class Call:
             request_id=self.envelope.request_id,
             milliseconds=round(seconds * 1e3, 2),
             exc_info=fault,
+            **about,
         )
 
 

@@ -1,7 +1,8 @@
 """Bounds on how much work is taken on, per class, and how often one caller may call."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from datetime import timedelta
 
@@ -149,7 +150,47 @@ class RateLimiter:
             self._forget(now)
         self._full_at[caller] = full_at + self._spacing
 
+    def owed(self, caller: str) -> float:
+        """How many calls were taken from the bucket that time has not put back yet."""
+        return max(0.0, self._full_at.get(caller, 0.0) - self._clock()) / self._spacing
+
     def _forget(self, now: float) -> None:
         """Drop full buckets; if every caller is busy, drop all rather than grow."""
         busy = {caller: at for caller, at in self._full_at.items() if at > now}
         self._full_at = busy if len(busy) < MAX_CALLERS else {}
+
+
+class FailureLimiter:
+    """Limits the attempts of each caller by those that failed: what succeeds costs nothing.
+
+    Attempts under way count as failed where some failed before, so that a flood of them does not
+    slip in between two failures.
+    """
+
+    __slots__ = ("_burst", "_failures", "_pause", "_under_way")
+
+    def __init__(self, rate: Rate, clock: Callable[[], float]) -> None:
+        self._failures = RateLimiter(rate, clock)
+        self._burst = rate.burst
+        self._pause = timedelta(seconds=1.0 / rate.per_second)
+        self._under_way: dict[str, int] = {}
+
+    @contextmanager
+    def attempt(self, caller: str) -> Iterator[None]:
+        """The scope of one attempt. Raises RATE_LIMITED when it may not be made."""
+        owed, under_way = self._failures.owed(caller), self._under_way.get(caller, 0)
+        if owed and owed + under_way > self._burst - 1:
+            raise rate_limited(self._pause * max(1.0, owed + under_way + 1 - self._burst))
+        self._under_way[caller] = under_way + 1
+        try:
+            yield
+        finally:
+            if left := self._under_way[caller] - 1:
+                self._under_way[caller] = left
+            else:
+                del self._under_way[caller]
+
+    def failed(self, caller: str) -> None:
+        """Count a failed attempt. Raises RATE_LIMITED, instead of whatever it failed with, once
+        there were too many."""
+        self._failures.take(caller)

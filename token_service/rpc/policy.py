@@ -47,6 +47,10 @@ class Rate:
     burst: int
 
 
+WRONG_CREDENTIALS = Rate(10, 200)
+"""Of one network: what more than that is not compared with what the store has."""
+
+
 @dataclass(frozen=True, slots=True)
 class MethodPolicy:
     """One method's row.

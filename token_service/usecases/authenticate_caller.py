@@ -8,12 +8,15 @@ from datetime import datetime
 from hashlib import blake2b
 from urllib.parse import unquote
 
+from token_service.domain.addresses import counted_network
+from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import SERVICE_AUDIENCE, ClientState
 from token_service.domain.policy_rules import is_client_id
 from token_service.domain.ports import ClientStore, Clock, Secrets
 from token_service.domain.records import Client, ClientSecret
 from token_service.usecases.client_directory import ClientDirectory
+from token_service.usecases.refusals import UNKNOWN, Refusals
 from token_service.usecases.validate import Validate
 from tokenservice.core import MalformedToken, Requirement, Verdict
 
@@ -32,6 +35,7 @@ class AuthenticateCaller:
 
     Verified Basic credentials are remembered by hash until the configuration version moves or
     the secret ends; freshness of that knowledge is the trust view's, checked by the pipeline.
+    Wrong secrets and certificates are noted in the audit log.
     """
 
     def __init__(
@@ -41,13 +45,16 @@ class AuthenticateCaller:
         secrets: Secrets,
         validate: Validate,
         clock: Clock,
+        refusals: Refusals,
     ) -> None:
         self._directory = directory
         self._store = store
         self._secrets = secrets
         self._validate = validate
         self._clock = clock
+        self._refusals = refusals
         self._known: dict[bytes, tuple[Client, float]] = {}
+        self._proven: set[bytes] = set()
         self._known_version = -1
 
     def recognise(self, authorization: str) -> Client | None:
@@ -60,47 +67,84 @@ class AuthenticateCaller:
             return None
         return found[0]
 
+    def is_cheap(self, authorization: str, *, client_id: str = "", thumbprint: str = "") -> bool:
+        """Whether wrong credentials could not cost a query here: access tokens are checked in
+        memory, and what was right when this node last asked may be asked about again."""
+        return (
+            _fingerprint(authorization, client_id, thumbprint) in self._proven
+            or self.recognise(authorization) is not None
+            or is_bearer(authorization)
+        )
+
     async def __call__(
-        self, authorization: str, *, client_id: str = "", thumbprint: str = ""
+        self, stranger: Caller, authorization: str, *, client_id: str = "", thumbprint: str = ""
     ) -> Client:
         """Authenticate by `authorization` (RFC 7617, RFC 6750), or by the verified certificate's
-        SHA-256 `thumbprint` (lower-case hex) and a client id (RFC 8705)."""
+        SHA-256 `thumbprint` (lower-case hex) and a client id (RFC 8705). `stranger` is the call as
+        nobody's, for the audit log."""
+        if is_bearer(authorization):
+            return await self._bearer(authorization.partition(" ")[2])
+        known = self.recognise(authorization)
+        if known is not None:
+            return known
+        presented = _fingerprint(authorization, client_id, thumbprint)
+        try:
+            client = await self._by_secret_or_certificate(authorization, client_id, thumbprint)
+        except _Wrong as wrong:
+            self._proven.discard(presented)
+            await self._note(stranger, wrong)
+            raise _unauthenticated() from None
+        if len(self._proven) >= MAX_CREDENTIALS:
+            self._proven.clear()
+        self._proven.add(presented)
+        return client
+
+    async def _by_secret_or_certificate(
+        self, authorization: str, client_id: str, thumbprint: str
+    ) -> Client:
         scheme, _, value = authorization.partition(" ")
         if scheme.lower() == "basic":
             return await self._basic(authorization, value)
-        if scheme.lower() == "bearer":
-            return await self._bearer(value)
         if not authorization and client_id and thumbprint:
             return await self._certificate(client_id, thumbprint)
         raise _unauthenticated()
 
+    async def _note(self, stranger: Caller, wrong: "_Wrong") -> None:
+        """Count by client; what is presented for no client, by the network that presents it."""
+        network = "" if wrong.client_id else counted_network(stranger.address)
+        await self._refusals.note(
+            stranger,
+            "client.authenticate",
+            Reason.CALLER_UNAUTHENTICATED,
+            wrong.client_id or UNKNOWN,
+            (wrong.client_id, network),
+            f"cause={wrong.cause}",
+        )
+
     async def _basic(self, authorization: str, value: str) -> Client:
-        known = self.recognise(authorization)
-        if known is not None:
-            return known
         client_id, secret = _split_basic(value)
-        self._precheck(secret)
         found = await self._directory.find(client_id)
         if found is None:
-            raise _unauthenticated()
+            raise _Wrong("", "unknown_client")
+        self._require_secret(client_id, secret)
         match = self._match(found[0].secrets, secret)
         if match is None:  # it may be newer than what this node remembers
             found = await self._directory.find(client_id, reread=True)
             match = self._match(found[0].secrets, secret) if found else None
         if found is None or match is None:
-            raise _unauthenticated()
+            raise _Wrong(client_id, "wrong_secret")
         client = await self._first_use(found[0], match)
         _require_active(client)
         await self._refresh_hash(client, match, secret)
         self._remember(authorization, client, match, found[1])
         return client
 
-    def _precheck(self, secret: str) -> None:
-        """Refuse what is not shaped like a client secret before any store is asked."""
+    def _require_secret(self, client_id: str, secret: str) -> None:
+        """Refuse what is not shaped like a client secret before the client is read again."""
         try:
             self._secrets.hash(_CODE, secret, self._secrets.active_pepper())
         except MalformedToken as error:
-            raise _unauthenticated() from error
+            raise _Wrong(client_id, "malformed_secret") from error
 
     def _match(self, candidates: Sequence[ClientSecret], secret: str) -> ClientSecret | None:
         now = self._clock.now()
@@ -151,14 +195,18 @@ class AuthenticateCaller:
         found = await self._directory.find(facts.client_id)
         if found is None or facts.subject != facts.client_id:
             raise _unauthenticated()
-        return _require_active(found[0])
+        if found[0].state is not ClientState.ACTIVE:
+            raise _unauthenticated()
+        return found[0]
 
     async def _certificate(self, client_id: str, thumbprint: str) -> Client:
         if not is_client_id(client_id):
             raise _unauthenticated()
         found = await self._directory.find(client_id)
-        if found is None or thumbprint not in found[0].policy.certificate_thumbprints:
-            raise _unauthenticated()
+        if found is None:
+            raise _Wrong("", "unknown_client")
+        if thumbprint not in found[0].policy.certificate_thumbprints:
+            raise _Wrong(client_id, "wrong_certificate")
         return _require_active(found[0])
 
 
@@ -167,14 +215,30 @@ def secret_alive(secret: ClientSecret, now: datetime) -> bool:
     return secret.expires_at is None or now < secret.expires_at
 
 
+class _Wrong(Exception):  # noqa: N818 - it becomes the one refusal for all causes
+    """Why the credentials that were presented for `client_id` (empty: there is none of that name)
+    are wrong, for the audit log."""
+
+    def __init__(self, client_id: str, cause: str) -> None:
+        super().__init__(cause)
+        self.client_id = client_id
+        self.cause = cause
+
+
+def is_bearer(authorization: str) -> bool:
+    """Whether it is an access token (RFC 6750)."""
+    return authorization.partition(" ")[0].lower() == "bearer"
+
+
 def _require_active(client: Client) -> Client:
     if client.state is not ClientState.ACTIVE:
-        raise _unauthenticated()
+        raise _Wrong(client.client_id, "not_active")
     return client
 
 
-def _fingerprint(authorization: str) -> bytes:
-    return blake2b(authorization.encode(), digest_size=16).digest()
+def _fingerprint(authorization: str, client_id: str = "", thumbprint: str = "") -> bytes:
+    presented = authorization or f"{client_id} {thumbprint}"
+    return blake2b(presented.encode(), digest_size=16).digest()
 
 
 def _split_basic(value: str) -> tuple[str, str]:

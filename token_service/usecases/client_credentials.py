@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from token_service.domain.addresses import counted_network
 from token_service.domain.caller import Caller
 from token_service.domain.client_power import require_may_change
 from token_service.domain.errors import Reason, TokenServiceError
@@ -20,6 +21,7 @@ from token_service.domain.ports import ClientStore, Clock, Secrets
 from token_service.domain.records import AuditEvent, Client, ClientSecret
 from token_service.usecases.authenticate_caller import secret_alive
 from token_service.usecases.client_records import ClientRecords, wrong_state
+from token_service.usecases.refusals import UNKNOWN, Refusals
 from token_service.usecases.shielding import Shield
 from tokenservice.core import MalformedToken
 from tokenservice.core.opaque import CLIENT_SECRET_CODE, REGISTRATION_SECRET_CODE
@@ -92,6 +94,7 @@ class CollectClientCredentials:
         secrets: Secrets,
         clock: Clock,
         shield: Shield,
+        refusals: Refusals,
         *,
         open_registration: bool,
     ) -> None:
@@ -100,6 +103,7 @@ class CollectClientCredentials:
         self._secrets = secrets
         self._clock = clock
         self._shield = shield
+        self._refusals = refusals
         self._open = open_registration
 
     async def __call__(self, caller: Caller, request: CollectRequest) -> str:
@@ -107,8 +111,7 @@ class CollectClientCredentials:
         After its first use it is gone."""
         if not self._open:
             caller.require(Permission.CLIENTS_REGISTER)
-        self._hash(request, self._secrets.active_pepper())  # malformed: before any store
-        client = self._registrant(await self._records.find(request.client_id), request)
+        client = await self._registrant(caller, request)
         _require_collectable(client)
         drawn = draw_secret(
             self._secrets,
@@ -137,7 +140,17 @@ class CollectClientCredentials:
         except MalformedToken:
             raise _invalid() from None
 
-    def _registrant(self, client: Client | None, request: CollectRequest) -> Client:
+    async def _registrant(self, caller: Caller, request: CollectRequest) -> Client:
+        found = await self._records.find(request.client_id)
+        try:
+            return self._if_its_own(found, request)
+        except TokenServiceError as error:
+            target = found.client_id if found else UNKNOWN
+            by = (target, "" if found else counted_network(caller.address))
+            await self._refusals.note(caller, "client.collect", error.reason, target, by)
+            raise
+
+    def _if_its_own(self, client: Client | None, request: CollectRequest) -> Client:
         """The client, if the registration secret is or was its own. Nobody else learns anything:
         an unknown client, and one in whatever state, costs the same work as a wrong secret."""
         kept = client.registration_hash if client else None
@@ -165,15 +178,22 @@ class RotateClientSecret:
         secrets: Secrets,
         clock: Clock,
         shield: Shield,
+        refusals: Refusals,
     ) -> None:
         self._store = store
         self._records = records
         self._secrets = secrets
         self._clock = clock
         self._shield = shield
+        self._refusals = refusals
 
     async def __call__(self, caller: Caller, request: RotateRequest) -> Rotated:
         """A new secret; the former ones work until the overlap ends, or an earlier one does."""
+        target = request.client_id or caller.client_id
+        work = self._rotate(caller, request)
+        return await self._refusals.trace(caller, "client.rotate_secret", target, work)
+
+    async def _rotate(self, caller: Caller, request: RotateRequest) -> Rotated:
         caller.require_own_credential()
         for _ in range(_TRIES):
             rotated = await self._attempt(caller, request)

@@ -1,6 +1,6 @@
 """Clients: registered by one party, reviewed by another, administered from then on."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from token_service.domain.caller import Caller
 from token_service.domain.client_ids import RANDOM_BYTES, new_client_id
@@ -12,9 +12,8 @@ from token_service.domain.policy_rules import check_policy
 from token_service.domain.ports import ClientStore, Clock, Randomness, Secrets, Trust
 from token_service.domain.records import AuditEvent, Client
 from token_service.usecases.client_records import ClientRecords, wrong_state
-from token_service.usecases.names import MAX_CONTACT_CHARACTERS, shown_name
+from token_service.usecases.refusals import Refusals
 from token_service.usecases.shielding import Shield
-from token_service.usecases.token_limits import TokenLimits
 from tokenservice.core.opaque import REGISTRATION_SECRET_CODE
 
 _TRIES = 4
@@ -81,9 +80,6 @@ class RegisterClient:
         if not self._open:
             caller.require(Permission.CLIENTS_REGISTER)
         check_policy(request.policy)
-        name = shown_name(request.name, "name")
-        contact = shown_name(request.contact, "contact", at_most=MAX_CONTACT_CHARACTERS)
-        request = replace(request, name=name, contact=contact)
         for _ in range(_TRIES):
             registered = self._draw(caller, request)
             client = registered.client
@@ -130,17 +126,21 @@ class ReviewClient:
         trust: Trust,
         clock: Clock,
         shield: Shield,
-        limits: TokenLimits,
+        refusals: Refusals,
     ) -> None:
         self._store = store
         self._records = records
         self._trust = trust
         self._clock = clock
         self._shield = shield
-        self._limits = limits
+        self._refusals = refusals
 
     async def __call__(self, caller: Caller, review: Review) -> Changed:
         """Approve or reject a PENDING client, once and for good."""
+        work = self._review(caller, review)
+        return await self._refusals.trace(caller, "client.review", review.client_id, work)
+
+    async def _review(self, caller: Caller, review: Review) -> Changed:
         caller.require(Permission.ADMIN_CLIENTS)
         if review.policy is not None:
             check_policy(review.policy)
@@ -149,8 +149,6 @@ class ReviewClient:
         require_may_review(caller, client, policy)
         if client.state is not ClientState.PENDING:
             raise _reviewed_before()
-        if policy is not None:
-            self._limits.require(policy)
         state = ClientState.APPROVED if review.approve else ClientState.REJECTED
         audit = caller.audit(
             self._clock.now(),
@@ -177,14 +175,14 @@ class ClientAdministration:
         trust: Trust,
         clock: Clock,
         shield: Shield,
-        limits: TokenLimits,
+        refusals: Refusals,
     ) -> None:
         self._store = store
         self._records = records
         self._trust = trust
         self._clock = clock
         self._shield = shield
-        self._limits = limits
+        self._refusals = refusals
 
     async def get(self, caller: Caller, client_id: str) -> Client:
         """The caller itself (also for an empty id), or with admin.clients any client.
@@ -206,11 +204,13 @@ class ClientAdministration:
         Raises CLIENT_NOT_FOUND, CLIENT_STATE for a client that was never let in, and
         PERMISSION_MISSING for one with administrative permissions that the caller lacks.
         """
-        return await self._switch(caller, client_id, note, enabled=False)
+        work = self._switch(caller, client_id, note, "client.disable")
+        return await self._refusals.trace(caller, "client.disable", client_id, work)
 
     async def enable(self, caller: Caller, client_id: str, note: str) -> Changed:
         """Let a disabled client work again. Raises as disable does."""
-        return await self._switch(caller, client_id, note, enabled=True)
+        work = self._switch(caller, client_id, note, "client.enable")
+        return await self._refusals.trace(caller, "client.enable", client_id, work)
 
     async def update_policy(
         self, caller: Caller, client_id: str, policy: ClientPolicy, note: str
@@ -220,9 +220,14 @@ class ClientAdministration:
         Raises CLIENT_NOT_FOUND, CLIENT_STATE for a client that was never let in, FIELD_INVALID
         and what require_may_change raises.
         """
+        work = self._update_policy(caller, client_id, policy, note)
+        return await self._refusals.trace(caller, "client.update_policy", client_id, work)
+
+    async def _update_policy(
+        self, caller: Caller, client_id: str, policy: ClientPolicy, note: str
+    ) -> Changed:
         caller.require(Permission.ADMIN_CLIENTS)
         check_policy(policy)
-        self._limits.require(policy)
         for _ in range(_TRIES):
             client = await self._require_settled(client_id)
             require_may_change(caller, client, policy)
@@ -239,9 +244,9 @@ class ClientAdministration:
                 return await self._heard(changed)
         raise _keeps_changing()
 
-    async def _switch(self, caller: Caller, client_id: str, note: str, *, enabled: bool) -> Changed:
+    async def _switch(self, caller: Caller, client_id: str, note: str, action: str) -> Changed:
         caller.require(Permission.ADMIN_CLIENTS)
-        action = "client.enable" if enabled else "client.disable"
+        enabled = action == "client.enable"
         for _ in range(_TRIES):
             client = await self._require_settled(client_id)
             if enabled and caller.client_id == client_id:

@@ -89,7 +89,7 @@ class Issue:
                 verified = await self._verify_password(
                     request.credential,
                     request.device.ip_address,
-                    caller.address,
+                    caller,
                 )
                 if verified.config_version != version:
                     continue

@@ -26,6 +26,7 @@ from token_service.domain.ports import (
     PendingPairings,
 )
 from token_service.domain.records import AuditEvent, Client
+from token_service.usecases.refusals import UNKNOWN, Refusals
 
 _TRIES = 8
 
@@ -53,24 +54,37 @@ class PairingAccess:
         pending: PendingPairings,
         secrets: PairingSecrets,
         clock: Clock,
+        refusals: Refusals,
     ) -> None:
         self._store = store
         self._pending = pending
         self._secrets = secrets
         self._clock = clock
+        self._refusals = refusals
 
     async def find(self, caller: Caller, pairing_id: UUID, proof: Proof) -> Pairing:
         """The pairing as it is stored. Raises PAIRING_NOT_FOUND for one that is not there and for
         a secret that is not that side's, CLIENT_MISMATCH for another client with the secret."""
         caller.require(Permission.PAIRING)
         pairing = await self._load(pairing_id)
-        if pairing is None or not self._secrets.matches(pairing, proof.side, proof.secret):
+        if pairing is None:
             raise refused(Reason.PAIRING_NOT_FOUND)
+        if not self._secrets.matches(pairing, proof.side, proof.secret):
+            # Whoever has the id without the secret did not get it from this service.
+            by = (caller.client_id, str(pairing_id))
+            reason = Reason.PAIRING_NOT_FOUND
+            await self._refusals.note(caller, "pairing.prove", reason, str(pairing_id), by)
+            raise refused(reason)
         if caller.client_id not in _clients_of(pairing, proof.side):
             raise TokenServiceError(
                 Reason.CLIENT_MISMATCH, "the secret was given to another client"
             )
         return pairing
+
+    async def note_unknown_code(self, caller: Caller) -> None:
+        """Somebody scanned a code that belongs to no pairing: guessed, or too late."""
+        reason, by = Reason.PAIRING_STATE, (caller.client_id,)
+        await self._refusals.note(caller, "pairing.scan", reason, UNKNOWN, by)
 
     async def step(
         self,

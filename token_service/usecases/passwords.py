@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 from token_service.domain.addresses import counted_network
+from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.passwords import canonical_password, canonical_username
 from token_service.domain.ports import (
@@ -16,13 +18,17 @@ from token_service.domain.ports import (
     UserStore,
 )
 from token_service.domain.records import User
+from token_service.usecases.refusals import UNKNOWN
 
 _PREFIX_BYTES = 16
+_SHOWN_BYTES = 8
+"""Of the keyed hash of a name, enough to tell that two lines are about the same one."""
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordCredential:
-    """A first-party login. `otp_code` is for accounts with a second factor."""
+    """A first-party login. No account has a second factor yet, so a non-empty `otp_code` is wrong
+    as a wrong password is."""
 
     username: str
     password: str = field(repr=False)
@@ -74,26 +80,51 @@ class VerifyPassword:
         self._limits = limits
 
     async def __call__(
-        self, credential: PasswordCredential, reported_address: str, peer_address: str
+        self, credential: PasswordCredential, reported_address: str, caller: Caller
     ) -> VerifiedUser:
-        """The user behind `credential`, attempted from the browser's address as its gateway
-        reported it, else from the peer's.
+        """The user behind `credential`, attempted from the browser's address as its gateway,
+        `caller`, reported it, else from the peer's.
         """
         username = canonical_username(credential.username)
         password = canonical_password(credential.password)
-        buckets = self._buckets(username, reported_address, peer_address)
-        await self._admit(buckets)
-        found = await self._users.by_username(username)
-        user = found[0] if found else None
-        right = await self._hasher.verify(password, user.password_hash if user else None)
-        if found is None or user is None or not right or user.disabled_at is not None:
-            # A lock that others brought about meanwhile is told as to the right password: of
-            # guesses in flight together, the answer must not give away the right one.
-            _refuse_locked(await self._attempts.reserve(buckets, self._clock.now()))
-            raise TokenServiceError(Reason.CREDENTIALS_INVALID, "wrong username or password")
-        await self._require_open(buckets, clear=True)
+        buckets = self._buckets(username, reported_address, caller.address)
+        # Who types the password into the field for the name gives it away to no log.
+        about = {"reported": reported_address, "account": buckets[0].key[:_SHOWN_BYTES].hex()}
+        try:
+            await self._admit(buckets)
+            found = await self._users.by_username(username)
+            user = found[0] if found else None
+            about["subject"] = str(user.user_id) if user else UNKNOWN
+            right = await self._hasher.verify(password, user.password_hash if user else None)
+            cause = _cause(user, right=right, otp_code=credential.otp_code)
+            if found is None or user is None or cause:
+                await self._refuse(buckets, caller, {**about, "cause": cause})
+            await self._require_open(buckets, clear=True)
+        except TokenServiceError as error:
+            error.about.update(about)
+            raise
         await self._rehash(user, password)
         return VerifiedUser(user, found[1], buckets[0].key)
+
+    async def _refuse(
+        self, buckets: tuple[AttemptBucket, ...], caller: Caller, about: dict[str, str]
+    ) -> NoReturn:
+        """Count the failure, with its audit row, and raise."""
+        now, subject = self._clock.now(), about["subject"]
+        audit = caller.audit(
+            now,
+            "user.authenticate",
+            Reason.CREDENTIALS_INVALID.value.lower(),
+            target=subject,
+            subject="" if subject == UNKNOWN else subject,
+            details=" ".join(
+                f"{name}={about[name]}" for name in ("reported", "account", "cause") if about[name]
+            ),
+        )
+        # A lock that others brought about meanwhile is told as to the right password: of
+        # guesses in flight together, the answer must not give away the right one.
+        _refuse_locked(await self._attempts.reserve(buckets, now, audit))
+        raise TokenServiceError(Reason.CREDENTIALS_INVALID, "wrong username or password")
 
     async def _admit(self, buckets: tuple[AttemptBucket, ...]) -> None:
         limits = self._limits
@@ -121,13 +152,14 @@ class VerifyPassword:
         pair = account + bucket("login", username, network)[:_PREFIX_BYTES]
         window, lock = limits.window, limits.lock
         buckets = (
-            AttemptBucket(pair, limits.pair, window, lock),
-            AttemptBucket(account, limits.account, window, lock, reset=False),
+            AttemptBucket(pair, limits.pair, window, lock, name="from_address", noted=True),
+            AttemptBucket(account, limits.account, window, lock, reset=False, name="of_account"),
         )
         if not reported:
             return buckets
         address = bucket("login-address", network)
-        return (*buckets, AttemptBucket(address, limits.address, window, lock, reset=False))
+        whole = AttemptBucket(address, limits.address, window, lock, reset=False, name="of_address")
+        return (*buckets, whole)
 
     async def _rehash(self, user: User, password: str) -> None:
         if self._hasher.outdated(user.password_hash):
@@ -139,6 +171,17 @@ def account_bucket(secrets: Secrets, username: str) -> bytes:
     """The bucket of a (canonical) username's attempts from anywhere. It is the prefix of those
     from each address, so that an administrator can unlock them all."""
     return secrets.bucket("login-account", username)[:_PREFIX_BYTES]
+
+
+def _cause(user: User | None, *, right: bool, otp_code: str) -> str:
+    """Why the credential is refused, for the audit log alone; empty when it is not."""
+    if user is None:
+        return "unknown_user"
+    if not right:
+        return "wrong_password"
+    if otp_code:
+        return "unexpected_otp_code"
+    return "disabled" if user.disabled_at is not None else ""
 
 
 def _refuse_locked(wait: timedelta | None) -> None:

@@ -74,7 +74,7 @@ class Reauthenticate:
             verified = await self._verify_password(
                 request.password,
                 request.exchange.device.ip_address,
-                caller.address,
+                caller,
             )
             if verified.user.user_id != user_id:
                 raise TokenServiceError(Reason.CREDENTIALS_INVALID, "wrong username or password")

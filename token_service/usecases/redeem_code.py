@@ -1,6 +1,6 @@
 """RedeemCode: a presented code is used once, replayed, or refused and counted."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from token_service.domain.caller import Caller
@@ -27,6 +27,7 @@ from token_service.domain.ports import (
     CodeStore,
     Secrets,
 )
+from token_service.usecases.refusals import UNKNOWN
 
 _TRIES = 8
 
@@ -98,12 +99,12 @@ class RedeemCode:
             if answer.redeemed is not None:
                 return Redeemed(answer.redeemed, replayed=False)
             if answer.counted:
-                raise await self._wrong(buckets, now)
+                raise await self._wrong(caller, request, buckets, now)
             match decide_redeem(answer.view, presented, now):
                 case Replay(redemption):
                     return Redeemed(redemption, replayed=True)
                 case Wrong(counted=False, id_used=id_used):
-                    raise await self._wrong(buckets, now, id_used=id_used)
+                    raise await self._wrong(caller, request, buckets, now, id_used=id_used)
                 case Redeem() | Wrong():
                     continue  # it would have been written: what was read has changed since
         raise TokenServiceError(
@@ -130,21 +131,40 @@ class RedeemCode:
         """
         limits, bucket = self._limits, self._secrets.bucket
         own = bucket("code-redeem", caller.client_id)
-        buckets = [AttemptBucket(own, limits.caller, limits.window, limits.caller_lock)]
+        anybody = not request.redeemer and not request.recipient
+        whole = AttemptBucket(own, limits.caller, limits.window, limits.caller_lock)
+        buckets = [replace(whole, name="of_caller", noted=anybody)]
         if request.redeemer:
             theirs = bucket("code-redeem-by", caller.client_id, request.redeemer)
-            buckets.append(AttemptBucket(theirs, limits.redeemer, limits.window, limits.lock))
+            one = AttemptBucket(theirs, limits.redeemer, limits.window, limits.lock)
+            buckets.append(replace(one, name="of_redeemer", noted=True))
         if request.recipient:
             place = (caller.client_id, request.purpose, request.recipient)
             guessed = bucket("code-redeem-for", *place)
-            buckets.append(AttemptBucket(guessed, MAX_ATTEMPTS, ATTEMPT_WINDOW, ATTEMPT_WINDOW))
+            one = AttemptBucket(guessed, MAX_ATTEMPTS, ATTEMPT_WINDOW, ATTEMPT_WINDOW)
+            buckets.append(replace(one, name="of_recipient", noted=True))
         return buckets
 
     async def _wrong(
-        self, buckets: list[AttemptBucket], now: datetime, *, id_used: bool = False
+        self,
+        caller: Caller,
+        request: RedeemRequest,
+        buckets: list[AttemptBucket],
+        now: datetime,
+        *,
+        id_used: bool = False,
     ) -> TokenServiceError:
         """Count a wrong code against its redeemer and its caller; what to raise."""
-        wait = await self._attempts.reserve(buckets, now)
-        if wait is not None:
-            return locked(wait)
-        return request_id_used() if id_used else unknown()
+        error = request_id_used() if id_used else unknown()
+        audit = caller.audit(
+            now,
+            "code.redeem",
+            error.reason.value.lower(),
+            target=UNKNOWN,
+            subject=request.redeemer,
+            details=f"purpose={request.purpose}",
+        )
+        wait = await self._attempts.reserve(buckets, now, audit)
+        error = error if wait is None else locked(wait)
+        error.about["subject"] = request.redeemer
+        return error

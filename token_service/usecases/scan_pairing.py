@@ -94,17 +94,18 @@ class ScanPairing:
         """Take the pairing behind the code, or see that somebody else has. What has begun is
         finished, also when the caller goes away."""
         caller.require(Permission.PAIRING)
-        pairing = await self._behind(request.code)
+        pairing = await self._behind(caller, request.code)
         session = await self._eligible(caller, pairing, request)
         await self._require_network(caller, pairing, request.device)
         return await self._shield.run(self._scan(caller, pairing, request, session))
 
-    async def _behind(self, code: str) -> Pairing:
+    async def _behind(self, caller: Caller, code: str) -> Pairing:
         now, hashes = self._clock.now(), self._secrets.code_hashes(code)
         pairing = await self._store.find_by_code(hashes, now)
         if pairing is None:
             pairing = await self._pending.find_by_code(tag_of_code(code), hashes, now)
         if pairing is None:
+            await self._access.note_unknown_code(caller)
             raise refused(Reason.PAIRING_STATE)
         return pairing
 

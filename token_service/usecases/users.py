@@ -12,6 +12,7 @@ from token_service.domain.passwords import canonical_username, new_password
 from token_service.domain.ports import (
     Attempts,
     Clock,
+    LoginLocks,
     PasswordHasher,
     Randomness,
     Secrets,
@@ -19,7 +20,6 @@ from token_service.domain.ports import (
     UserStore,
 )
 from token_service.domain.records import AuditEvent, User
-from token_service.usecases.names import new_username
 from token_service.usecases.passwords import account_bucket
 from token_service.usecases.shielding import Shield
 
@@ -39,6 +39,14 @@ class ChangedUser:
 
     user: User
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUser:
+    """A user, and what failed logins brought about."""
+
+    user: User
+    locks: LoginLocks
 
 
 class CreateUser:
@@ -61,7 +69,7 @@ class CreateUser:
     async def __call__(self, caller: Caller, request: NewUser) -> User:
         """Create a user who can log in at once."""
         caller.require(Permission.ADMIN_USERS)
-        username = new_username(request.username)
+        username = canonical_username(request.username)
         password = new_password(request.password)
         if await self._users.by_username(username) is not None:
             raise _exists()  # before the work of hashing; the insert decides
@@ -109,18 +117,22 @@ class UserAdministration:
         self._clock = clock
         self._shield = shield
 
-    async def get(self, caller: Caller, user_id: UUID) -> User:
+    async def get(self, caller: Caller, user_id: UUID) -> FoundUser:
         """One user by id. Raises USER_NOT_FOUND."""
         caller.require(Permission.ADMIN_USERS)
-        return await require_user(self._users, user_id)
+        return await self._with_locks(await require_user(self._users, user_id))
 
-    async def get_by_name(self, caller: Caller, username: str) -> User:
+    async def get_by_name(self, caller: Caller, username: str) -> FoundUser:
         """One user by name, however it is spelled. Raises USER_NOT_FOUND and FIELD_INVALID."""
         caller.require(Permission.ADMIN_USERS)
         found = await self._users.by_username(canonical_username(username))
         if found is None:
             raise user_not_found()
-        return found[0]
+        return await self._with_locks(found[0])
+
+    async def _with_locks(self, user: User) -> FoundUser:
+        bucket = account_bucket(self._secrets, user.username)
+        return FoundUser(user, await self._attempts.locks(bucket, self._clock.now()))
 
     async def page(
         self, caller: Caller, page_size: int, page_token: str

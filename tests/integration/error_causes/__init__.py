@@ -11,7 +11,6 @@ from tests.integration.error_causes import (
     codes,
     exchanges,
     issuing,
-    keyless,
     pairing_ends,
     pairings,
     sessions,
@@ -23,7 +22,6 @@ from tests.integration.error_causes.scene import Cause
 CAUSES: Mapping[tuple[str, str], Cause] = {
     **issuing.CAUSES,
     **exchanges.CAUSES,
-    **keyless.CAUSES,
     **validating.CAUSES,
     **sessions.CAUSES,
     **pairings.CAUSES,

@@ -3,11 +3,16 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from asyncpg import Record
+
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.pool import Database, retry_deadlock
 from token_service.adapters.postgres.removal import Removal, removal_of
-from token_service.domain.ports import AttemptBucket, Standing
+from token_service.domain.ports import AttemptBucket, LoginLocks, Standing
 from token_service.domain.records import AuditEvent
+
+NOTED_EVERY = 10
+"""Which failures leave an audit row, besides the first and the one that locks."""
 
 # A bucket that is full is locked until its window ends; what filled it moved that end to its own
 # time plus the lock, and wrote it into `locked_until` for the inserts that check it again.
@@ -18,10 +23,11 @@ from token_service.domain.records import AuditEvent
 # One full bucket, and none of the others counts: whoever is locked out for one address must not
 # be able to lock out all. A row that others made and filled meanwhile is not in the snapshot: it
 # comes up when the insert meets it, and then is missing from the answer.
-_RESERVE = """
+_COUNT = """
 WITH wanted AS (
-    SELECT * FROM unnest($1::bytea[], $2::integer[], $3::interval[], $4::interval[])
-                  AS w (bucket, allowed, span, lock)
+    SELECT * FROM unnest($1::bytea[], $2::integer[], $3::interval[], $4::interval[],
+                         $6::text[], $7::boolean[]) WITH ORDINALITY
+                  AS w (bucket, allowed, span, lock, name, noted, place)
 ), held AS MATERIALIZED (
     SELECT bucket, failures, window_ends_at FROM attempts
     WHERE bucket = ANY ($1::bytea[]) ORDER BY bucket FOR NO KEY UPDATE
@@ -47,10 +53,40 @@ WITH wanted AS (
         WHERE w.bucket = EXCLUDED.bucket)
     WHERE a.window_ends_at <= $5::timestamptz
        OR a.failures < (SELECT allowed FROM wanted w WHERE w.bucket = EXCLUDED.bucket)
-    RETURNING bucket
+    RETURNING bucket, failures, locked_until
 )
+"""
+_ANSWER = """
 SELECT bucket, window_ends_at AS opens_at FROM closed
 UNION ALL SELECT bucket, NULL FROM counted
+"""
+_RESERVE = _COUNT + _ANSWER
+
+# One row for an attempt, if any; none for one that is given back, as some bucket was missing.
+_WORTH_A_ROW = f"""(
+    SELECT string_agg(name || '=' || failures, ' ' ORDER BY place) || coalesce(string_agg(
+               ' full=' || name || ' until='
+               || to_char(locked_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+               '' ORDER BY place) FILTER (WHERE locked_until IS NOT NULL), '') AS counts
+    FROM counted JOIN wanted USING (bucket)
+    HAVING count(*) = cardinality($1::bytea[])
+       AND bool_or(locked_until IS NOT NULL
+                   OR noted AND (failures = 1 OR failures % {NOTED_EVERY} = 0))
+) AS worth_a_row"""  # noqa: S608 - a constant
+_RESERVE_NOTED = f"""{_COUNT}, audited AS (
+    {audit_log.insert_from(_WORTH_A_ROW, 8, more_details="counts")}
+)
+{_ANSWER}"""
+
+# A bucket of its own is the prefix, those for single addresses begin with it.
+_LOCKS = """
+SELECT coalesce(max(failures) FILTER (WHERE bucket = $1), 0) AS failures,
+       max(locked_until) FILTER (WHERE bucket = $1) AS locked_until,
+       count(*) FILTER (WHERE bucket <> $1 AND locked_until > $3) AS locked_addresses,
+       max(locked_until) FILTER (WHERE bucket <> $1) AS addresses_locked_until
+FROM attempts
+WHERE bucket >= $1::bytea AND ($2::bytea IS NULL OR bucket < $2::bytea)
+  AND window_ends_at > $3::timestamptz
 """
 
 # What filled the bucket and turns out well gives back the lock, too: failures count, and so does
@@ -106,13 +142,15 @@ class Attempts:
         self.removal = Removal(database, _REMOVE)
         """Of buckets whose window and lock have ended."""
 
-    async def reserve(self, buckets: Sequence[AttemptBucket], now: datetime) -> timedelta | None:
+    async def reserve(
+        self, buckets: Sequence[AttemptBucket], now: datetime, audit: AuditEvent | None = None
+    ) -> timedelta | None:
         """Count one attempt in each bucket; or, when one is full, in none, and the time until all
         of them are open again."""
         wanted = _distinct(buckets)
         if not wanted:
             return None
-        rows = await retry_deadlock(lambda: self._database.fetch(_RESERVE, *_columns(wanted), now))
+        rows = await self._count(wanted, now, audit)
         closed = [row["opens_at"] for row in rows if row["opens_at"] is not None]
         if closed:
             wait: timedelta = max(closed) - now
@@ -121,7 +159,20 @@ class Attempts:
             return None
         counted = {row["bucket"] for row in rows}
         await self._give_back([one for one in wanted if one.key in counted], reset=False)
-        return await self.reserve(wanted, now)  # what was met is in the next snapshot
+        return await self.reserve(wanted, now, audit)  # what was met is in the next snapshot
+
+    async def _count(
+        self, wanted: Sequence[AttemptBucket], now: datetime, audit: AuditEvent | None
+    ) -> list[Record]:
+        names = [bucket.name for bucket in wanted], [bucket.noted for bucket in wanted]
+        args = (*_columns(wanted), now, *names, *(audit_log.args(audit) if audit else ()))
+        sql = _RESERVE_NOTED if audit else _RESERVE
+        return await retry_deadlock(lambda: self._database.fetch(sql, *args))
+
+    async def locks(self, prefix: bytes, now: datetime) -> LoginLocks:
+        """What was counted in the bucket `prefix` and in those whose keys begin with it."""
+        row = await self._database.fetchrow(_LOCKS, prefix, _next_prefix(prefix), now)
+        return LoginLocks(**row) if row else LoginLocks()
 
     async def standing(self, buckets: Sequence[AttemptBucket], now: datetime) -> Standing:
         """How the buckets stand, counting nothing. One indexed read."""

@@ -26,12 +26,16 @@ def args(event: AuditEvent) -> tuple[datetime, str, str, str, str, str, str, str
     )
 
 
-def insert_from(source: str, first: int) -> str:
+def insert_from(source: str, first: int, *, more_details: str = "") -> str:
     """SQL that inserts one row for each row of `source`, with parameters from `$first` on.
 
-    For use in a CTE: no row of the change, no audit row, and the other way round.
+    For use in a CTE: no row of the change, no audit row, and the other way round. `more_details`
+    is an SQL text that the details, the last column, end with.
     """
-    values = ", ".join(f"${first + i}::{kind}" for i, kind in enumerate(_TYPES))
+    columns = [f"${first + i}::{kind}" for i, kind in enumerate(_TYPES)]
+    if more_details:
+        columns[-1] = f"ltrim({columns[-1]} || ' ' || {more_details})"
+    values = ", ".join(columns)
     return f"INSERT INTO audit_log ({AUDIT_COLUMNS}) SELECT {values} FROM {source}"  # noqa: S608
 
 

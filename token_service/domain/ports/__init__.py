@@ -10,6 +10,7 @@ from token_service.domain.ports.administration import (
     ClientStore,
     KeyChange,
     KeyStore,
+    LoginLocks,
     Standing,
     UserStore,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "KeyChange",
     "KeyMaterial",
     "KeyStore",
+    "LoginLocks",
     "PairingMove",
     "PairingSecrets",
     "PairingStore",

@@ -192,9 +192,22 @@ class Attempts(Protocol):
         """How the buckets stand; counts nothing."""
         ...
 
-    async def reserve(self, buckets: Sequence["AttemptBucket"], now: datetime) -> timedelta | None:
+    async def reserve(
+        self,
+        buckets: Sequence["AttemptBucket"],
+        now: datetime,
+        audit: AuditEvent | None = None,
+    ) -> timedelta | None:
         """Count one attempt in each bucket, committed; when one is (or becomes) locked, the time
-        until it opens again, and no attempt may be made."""
+        until it opens again, and no attempt may be made.
+
+        `audit` is written with the count where that is worth a row: the first and every tenth in
+        a bucket that is `noted`, and what fills any bucket. Its details then end with the counts
+        by the buckets' names."""
+        ...
+
+    async def locks(self, prefix: bytes, now: datetime) -> "LoginLocks":
+        """What was counted in the bucket `prefix` and in those whose keys begin with it."""
         ...
 
     async def clear(self, buckets: Sequence["AttemptBucket"]) -> None:
@@ -210,7 +223,8 @@ class Attempts(Protocol):
 class AttemptBucket:
     """`key` is a keyed hash; at most `limit` failures per `window`, then locked for `lock`.
 
-    Buckets that are unlocked together have keys with a common prefix.
+    Buckets that are unlocked together have keys with a common prefix. `name` is what audit rows
+    call it; `noted` ones leave a row now and then before they are full.
     """
 
     key: bytes
@@ -218,3 +232,16 @@ class AttemptBucket:
     window: timedelta
     lock: timedelta
     reset: bool = True
+    name: str = "attempts"
+    noted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoginLocks:
+    """Failed logins of one user: how many from anywhere, until when nobody is let in as the user,
+    and how many addresses are kept out for this user alone, the last of them until when."""
+
+    failures: int = 0
+    locked_until: datetime | None = None
+    locked_addresses: int = 0
+    addresses_locked_until: datetime | None = None

@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from token_service.domain.errors import invalid_field
-from token_service.domain.passwords import new_password
+from token_service.domain.passwords import canonical_username, new_password
 from token_service.domain.records import User
 from token_service.rpc.mapping import checks
 from token_service.rpc.mapping.tokens import timestamp
-from token_service.usecases.names import new_username
 from token_service.usecases.roles import Role
-from token_service.usecases.users import NewUser
+from token_service.usecases.users import FoundUser, NewUser
 from tokenservice.core.limits import MAX_SCOPE_LENGTH, MAX_SCOPES, MAX_USER_ROLES, ROLE
 from tokenservice.v1 import user_service_pb2 as pb
 
@@ -18,7 +17,7 @@ from tokenservice.v1 import user_service_pb2 as pb
 def new_user(message: pb.CreateUserRequest) -> NewUser:
     """Check and map a CreateUser."""
     return NewUser(
-        username=new_username(message.username),
+        username=canonical_username(message.username),
         password=new_password(message.password),
         roles=roles(message.roles),
     )
@@ -61,6 +60,19 @@ def user_message(user: User) -> pb.User:
         updated_at=timestamp(user.updated_at),
         disabled_at=timestamp(user.disabled_at) if user.disabled_at else None,
     )
+
+
+def found_user_message(found: FoundUser) -> pb.User:
+    """Map a user with the locks."""
+    locks = found.locks
+    message = user_message(found.user)
+    attempts = message.login_attempts
+    attempts.failed, attempts.locked_addresses = locks.failures, locks.locked_addresses
+    if locks.locked_until is not None:
+        attempts.locked_until.CopyFrom(timestamp(locks.locked_until))
+    if locks.addresses_locked_until is not None:
+        attempts.addresses_locked_until.CopyFrom(timestamp(locks.addresses_locked_until))
+    return message
 
 
 def role_message(role: Role) -> pb.Role:

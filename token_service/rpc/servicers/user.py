@@ -85,13 +85,13 @@ class UserServicer:
         """Fetch one user."""
         match request.WhichOneof("by"):
             case "user_id":
-                user = await self._users.get(caller, mapping.user_id(request.user_id))
+                found = await self._users.get(caller, mapping.user_id(request.user_id))
             case "username":
                 username = canonical_username(request.username)
-                user = await self._users.get_by_name(caller, username)
+                found = await self._users.get_by_name(caller, username)
             case _:
                 raise invalid_field("by", "must be given")
-        return pb.GetUserResponse(user=mapping.user_message(user))
+        return pb.GetUserResponse(user=mapping.found_user_message(found))
 
     async def list_users(
         self, caller: Caller, request: pb.ListUsersRequest

@@ -42,8 +42,9 @@ class Source(Enum):
 class Principal:
     """Who presented a token, and what it allows. Times are whole Unix seconds.
 
-    ``device_id`` is "" when the client named none, ``acr`` a level such as "aal1" (NIST SP
-    800-63B-4), ``token_id`` an identifier and no secret (RFC 7519, jti).
+    ``device_id`` is "" when the client named none, ``acr`` the level of the login (NIST SP
+    800-63B-4; "aal1", as users have no second factors yet), ``token_id`` an identifier and no
+    secret (RFC 7519, jti).
     """
 
     subject: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import grpc
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from tokenservice.connection import Connection, Metadata
     from tokenservice.pairing_values import PairingKey, PairingStatus
+
+_COME_BACK: Final = frozenset({"RATE_LIMITED", "OVERLOADED", "SHUTTING_DOWN"})
+"""Refusals after which the same question can be answered."""
 
 
 class PairingFollower:
@@ -51,9 +54,8 @@ class PairingFollower:
                 metadata = await self._connection.metadata()
                 async with aclosing(self._stream(key, metadata)) as statuses:
                     async for status in statuses:
+                        failures, waited, renewed = 0, 0.0, False
                         if status != told:
-                            # Each stream begins with a state: only news says that it works.
-                            failures, waited, renewed = 0, 0.0, False
                             told = status
                             yield status
                 if told is not None and told.state.final:
@@ -74,7 +76,7 @@ class PairingFollower:
 
     def _pause(self, error: TokenServiceError, failures: int) -> float:
         """Seconds until the next stream. Raises what no other stream would cure."""
-        if not isinstance(error, Unreachable) and not error.for_now:
+        if not isinstance(error, Unreachable) and error.reason not in _COME_BACK:
             raise error
         return self._backoff.pause(failures, self._random, error.retry_after)
 
@@ -87,12 +89,10 @@ class PairingFollower:
         try:
             async for reply in call:
                 yield pairing_messages.status(reply)
-                if not self._connection.current(stubs):
-                    return
         except grpc.RpcError as error:
             failure = error_of(error)
             if isinstance(failure, Unreachable):
-                self._connection.failed(stubs, failure)
+                self._connection.failed(stubs)
             raise failure from error
         finally:
             call.cancel()

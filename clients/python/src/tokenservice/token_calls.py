@@ -50,7 +50,8 @@ class TokenCalls:
 
         Sent once, unless it certainly did not arrive: after Unreachable there may be a session
         that nobody holds the token of, and it ends by itself. Reasons include
-        CREDENTIALS_INVALID and ACCOUNT_LOCKED (``retry_after`` says for how long).
+        CREDENTIALS_INVALID and ACCOUNT_LOCKED (``retry_after`` says for how long). Users have no
+        second factors yet: any ``otp_code`` is CREDENTIALS_INVALID.
         """
         with messages.sendable():
             request = pb.IssueRequest(
@@ -146,9 +147,9 @@ class TokenCalls:
     ) -> TokenSet:
         """Exchange together with a fresh credential of the same user, after a step-up challenge.
 
-        Retried as :meth:`exchange` is. A wrong password (CREDENTIALS_INVALID) leaves the token as
-        it was. TOKEN_SUPERSEDED: an exchange was first, as of a background tab; repeat with the
-        successor that it was given.
+        Retried as :meth:`exchange` is. A wrong password, or any ``otp_code`` while users have no
+        second factors (CREDENTIALS_INVALID), leaves the token as it was. TOKEN_SUPERSEDED: an
+        exchange was first, as of a background tab; repeat with the successor that it was given.
         """
         exchange_id = self._exchange_id(token, exchange_id)
         with messages.sendable():

@@ -34,10 +34,10 @@ class Route:
     """What a route demands of the token presented.
 
     ``scopes`` are all needed. ``max_auth_age`` bounds the age of the last login or step-up, in
-    seconds; ``acr`` is the least authentication level (RFC 9470). ``audience`` is "" for the
-    middleware's own. ``on_stale`` is explained at :data:`tokenservice.decision.OnStale`. A
-    ``public`` route is open to everybody and demands nothing. Raises ValueError for what no token
-    could be judged by.
+    seconds; ``acr`` is the least authentication level (RFC 9470; no login is above "aal1" yet).
+    ``audience`` is "" for the middleware's own. ``on_stale`` is explained at
+    :data:`tokenservice.decision.OnStale`. A ``public`` route is open to everybody and demands
+    nothing. Raises ValueError for what no token could be judged by.
     """
 
     scopes: Collection[str] = frozenset()

@@ -58,9 +58,6 @@ class ClientServiceStub:
 
     Needs the permission admin.clients, the administrative permissions that are
     approved, and a caller other than the registrant.
-    A policy whose tokens could not be made is FIELD_INVALID: one that names an
-    algorithm without a key, or whose largest token would have more than 8192
-    characters.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
     CollectClientCredentials: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]
@@ -121,8 +118,7 @@ class ClientServiceStub:
     where it no longer allows a session at all, that exchange is refused.
 
     Needs admin.clients, and every administrative permission that the client
-    holds before or after. A policy whose tokens could not be made is refused as
-    in ReviewClient.
+    holds before or after.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW (power that the caller
     would add for itself), CREDENTIAL_NOT_ALLOWED (a certificate added in a call
     made with an access token, which must not become something that lives
@@ -159,9 +155,6 @@ class ClientServiceAsyncStub(ClientServiceStub):
 
     Needs the permission admin.clients, the administrative permissions that are
     approved, and a caller other than the registrant.
-    A policy whose tokens could not be made is FIELD_INVALID: one that names an
-    algorithm without a key, or whose largest token would have more than 8192
-    characters.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
     CollectClientCredentials: _aio.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]  # type: ignore[assignment]
@@ -222,8 +215,7 @@ class ClientServiceAsyncStub(ClientServiceStub):
     where it no longer allows a session at all, that exchange is refused.
 
     Needs admin.clients, and every administrative permission that the client
-    holds before or after. A policy whose tokens could not be made is refused as
-    in ReviewClient.
+    holds before or after.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW (power that the caller
     would add for itself), CREDENTIAL_NOT_ALLOWED (a certificate added in a call
     made with an access token, which must not become something that lives
@@ -269,9 +261,6 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Needs the permission admin.clients, the administrative permissions that are
         approved, and a caller other than the registrant.
-        A policy whose tokens could not be made is FIELD_INVALID: one that names an
-        algorithm without a key, or whose largest token would have more than 8192
-        characters.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
 
@@ -374,8 +363,7 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         where it no longer allows a session at all, that exchange is refused.
 
         Needs admin.clients, and every administrative permission that the client
-        holds before or after. A policy whose tokens could not be made is refused as
-        in ReviewClient.
+        holds before or after.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW (power that the caller
         would add for itself), CREDENTIAL_NOT_ALLOWED (a certificate added in a call
         made with an access token, which must not become something that lives

@@ -34,8 +34,8 @@ class PasswordCredential(_message.Message):
     password: _builtins.str
     """The password, 1 to 1024 bytes of UTF-8, never truncated. A secret."""
     otp_code: _builtins.str
-    """One-time code of the user's second factor, 6 to 8 digits; empty for a user
-    who has none. A secret.
+    """One-time code of the user's second factor, 6 to 8 digits. No user has such a
+    factor yet, so any code is wrong: CREDENTIALS_INVALID. A secret.
     """
     def __init__(
         self,
@@ -300,7 +300,7 @@ class ReauthenticateRequest(_message.Message):
     """Thumbprint of the certificate presented, as in ExchangeRequest."""
     @_builtins.property
     def password(self) -> Global___PasswordCredential:
-        """The user's password and, where there is one, second factor."""
+        """The user's password."""
 
     @_builtins.property
     def audiences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -387,7 +387,10 @@ class ValidateRequest(_message.Message):
     returned. 0 for no demand.
     """
     required_acr: _builtins.str
-    """Least strength of the login: "aal1", "aal2" or "aal3". Empty for no demand."""
+    """Least strength of the login: "aal1", "aal2" or "aal3". Empty for no demand.
+    Users have no second factors yet, so every login is "aal1": no
+    Reauthenticate answers a demand for more.
+    """
     confirmation: _builtins.bytes
     """SHA-256 thumbprint of the client certificate on the connection that the
     token came on: 32 bytes, or empty when there was none.

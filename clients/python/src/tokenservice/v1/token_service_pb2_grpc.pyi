@@ -53,8 +53,7 @@ class TokenServiceStub:
     Errors: CREDENTIALS_INVALID, ACCOUNT_LOCKED, CLIENT_MISMATCH,
     CLIENT_NOT_FOUND, CLIENT_NOT_APPROVED, CLIENT_DISABLED,
     CREDENTIAL_NOT_ALLOWED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-    SCOPE_NOT_ALLOWED, KEY_STATE (no key makes the tokens of the client's
-    policy).
+    SCOPE_NOT_ALLOWED.
     """
     Exchange: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ExchangeRequest, _token_service_pb2.ExchangeResponse]
     """Exchanges a session token (or a rolling token) for its successor and fresh
@@ -70,8 +69,7 @@ class TokenServiceStub:
     TOKEN_REUSED, TOKEN_SUPERSEDED (a Reauthenticate with the same exchange_id
     was first; its successor goes only to who proved the credential),
     CLIENT_MISMATCH, SCOPE_WIDENED, SCOPE_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-    BINDING_MISMATCH, KEY_STATE (no key makes the tokens of the client's
-    policy). Only TOKEN_REUSED changes anything.
+    BINDING_MISMATCH. Only TOKEN_REUSED changes anything.
     """
     Reauthenticate: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ReauthenticateRequest, _token_service_pb2.ReauthenticateResponse]
     """Exchanges a live session's token together with a fresh credential of the
@@ -144,8 +142,7 @@ class TokenServiceAsyncStub(TokenServiceStub):
     Errors: CREDENTIALS_INVALID, ACCOUNT_LOCKED, CLIENT_MISMATCH,
     CLIENT_NOT_FOUND, CLIENT_NOT_APPROVED, CLIENT_DISABLED,
     CREDENTIAL_NOT_ALLOWED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-    SCOPE_NOT_ALLOWED, KEY_STATE (no key makes the tokens of the client's
-    policy).
+    SCOPE_NOT_ALLOWED.
     """
     Exchange: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ExchangeRequest, _token_service_pb2.ExchangeResponse]  # type: ignore[assignment]
     """Exchanges a session token (or a rolling token) for its successor and fresh
@@ -161,8 +158,7 @@ class TokenServiceAsyncStub(TokenServiceStub):
     TOKEN_REUSED, TOKEN_SUPERSEDED (a Reauthenticate with the same exchange_id
     was first; its successor goes only to who proved the credential),
     CLIENT_MISMATCH, SCOPE_WIDENED, SCOPE_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-    BINDING_MISMATCH, KEY_STATE (no key makes the tokens of the client's
-    policy). Only TOKEN_REUSED changes anything.
+    BINDING_MISMATCH. Only TOKEN_REUSED changes anything.
     """
     Reauthenticate: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ReauthenticateRequest, _token_service_pb2.ReauthenticateResponse]  # type: ignore[assignment]
     """Exchanges a live session's token together with a fresh credential of the
@@ -238,8 +234,7 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: CREDENTIALS_INVALID, ACCOUNT_LOCKED, CLIENT_MISMATCH,
         CLIENT_NOT_FOUND, CLIENT_NOT_APPROVED, CLIENT_DISABLED,
         CREDENTIAL_NOT_ALLOWED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-        SCOPE_NOT_ALLOWED, KEY_STATE (no key makes the tokens of the client's
-        policy).
+        SCOPE_NOT_ALLOWED.
         """
 
     @_abc_1.abstractmethod
@@ -261,8 +256,7 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         TOKEN_REUSED, TOKEN_SUPERSEDED (a Reauthenticate with the same exchange_id
         was first; its successor goes only to who proved the credential),
         CLIENT_MISMATCH, SCOPE_WIDENED, SCOPE_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-        BINDING_MISMATCH, KEY_STATE (no key makes the tokens of the client's
-        policy). Only TOKEN_REUSED changes anything.
+        BINDING_MISMATCH. Only TOKEN_REUSED changes anything.
         """
 
     @_abc_1.abstractmethod

@@ -476,11 +476,7 @@ class Device(_message.Message):
     characters; empty when there is none.
     """
     name: _builtins.str
-    """Name a person recognises, such as "Ana's phone". At most 128 characters.
-    Here and in user_agent control characters, and those that turn the
-    direction of writing, are refused; other invisible characters are removed
-    and blanks become single ones.
-    """
+    """Name a person recognises, such as "Ana's phone". At most 128 characters."""
     user_agent: _builtins.str
     """User-Agent header as received (RFC 9110, section 10.1.5). At most 512
     characters.
@@ -644,7 +640,9 @@ class Principal(_message.Message):
     audience: _builtins.str
     """Audience of the token."""
     acr: _builtins.str
-    """How strong the login was: "aal1", "aal2" or "aal3" (NIST SP 800-63B-4)."""
+    """How strong the login was (NIST SP 800-63B-4): "aal1", as users have no second
+    factors yet.
+    """
     token_id: _builtins.str
     """Identifier of the token (RFC 7519, jti); no secret."""
     @_builtins.property
@@ -669,8 +667,8 @@ class Principal(_message.Message):
 
     @_builtins.property
     def amr(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """How it was done, such as "pwd", "otp", "app" or "xdev" (RFC 8176 names the
-        common ones; "app" is a client's own secret, "xdev" a pairing).
+        """How it was done: "pwd", "app" or "xdev" (RFC 8176 names the common ones;
+        "app" is a client's own secret, "xdev" a pairing).
         """
 
     def __init__(

@@ -57,6 +57,7 @@ class User(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     DISABLED_AT_FIELD_NUMBER: _builtins.int
+    LOGIN_ATTEMPTS_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Id of the user; the subject of their tokens."""
     username: _builtins.str
@@ -79,6 +80,10 @@ class User(_message.Message):
     def disabled_at(self) -> _timestamp_pb2.Timestamp:
         """When the user was disabled; absent while active."""
 
+    @_builtins.property
+    def login_attempts(self) -> Global___LoginAttempts:
+        """Failed logins, and whom they keep out. Only GetUser tells them."""
+
     def __init__(
         self,
         *,
@@ -89,14 +94,59 @@ class User(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         disabled_at: _timestamp_pb2.Timestamp | None = ...,
+        login_attempts: Global___LoginAttempts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "disabled_at", b"disabled_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "disabled_at", b"disabled_at", "login_attempts", b"login_attempts", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "disabled_at", b"disabled_at", "roles", b"roles", "state", b"state", "updated_at", b"updated_at", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "disabled_at", b"disabled_at", "login_attempts", b"login_attempts", "roles", b"roles", "state", b"state", "updated_at", b"updated_at", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___User: _TypeAlias = User  # noqa: Y015
+
+@_typing.final
+class LoginAttempts(_message.Message):
+    """Failed logins as one user within the time in which they are counted, and the
+    locks that they brought about. UnlockUser lifts these.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAILED_FIELD_NUMBER: _builtins.int
+    LOCKED_UNTIL_FIELD_NUMBER: _builtins.int
+    LOCKED_ADDRESSES_FIELD_NUMBER: _builtins.int
+    ADDRESSES_LOCKED_UNTIL_FIELD_NUMBER: _builtins.int
+    failed: _builtins.int
+    """How many failed, from anywhere."""
+    locked_addresses: _builtins.int
+    """How many addresses are kept out for this user alone."""
+    @_builtins.property
+    def locked_until(self) -> _timestamp_pb2.Timestamp:
+        """Until when nobody is let in as the user, from anywhere; absent while not
+        locked.
+        """
+
+    @_builtins.property
+    def addresses_locked_until(self) -> _timestamp_pb2.Timestamp:
+        """When the last of those addresses is let in again; absent where none is kept
+        out.
+        """
+
+    def __init__(
+        self,
+        *,
+        failed: _builtins.int = ...,
+        locked_until: _timestamp_pb2.Timestamp | None = ...,
+        locked_addresses: _builtins.int = ...,
+        addresses_locked_until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["addresses_locked_until", b"addresses_locked_until", "locked_until", b"locked_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses_locked_until", b"addresses_locked_until", "failed", b"failed", "locked_addresses", b"locked_addresses", "locked_until", b"locked_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoginAttempts: _TypeAlias = LoginAttempts  # noqa: Y015
 
 @_typing.final
 class Role(_message.Message):
@@ -136,13 +186,7 @@ class CreateUserRequest(_message.Message):
     PASSWORD_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     username: _builtins.str
-    """Name to log in with, 1 to 128 characters; it must be free. Case and
-    compatibility forms do not count (NFKC and case folding). Letters, digits
-    and marks of any script, and printable ASCII without blanks
-    (UsernameCaseMapped, RFC 8265, section 3.3); nothing that is invisible or
-    seen as a blank, and no mark that stands on no letter. Users who have
-    another name keep it. Required.
-    """
+    """Name to log in with, 1 to 128 characters; it must be free. Required."""
     password: _builtins.str
     """First password, at most 1024 bytes of UTF-8 and at least as long as the
     server demands. Required. A secret.

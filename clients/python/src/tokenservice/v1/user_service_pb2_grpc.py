@@ -156,7 +156,8 @@ class UserServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetUser(self, request, context):
-        """Fetches one user.
+        """Fetches one user, with the failed logins and the locks that they brought
+        about.
         Errors: USER_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -70,7 +70,8 @@ class UserServiceStub:
     Errors: USER_NOT_FOUND.
     """
     GetUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_service_pb2.GetUserResponse]
-    """Fetches one user.
+    """Fetches one user, with the failed logins and the locks that they brought
+    about.
     Errors: USER_NOT_FOUND.
     """
     ListUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]
@@ -134,7 +135,8 @@ class UserServiceAsyncStub(UserServiceStub):
     Errors: USER_NOT_FOUND.
     """
     GetUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_service_pb2.GetUserResponse]  # type: ignore[assignment]
-    """Fetches one user.
+    """Fetches one user, with the failed logins and the locks that they brought
+    about.
     Errors: USER_NOT_FOUND.
     """
     ListUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]  # type: ignore[assignment]
@@ -231,7 +233,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.GetUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.GetUserResponse, _abc.Awaitable[_user_service_pb2.GetUserResponse]]:
-        """Fetches one user.
+        """Fetches one user, with the failed logins and the locks that they brought
+        about.
         Errors: USER_NOT_FOUND.
         """
 

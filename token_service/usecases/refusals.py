@@ -1,0 +1,75 @@
+"""Refused attempts that change nothing: what the audit log keeps of them."""
+
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import TypeVar
+
+from token_service.domain.caller import Caller
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.ports import AttemptBucket, Attempts, Clock, Secrets
+
+MOST_NOTED = 100
+"""Refusals of one kind that are counted in a window; of these eleven leave a row."""
+WINDOW = timedelta(minutes=15)
+MAX_FULL = 10_000
+
+UNKNOWN = "unknown"
+"""Stands for a name that nobody has: people type passwords where names are due."""
+
+TRACED = frozenset(
+    {
+        Reason.SELF_REVIEW,
+        Reason.PERMISSION_MISSING,
+        Reason.CREDENTIAL_NOT_ALLOWED,
+    }
+)
+"""What somebody is told who tries to do what is not theirs to do."""
+
+T = TypeVar("T")
+
+
+class Refusals:
+    """Writes the first and every tenth refusal of a kind into the audit log.
+
+    Nothing is locked by them: when MOST_NOTED were counted, the row says so (`full=`), and no more
+    are counted or written before the window ends. So nobody fills the log.
+    """
+
+    def __init__(self, attempts: Attempts, secrets: Secrets, clock: Clock) -> None:
+        self._attempts = attempts
+        self._secrets = secrets
+        self._clock = clock
+        self._full: dict[bytes, float] = {}
+
+    async def trace(self, caller: Caller, action: str, target: str, work: Awaitable[T]) -> T:
+        """The outcome of `work`; where it is refused for a reason of TRACED, that is noted, counted
+        by the caller and the target, a client's id."""
+        try:
+            return await work
+        except TokenServiceError as error:
+            if error.reason in TRACED:
+                by = (caller.client_id, target)
+                await self.note(caller, action, error.reason, target, by)
+            raise
+
+    async def note(
+        self,
+        caller: Caller,
+        action: str,
+        reason: Reason,
+        target: str,
+        by: tuple[str, ...],
+        details: str = "",
+    ) -> None:
+        """Count one refusal among those of this action that have the same `by`."""
+        key = self._secrets.bucket("refused", action, *by)
+        if self._clock.unix() < self._full.get(key, 0.0):
+            return
+        now = self._clock.now()
+        bucket = AttemptBucket(key, MOST_NOTED, WINDOW, WINDOW, name="refusals", noted=True)
+        audit = caller.audit(now, action, reason.value.lower(), target=target, details=details)
+        wait = await self._attempts.reserve((bucket,), now, audit)
+        if wait is not None:
+            if len(self._full) >= MAX_FULL:
+                self._full.clear()
+            self._full[key] = self._clock.unix() + wait.total_seconds()
