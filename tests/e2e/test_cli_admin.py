@@ -93,6 +93,23 @@ def test_a_policy_is_printed_edited_and_put_back(cli: CommandLine) -> None:
     assert cli.run("client", "policy", "demo-api", "--set", str(path)).code == 2
 
 
+def test_a_policy_whose_tokens_no_cookie_holds_is_told_of(cli: CommandLine) -> None:
+    policy = json.loads(cli.ok("client", "policy", "demo-rolling"))
+    path = cli.folder / "large.json"
+    large = [*policy["scopes"], *(f"{number:02d}".ljust(60, "s") for number in range(30))]
+    path.write_text(json.dumps({**policy, "scopes": large}))
+    put = cli.run("client", "policy", "demo-rolling", "--set", str(path))
+    assert put.code == 0
+    for ran in (put, cli.run("client", "policy", "demo-rolling")):
+        assert "cookies of 4096 bytes" in ran.err
+    path.write_text(json.dumps(policy))
+    assert "cookies" not in cli.run("client", "policy", "demo-rolling", "--set", str(path)).err
+    path.write_text(json.dumps({**policy, "signing_algorithm": "PS256"}))
+    refused = cli.run("client", "policy", "demo-rolling", "--set", str(path))
+    assert refused.code == 1
+    assert "field policy.signing_algorithm" in refused.err
+
+
 def test_a_client_that_does_not_exist_is_not_found(cli: CommandLine) -> None:
     ran = cli.run("client", "show", "nobody")
     assert (ran.code, ran.out) == (1, "")

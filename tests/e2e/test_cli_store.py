@@ -108,7 +108,14 @@ def test_the_doctor_finds_what_is_wrong(operator: CommandLine, world: World) -> 
     assert (ran.code, report["healthy"]) == (1, False)
     assert found["durability"]["status"] == "fail"
     assert "fsync" in found["durability"]["advice"]
-    for name in ("postgres role", "migrations", "trust log", "secret keys", "key signing EdDSA"):
+    for name in (
+        "postgres role",
+        "migrations",
+        "trust log",
+        "secret keys",
+        "key signing EdDSA",
+        "client policies",
+    ):
         assert found[name]["status"] == "ok", found[name]
     assert found["redis"]["status"] == "ok"
     assert world.secret_keys.partition(":")[2] not in ran.out

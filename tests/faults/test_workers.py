@@ -241,4 +241,6 @@ def test_what_keeps_the_first_workers_from_serving_is_told(seeded: World, embedd
     assert ended.returncode == 2
     message = ended.stderr.splitlines()[-1]
     assert message.startswith("TOKEN_SERVICE_POSTGRES_DSN: the database is not migrated")
+    assert "Traceback" not in ended.stderr
+    assert '"logger": "asyncio"' not in ended.stderr
     assert '"event": "serving"' not in ended.stdout + ended.stderr

@@ -44,6 +44,7 @@ from token_service.usecases.reauthenticate import Reauthenticate
 from token_service.usecases.refusals import Refusals
 from token_service.usecases.sessions import SessionAccess
 from token_service.usecases.shielding import Shield
+from token_service.usecases.token_limits import TokenLimits
 from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
 from token_service.usecases.trust_feed import TrustFeed
 from token_service.usecases.validate import Validate
@@ -150,6 +151,7 @@ class Node:
             self.clock,
             PasswordLimits(),
         )
+        self.limits = TokenLimits(self.tokens)
         maker = TokenSetMaker(self.mint, self.tokens, self.random)
         self.issue = Issue(
             self.directory,
@@ -233,7 +235,7 @@ class Node:
 
     async def bootstrap(self, client_id: str, policy: ClientPolicy = APP) -> ClientCredentials:
         """A client with its secret, not used yet."""
-        create = BootstrapClient(self.clients, self.secrets, self.clock, self.random)
+        create = BootstrapClient(self.clients, self.secrets, self.clock, self.random, self.limits)
         return await create(client_id, client_id, "", policy)
 
     async def audited(self, action: str, outcome: str = "%") -> int:

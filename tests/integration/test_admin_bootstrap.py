@@ -30,12 +30,14 @@ async def node(dsn: str) -> AsyncIterator[Node]:
 
 @pytest.fixture
 def create(node: Node) -> BootstrapClient:
-    return BootstrapClient(node.clients, node.secrets, node.clock, node.random)
+    return BootstrapClient(node.clients, node.secrets, node.clock, node.random, node.limits)
 
 
 @pytest.fixture
 def seed(node: Node) -> SeedDemo:
-    return SeedDemo(node.clients, node.users, node.secrets, node.hasher, node.clock, node.random)
+    return SeedDemo(
+        node.clients, node.users, node.secrets, node.hasher, node.clock, node.random, node.limits
+    )
 
 
 async def test_the_first_administrator_can_do_everything(
@@ -140,7 +142,7 @@ async def test_a_second_start_keeps_everything(node: Node, seed: SeedDemo) -> No
 async def test_what_was_changed_since_stays_as_it_is(node: Node, seed: SeedDemo) -> None:
     first = await seed(DemoCredentials())
     admin = ClientAdministration(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.refusals
+        node.clients, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
     )
     await admin.update_policy(ADMIN, "demo-web", APP, "")
     await admin.disable(ADMIN, "demo-api", "")

@@ -51,14 +51,14 @@ def register(node: Node) -> RegisterClient:
 @pytest.fixture
 def review(node: Node) -> ReviewClient:
     return ReviewClient(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.refusals
+        node.clients, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
     )
 
 
 @pytest.fixture
 def administer(node: Node) -> ClientAdministration:
     return ClientAdministration(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.refusals
+        node.clients, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
     )
 
 

@@ -72,14 +72,14 @@ async def registered(node: Node, *, approve: bool = True) -> Registered:
 
 async def decide(node: Node, applicant: Registered, *, approve: bool) -> None:
     review = ReviewClient(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.refusals
+        node.clients, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
     )
     await review(ADMIN, Review(applicant.client.client_id, approve=approve))
 
 
 async def switch(node: Node, client_id: str) -> None:
     admin = ClientAdministration(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.refusals
+        node.clients, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
     )
     await admin.disable(ADMIN, client_id, "")
 

@@ -32,7 +32,7 @@ def administer(node: Node) -> ClientAdministration:
 
 def administration(node: Node, store: ClientStore) -> ClientAdministration:
     return ClientAdministration(
-        store, node.records, node.feed, node.clock, node.shield, node.refusals
+        store, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
     )
 
 
@@ -74,7 +74,7 @@ async def test_a_client_cannot_restore_what_was_just_taken_from_it(
     less = ClientPolicy(permissions=frozenset({Permission.ADMIN_CLIENTS}))
     store = Meanwhile(node, lambda: administer.update_policy(ADMIN, "clerk", less, ""))
     racing = ClientAdministration(
-        store, node.records, node.feed, node.clock, node.shield, node.refusals
+        store, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
     )
     with pytest.raises(TokenServiceError) as refused:
         await racing.update_policy(caller, "clerk", clerk, "")
@@ -96,7 +96,7 @@ async def test_changes_of_one_policy_at_once_are_each_decided_on_what_is_there(
 
     store = Meanwhile(node, widen)
     racing = ClientAdministration(
-        store, node.records, node.feed, node.clock, node.shield, node.refusals
+        store, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
     )
     changed = await racing.update_policy(ADMIN, "shop", APP, "")
     assert store.happened == 2

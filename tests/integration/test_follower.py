@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import asyncpg
@@ -13,6 +12,7 @@ import pytest
 
 from tests.integration.postgres_world import NOW, World, make_world
 from tests.integration.trust_sink import Sink, add, add_silently, following
+from token_service.adapters.postgres import trust
 from token_service.adapters.postgres.follower import TrustFollower
 from token_service.adapters.postgres.pool import Database
 from token_service.domain import deadline
@@ -204,23 +204,83 @@ async def test_a_standby_is_never_believed(world: World, dsn: str) -> None:
     assert attempts == 4
 
 
-async def test_the_whole_log_may_take_its_time_and_what_follows_may_not(world: World) -> None:
-    await add(world, "a")
-    async with following(world, Sink(), poll_interval=NEVER, timeout=0.3) as follower:
-        async with locked(world):
-            reading = asyncio.create_task(follower.refresh(10.0))
-            await asyncio.sleep(0.6)
-            assert not reading.done()
+SLOW_LOG = """
+CREATE SCHEMA slow;
+CREATE VIEW slow.trust_log AS
+    SELECT l.* FROM public.trust_log l CROSS JOIN LATERAL (SELECT pg_sleep(0.001 + 0 * l.kind)) s
+"""
+"""A log whose entries take a millisecond each to read, in place of one of a million."""
+
+
+async def test_a_log_longer_than_a_statement_may_take_is_read(world: World, dsn: str) -> None:
+    ids = [f"t{number}" for number in range(1_000)]
+    await add(world, *ids)
+    await world.database.execute(SLOW_LOG)
+
+    async def connect() -> asyncpg.Connection[Record]:
+        by_index = {"enable_seqscan": "off", "enable_sort": "off"}  # as in a table of that size
+        path = {"search_path": "slow, public", "statement_timeout": "500ms", **by_index}
+        return await asyncpg.connect(dsn, server_settings=path)
+
+    conn = await connect()
+    with pytest.raises(asyncpg.QueryCanceledError):
+        await conn.fetch("SELECT * FROM trust_log ORDER BY revision")
+    await conn.close()
+
+    sink = Sink()
+    options = {"poll_interval": NEVER, "timeout": 0.5, "page": 100, "connect": connect}
+    async with following(world, sink, **options) as follower:
+        reading = asyncio.create_task(follower.reading())
+        # What is revoked meanwhile belongs to the next reading.
+        await asyncio.sleep(0)
+        await add(world, "later")
         await reading
-        async with locked(world):
-            with pytest.raises(TokenServiceError) as caught:
-                await follower.refresh(10.0)
-            assert caught.value.reason is Reason.STORE_UNAVAILABLE
+        await sink.until(lambda: len(sink.state.live_entries()) == 1_001)
+
+    first = sink.readings[0]
+    assert (first.since_revision, first.revision) in {(0, 1_000), (0, 1_001)}
+    assert [entry.id for entry in first.entries] == [*ids, "later"][: first.revision]
+    assert [entry.id for entry in sink.state.live_entries()] == [*ids, "later"]
 
 
-@asynccontextmanager
-async def locked(world: World) -> AsyncIterator[None]:
-    """Nobody can read the log meanwhile."""
-    async with world.database.transaction() as conn:
-        await conn.execute("LOCK TABLE trust_log IN ACCESS EXCLUSIVE MODE")
-        yield
+@pytest.mark.parametrize("entries", [0, 1, 2, 3, 4, 5])
+async def test_pages_end_anywhere(world: World, entries: int) -> None:
+    ids = [f"t{number}" for number in range(entries)]
+    if ids:
+        await add(world, *ids)
+    sink = Sink()
+    async with following(world, sink, poll_interval=NEVER, page=2) as follower:
+        await follower.refresh()
+        assert [entry.id for entry in sink.readings[0].entries] == ids
+        await add(world, "a", "b", "c")
+        await follower.refresh()
+    assert [entry.id for entry in sink.state.live_entries()] == [*ids, "a", "b", "c"]
+    assert sink.state.revision == entries + 3
+
+
+async def test_entries_that_come_between_two_pages_are_left_to_the_next_reading(
+    world: World, dsn: str
+) -> None:
+    await add(world, "a", "b", "c")
+    conn = await asyncpg.connect(dsn)
+
+    class Between:
+        """A connection on which somebody else is faster after each statement."""
+
+        async def fetch(self, *query: Any, **options: Any) -> list[Record]:
+            rows: list[Record] = await conn.fetch(*query, **options)
+            await add(world, "later", bump_config=True)
+            return rows
+
+    try:
+        reading = await trust.read(
+            cast("asyncpg.Connection[Record]", Between()),
+            0,
+            boot=time.monotonic,
+            within=5.0,
+            page=1,
+        )
+    finally:
+        await conn.close()
+    assert (reading.revision, reading.config_version) == (3, 0)
+    assert [entry.id for entry in reading.entries] == ["a", "b", "c"]

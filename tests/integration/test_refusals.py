@@ -241,7 +241,7 @@ async def registered(node: Node, by: Caller) -> tuple[str, str]:
 async def test_refused_reviews_leave_rows(node: Node) -> None:
     client_id, _ = await registered(node, ADMIN)
     review = ReviewClient(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.refusals
+        node.clients, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
     )
     weak = replace(
         ADMIN,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.command_line import CommandLine
+from tests.pairing.devices import other_number
 from tests.support.fixtures import StartServer
 from tests.support.servers import ROOT
 from tests.support.world import World
@@ -84,6 +85,32 @@ def test_the_phone_lets_the_pc_in_and_the_pc_the_phone(cli: CommandLine) -> None
         assert pc.wait(20) == phone.wait(20) == 0
         assert phone.stderr is not None
         assert "collected the mobile_session" in phone.stderr.read()
+
+
+@pytest.mark.parametrize("direction", ["map", "pam"])
+def test_a_mistyped_number_may_be_typed_again_once(cli: CommandLine, direction: str) -> None:
+    with (
+        running(cli, "demo", "--direction", direction, "--json") as pc,
+        running(cli, "phone", "--json") as phone,
+    ):
+        approving, shown_by = (phone, pc) if direction == "map" else (pc, phone)
+        type_in(phone, told(pc)["code"])
+        number = told(shown_by)["check_number"]
+        type_in(approving, other_number(number))
+        type_in(approving, number)
+        assert pc.wait(20) == phone.wait(20) == 0
+        assert approving.stderr is not None
+        assert "CHECK_NUMBER_WRONG" in approving.stderr.read()
+
+
+def test_the_second_wrong_number_ends_the_pairing(cli: CommandLine) -> None:
+    with running(cli, "demo", "--json") as pc, running(cli, "phone") as phone:
+        type_in(phone, told(pc)["code"])
+        wrong = other_number(told(pc)["check_number"])
+        type_in(phone, wrong)
+        type_in(phone, wrong)
+        assert phone.wait(20) == pc.wait(20) == 1
+        assert told(pc)["state"] == "PAIRING_STATE_CANCELLED"
 
 
 def test_people_see_a_code_that_they_can_scan_and_read() -> None:

@@ -53,6 +53,7 @@ async def test_reflection_can_be_switched(version: str) -> None:
         ("RevokeRequest.target", "token_service"),
         ("Verdict", "types"),
         ("VERDICT_ACTIVE", "types"),
+        ("Verdict.VERDICT_ACTIVE", "types"),
     ],
 )
 async def test_reflection_finds_what_people_describe(version: str, symbol: str, file: str) -> None:

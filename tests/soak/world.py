@@ -21,6 +21,7 @@ from token_service.domain.kinds import AccessFormat, Permission, Platform, Token
 from token_service.domain.policy import ClientPolicy, Lifetimes
 from token_service.domain.records import AuditEvent
 from token_service.usecases.bootstrap import BootstrapClient
+from token_service.usecases.token_limits import TokenLimits
 from tokenservice.core import Facts
 
 AUDIENCE, OTHER_AUDIENCE = "orders", "billing"
@@ -132,7 +133,9 @@ async def prepare(dsn: str, redis_url: str, fillers: int) -> SoakWorld:
     world = World(dsn, redis_url, SecretKeys.generate_text(), {}, "", "")
     parts = await Parts.open(world.settings())
     try:
-        create = BootstrapClient(parts.clients, parts.secrets, parts.clock, parts.random)
+        create = BootstrapClient(
+            parts.clients, parts.secrets, parts.clock, parts.random, TokenLimits(parts.tokens)
+        )
         for client_id, policy in POLICIES.items():
             made = await create(client_id, client_id, "", policy)
             world.clients[client_id] = made.client_secret

@@ -14,6 +14,7 @@ from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
 from token_service.config import Settings
 from token_service.usecases.demo import USERNAME, DemoCredentials, SeedDemo
+from token_service.usecases.token_limits import TokenLimits
 
 __all__ = [
     "SECRET_KEYS_FILE",
@@ -82,7 +83,13 @@ async def seed_demo(settings: Settings, known: DemoCredentials) -> DemoCredentia
     parts = await Parts.open(settings)
     try:
         seed = SeedDemo(
-            parts.clients, parts.users, parts.secrets, parts.hasher, parts.clock, parts.random
+            parts.clients,
+            parts.users,
+            parts.secrets,
+            parts.hasher,
+            parts.clock,
+            parts.random,
+            TokenLimits(parts.tokens),
         )
         return await seed(known)
     finally:

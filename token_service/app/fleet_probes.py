@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from token_service.app.probes import Pulse
+from token_service.app.probes import STOPPING, Pulse
 from token_service.app.worker_process import WorkerProcess
 
 
@@ -29,7 +29,7 @@ class FleetProbes:
     def why_not_ready(self) -> str:
         """See Probes."""
         if self._stopping():
-            return "the server is stopping"
+            return STOPPING
         serving = [worker for worker in self._serving() if not worker.leaving]
         if not serving:
             return "no worker serves"

@@ -19,7 +19,7 @@ from token_service.adapters.postgres import trust as trust_log
 from token_service.adapters.postgres.attempts import Attempts
 from token_service.adapters.postgres.clients import ClientStore
 from token_service.adapters.postgres.codes import CodeStore
-from token_service.adapters.postgres.follower import WHOLE_LOG_SECONDS, TrustFollower
+from token_service.adapters.postgres.follower import TrustFollower
 from token_service.adapters.postgres.health import UnsafeStoreError, check_durability
 from token_service.adapters.postgres.keys import KeyStore
 from token_service.adapters.postgres.migrate import MigrationError, pending
@@ -178,7 +178,8 @@ class Parts:
         try:
             self.keyring.load(await self.keys.all())
         except ValueError as error:
-            raise StartupError(f"TOKEN_SERVICE_SECRET_KEYS: {error}") from error
+            what = str(error).removeprefix("TOKEN_SERVICE_SECRET_KEYS: ")
+            raise StartupError(f"TOKEN_SERVICE_SECRET_KEYS: {what}") from error
         self.trust.follow(
             self.follower.refresh, self.key_maintenance.load, self._anchor, self._follow_config
         )
@@ -190,7 +191,7 @@ class Parts:
 
     async def _first_reading(self) -> None:
         try:
-            await self.follower.refresh(WHOLE_LOG_SECONDS)
+            await self.follower.reading()
         except TokenServiceError as error:
             raise StartupError(
                 "TOKEN_SERVICE_POSTGRES_DSN: the trust log cannot be read"

@@ -10,6 +10,9 @@ PULSE_SECONDS = 0.2
 HUNG_SECONDS = 10.0
 """After this long without a sign a loop counts as hung, and only a new process helps."""
 
+STARTING = "the server is starting"
+STOPPING = "the server is stopping"
+
 
 class Probes(Protocol):
     """Asked by any thread; must answer at once. The texts are for people and hold no secret."""
@@ -34,7 +37,12 @@ class Pulse:
         """A sign of life."""
         self._at = self._clock()
 
+    @property
+    def silence(self) -> float:
+        """Seconds since the last sign."""
+        return self._clock() - self._at
+
     def why_not_live(self, who: str) -> str:
         """That `who` has shown no sign of life for too long; "" where they have."""
-        silent = self._clock() - self._at
+        silent = self.silence
         return f"{who} has not answered for {silent:.0f} s" if silent > HUNG_SECONDS else ""

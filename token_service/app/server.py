@@ -14,7 +14,7 @@ from token_service.app.ending import Ending
 from token_service.app.errors import StartupError
 from token_service.app.metrics_endpoint import MetricsEndpoint
 from token_service.app.parts import Parts
-from token_service.app.probes import PULSE_SECONDS, Pulse
+from token_service.app.probes import PULSE_SECONDS, STARTING, STOPPING, Pulse
 from token_service.app.services import build_server
 from token_service.app.sweeper import Sweeper
 from token_service.config import Settings
@@ -26,7 +26,6 @@ SWEEP_SECONDS = 2.0
 DEVICES_SECONDS = 60.0
 KEY_TICK_SECONDS = 5.0
 ACTIVITY_FLUSH_SECONDS = 1.0
-START_SECONDS = 30.0
 
 _log = structlog.get_logger("token_service")
 
@@ -96,9 +95,9 @@ class Application:
     def why_not_ready(self) -> str:
         """See Probes."""
         if self._server is None:
-            return "the server is starting"
+            return STARTING
         if not self._server.health.serving:
-            return "the server is stopping"
+            return STOPPING
         if self.parts.trust.is_fresh():
             return ""
         limit = self.settings.staleness_limit.total_seconds()

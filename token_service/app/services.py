@@ -43,6 +43,7 @@ from token_service.usecases.sessions import (
     SessionAccess,
 )
 from token_service.usecases.set_password import SetPassword
+from token_service.usecases.token_limits import TokenLimits
 from token_service.usecases.token_set import TokenSetMaker
 from token_service.usecases.users import CreateUser, UserAdministration
 from token_service.usecases.validate import Validate
@@ -251,16 +252,18 @@ def _client(settings: Settings, parts: Parts, refusals: Refusals) -> ClientServi
     store, clock, shield = parts.clients, parts.clock, parts.shield
     records = ClientRecords(store, parts.directory)
     anybody = settings.open_registration
+    limits = TokenLimits(parts.tokens)
     return ClientServicer(
         RegisterClient(
             store, parts.secrets, clock, parts.random, shield, open_registration=anybody
         ),
-        ReviewClient(store, records, parts.trust, clock, shield, refusals),
+        ReviewClient(store, records, parts.trust, clock, shield, limits, refusals),
         CollectClientCredentials(
             store, records, parts.secrets, clock, shield, refusals, open_registration=anybody
         ),
         RotateClientSecret(store, records, parts.secrets, clock, shield, refusals),
-        ClientAdministration(store, records, parts.trust, clock, shield, refusals),
+        ClientAdministration(store, records, parts.trust, clock, shield, limits, refusals),
+        limits,
         clock,
     )
 

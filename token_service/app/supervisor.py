@@ -24,7 +24,7 @@ from token_service.app.worker_process import WorkerProcess, how_it_ended
 from token_service.config import PREFIX, Settings
 from token_service.rpc.metrics import Counts, RpcCollector, total
 
-START_SECONDS = 60.0
+SILENT_START_SECONDS = 60.0
 STOP_MARGIN_SECONDS = 5.0
 SCRAPE_SECONDS = 5.0
 
@@ -92,11 +92,12 @@ class Supervisor:
             await self._start_missing()
         except OSError as error:
             raise WorkersFailedError(f"no worker can be started: {error.strerror}") from error
-        everyone = asyncio.gather(*(one.comes_up(START_SECONDS) for one in self._workers))
+        everyone = asyncio.gather(*(one.comes_up(SILENT_START_SECONDS) for one in self._workers))
         both: set[asyncio.Future[Any]] = {everyone, self._over}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if self._over.done() or not all(everyone.result()):
             everyone.cancel()
+            await asyncio.gather(everyone, return_exceptions=True)
             return  # who watches the one that ended says why
         self._complete = True
         if self._settings.metrics_listen is not None:
@@ -127,10 +128,10 @@ class Supervisor:
 
     async def _watch(self, worker: WorkerProcess) -> None:
         """From a worker's start to its end and, where it ended unasked, its replacement."""
-        if await worker.comes_up(START_SECONDS):
+        if await worker.comes_up(SILENT_START_SECONDS):
             _log.info("worker_serving", worker=worker.number, pid=worker.pid)
         elif not worker.ended.done():
-            _log.error("worker_start_too_slow", worker=worker.number, pid=worker.pid)
+            _log.error("worker_start_hangs", worker=worker.number, pid=worker.pid)
             worker.kill()
         how = how_it_ended(await worker.ended)
         self._workers.remove(worker)
@@ -202,7 +203,7 @@ class Supervisor:
         except OSError as error:
             _log.error("worker_not_started", reason=error.strerror)
             return False
-        if not await new.comes_up(START_SECONDS):
+        if not await new.comes_up(SILENT_START_SECONDS):
             return False
         new.on_trial = False
         if not old.leaving and not old.ended.done():

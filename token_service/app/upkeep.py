@@ -14,6 +14,7 @@ from token_service.usecases.bootstrap import (
     ClientCredentials,
     bootstrap_administrator,
 )
+from token_service.usecases.token_limits import TokenLimits
 
 
 def migrate(dsn: str) -> list[str]:
@@ -31,7 +32,9 @@ async def bootstrap(settings: Settings, client_id: str, name: str) -> ClientCred
     in use, FIELD_INVALID."""
     parts = await Parts.open(settings)
     try:
-        create = BootstrapClient(parts.clients, parts.secrets, parts.clock, parts.random)
+        create = BootstrapClient(
+            parts.clients, parts.secrets, parts.clock, parts.random, TokenLimits(parts.tokens)
+        )
         return await bootstrap_administrator(create, client_id, name)
     finally:
         await parts.close()

@@ -19,7 +19,7 @@ from token_service.app.control import ControlLine
 from token_service.app.ending import Ending
 from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
-from token_service.app.probes import PULSE_SECONDS
+from token_service.app.probes import PULSE_SECONDS, STARTING
 from token_service.app.server import Application, collect_less
 from token_service.config import ConfigError, Settings, load
 from token_service.domain.errors import TokenServiceError
@@ -67,7 +67,7 @@ class Worker:
 
     async def report(self) -> None:
         """Tell the counts every second, so that few are lost when this process is killed, and at
-        once whether it is ready for calls."""
+        once whether it is ready for calls. A start may take long: it is alive meanwhile."""
         reported = 0.0
         while True:
             await asyncio.sleep(PULSE_SECONDS)
@@ -77,13 +77,15 @@ class Worker:
                 reported = time.monotonic()
 
     def _report(self, **answer: object) -> None:
-        if self._application is not None:
-            self._said = self._unready()
+        self._said = self._unready()
+        if self._application is None:
+            self._line.send(unready=self._said)
+        else:
             counts = self._application.counts().to_json()
             self._line.send(counts=counts, unready=self._said, **answer)
 
     def _unready(self) -> str:
-        return self._application.why_not_ready() if self._application is not None else ""
+        return self._application.why_not_ready() if self._application is not None else STARTING
 
 
 async def run(end: socket.socket, number: int) -> int:

@@ -1,10 +1,12 @@
 """A worker as its supervisor sees it: a process, what it says, and its end."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,13 +73,17 @@ class WorkerProcess:
         """Whether it has ever served."""
         return self._serving.is_set()
 
-    async def comes_up(self, within: float) -> bool:
-        """Wait until it serves; False where it ends before, or takes longer than `within` s."""
+    async def comes_up(self, silence: float) -> bool:
+        """Wait until it serves; False where it ends before, or says nothing for `silence` s. How
+        long it takes to load is a matter of how much there is."""
         serving = asyncio.create_task(self._serving.wait())
         try:
-            await asyncio.wait(
-                {serving, self.ended}, timeout=within, return_when=asyncio.FIRST_COMPLETED
-            )
+            while not (self.served or self.ended.done()) and self.pulse.silence < silence:
+                await asyncio.wait(
+                    {serving, self.ended},
+                    timeout=silence - self.pulse.silence,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
         finally:
             serving.cancel()
         return self.served and not self.ended.done()
@@ -110,8 +116,11 @@ class WorkerProcess:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
+        # Not by the process object's own method: that asks for the exit code on the way, and who
+        # waits for the end would find none.
         if self._process.returncode is None:
-            self._process.send_signal(number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     async def _end(self) -> int:
         code = await self._process.wait()

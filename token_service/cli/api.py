@@ -12,6 +12,7 @@ from token_service.cli import demo_file
 from token_service.cli.output import Output
 from token_service.cli.problems import CliError
 from token_service.cli.target import Identity, Target, Wishes, resolve
+from tokenservice.channels import ChannelSettings
 from tokenservice.v1.client_service_pb2_grpc import ClientServiceStub
 from tokenservice.v1.code_service_pb2_grpc import CodeServiceStub
 from tokenservice.v1.key_service_pb2_grpc import KeyServiceStub
@@ -57,15 +58,16 @@ class Api:
     @cached_property
     def _channel(self) -> grpc.Channel:
         target = self.target
+        options = ChannelSettings().options(target.address, secure=target.tls)
         if not target.tls:
-            return grpc.insecure_channel(target.address)
+            return grpc.insecure_channel(target.address, options)
         wishes = self._wishes
         if (wishes.certificate_file is None) != (wishes.key_file is None):
             raise CliError("--cert and --cert-key go together")
         files = (wishes.ca_file, wishes.key_file, wishes.certificate_file)
         roots, key, chain = (None if file is None else _bytes(file) for file in files)
         credentials = grpc.ssl_channel_credentials(roots, key, chain)
-        return grpc.secure_channel(target.address, credentials)
+        return grpc.secure_channel(target.address, credentials, options)
 
     @cached_property
     def tokens(self) -> TokenServiceStub:

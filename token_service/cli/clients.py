@@ -8,11 +8,13 @@ from token_service.cli import inputs, operations
 from token_service.cli.api import Api
 from token_service.cli.choices import PLATFORMS, PlatformWord
 from token_service.cli.command import api_command, group
-from token_service.cli.output import as_dict
+from token_service.cli.output import Output, as_dict
 from token_service.cli.paging import all_pages
 from token_service.cli.problems import CliError
+from tokenservice.core.limits import COOKIE_BYTES, COOKIE_TOKEN_LENGTH
 from tokenservice.v1 import client_policy_pb2
 from tokenservice.v1 import client_service_pb2 as pb
+from tokenservice.v1.types_pb2 import PLATFORM_WEB
 
 app = group("Register, review and administer clients.")
 
@@ -63,6 +65,7 @@ def register(
     request = pb.RegisterClientRequest(name=name, contact=contact, policy=asked)
     api.out.message(api.call(api.clients.RegisterClient, request))
     api.out.note("keep the registration secret: it collects the credentials after the review")
+    api.out.note("another client with admin.clients reviews it: token-service client review")
 
 
 @api_command(app, "review")
@@ -179,14 +182,25 @@ def policy(
         request = pb.GetClientRequest(client_id=client_id)
         found = api.call(api.clients.GetClient, request).client
         api.out.json(as_dict(found.policy))
+        _warn_of_cookies(api.out, found)
         return
     change = pb.UpdateClientPolicyRequest(
         client_id=client_id, policy=_read_policy(replace), note=note
     )
-    api.out.message(api.call(api.clients.UpdateClientPolicy, change))
+    changed = api.call(api.clients.UpdateClientPolicy, change)
+    api.out.message(changed)
+    _warn_of_cookies(api.out, changed.client)
 
 
 operations.add_bootstrap_to(app)
+
+
+def _warn_of_cookies(out: Output, client: pb.Client) -> None:
+    if client.longest_token > COOKIE_TOKEN_LENGTH and PLATFORM_WEB in client.policy.platforms:
+        out.note(
+            f"warning: its tokens can have {client.longest_token} characters; browsers keep"
+            f" cookies of {COOKIE_BYTES} bytes at most, name and attributes included"
+        )
 
 
 def _read_policy(source: str) -> client_policy_pb2.ClientPolicy:

@@ -89,7 +89,11 @@ def _bootstrap(
     client_id: Annotated[str, typer.Option(help="Id of the administrator.")] = "admin",
     name: Annotated[str, typer.Option(help="Name that people recognise it by.")] = "Administrator",
 ) -> None:
-    """Write the first administrator to the database, and print its credentials this once."""
+    """Write an administrator to the database, and print its credentials this once.
+
+    Two are needed: what one of them registers, another one approves. Run it again with another
+    --client-id. For an id that was never used, a new secret replaces the former one.
+    """
     from token_service.cli.store import bootstrap
 
     created, secret = bootstrap(out, client_id, name)
@@ -98,3 +102,4 @@ def _bootstrap(
     else:
         out.record([("client_id", created), ("client_secret", secret)])
     out.note("keep the secret: it is not shown again")
+    out.note("nobody approves what it registered itself: for that, make a second administrator")

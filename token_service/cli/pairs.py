@@ -6,13 +6,14 @@ import sys
 from enum import StrEnum
 from typing import Annotated, Any
 
+import grpc
 import segno
 import typer
 
 from token_service.cli.api import DEMO_MOBILE, DEMO_WEB, Api
 from token_service.cli.command import api_command, group
 from token_service.cli.output import as_dict, enum_text
-from token_service.cli.problems import REFUSED, CliError
+from token_service.cli.problems import REFUSED, CliError, refusal_of, show_refusal
 from token_service.cli.tokens import PasswordSource, credential_of
 from tokenservice.v1 import pairing_service_pb2 as pb
 from tokenservice.v1 import token_service_pb2, types_pb2
@@ -24,6 +25,7 @@ User = Annotated[str, typer.Option(help="Whose device the logged-in one is.")]
 _PC = types_pb2.Device(device_id="demo-pc", name="Demo PC", user_agent="token-service pair demo")
 _PHONE = types_pb2.Device(device_id="demo-phone", name="Demo phone", user_agent="pair phone")
 _ID_BYTES = 16
+_WRONG_NUMBER = "CHECK_NUMBER_WRONG"
 _SCANNED, _APPROVED = types_pb2.PAIRING_STATE_SCANNED, types_pb2.PAIRING_STATE_APPROVED
 
 
@@ -134,6 +136,18 @@ def qr_lines(text: str) -> list[str]:
 
 
 def _approve(api: Api, session_token: str, own: dict[str, Any]) -> None:
+    try:
+        _type_number(api, session_token, own)
+    except grpc.RpcError as error:
+        refusal = refusal_of(error)
+        if refusal.reason != _WRONG_NUMBER:
+            raise
+        show_refusal(refusal, as_json=api.out.as_json)
+        api.out.note("it may be typed once more; another wrong one ends the pairing")
+        _type_number(api, session_token, own)
+
+
+def _type_number(api: Api, session_token: str, own: dict[str, Any]) -> None:
     request = pb.ApprovePairingRequest(
         session_token=session_token, check_number=_asked("Check number"), **own
     )

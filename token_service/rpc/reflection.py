@@ -1,6 +1,7 @@
 """Server reflection: what grpcurl and the like ask before they call, in both its versions."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
@@ -51,8 +52,9 @@ SERVICES: Sequence[ServiceDescriptor] = tuple(
 
 
 class _Symbols:
-    """The pool of all descriptors, with the symbols that it does not find by itself: methods, and
-    in its implementation without native code oneofs."""
+    """The pool of all descriptors, with the symbols that it does not find by itself: methods,
+    enum values as grpcurl names them (`Verdict.VERDICT_ACTIVE`), and in its implementation
+    without native code oneofs."""
 
     def __init__(self, pool: DescriptorPool) -> None:
         self._pool = pool
@@ -65,13 +67,22 @@ class _Symbols:
         try:
             return self._pool.FindFileContainingSymbol(symbol)
         except KeyError:
-            parent = symbol.rpartition(".")[0]
+            parent, _, name = symbol.rpartition(".")
             file = self._pool.FindFileContainingSymbol(parent)
-        try:
-            self._pool.FindMethodByName(symbol)
-        except KeyError:
-            self._pool.FindOneofByName(symbol)
-        return file
+        for find in (self._method, self._oneof, self._enum_value):
+            with suppress(KeyError):
+                find(parent, name)
+                return file
+        raise KeyError(symbol)
+
+    def _method(self, service: str, name: str) -> None:
+        self._pool.FindServiceByName(service).methods_by_name[name]
+
+    def _oneof(self, message: str, name: str) -> None:
+        self._pool.FindMessageTypeByName(message).oneofs_by_name[name]
+
+    def _enum_value(self, enum: str, name: str) -> None:
+        self._pool.FindEnumTypeByName(enum).values_by_name[name]
 
 
 def methods(offered: Iterable[str]) -> tuple[Method, ...]:

@@ -10,6 +10,8 @@ from token_service.domain.policy_rules import check_policy, is_client_id
 from token_service.domain.ports import ClientStore, Clock, Randomness, Secrets
 from token_service.domain.records import AuditEvent, Client
 from token_service.usecases.client_credentials import draw_secret
+from token_service.usecases.names import shown_name
+from token_service.usecases.token_limits import TokenLimits
 
 ADMINISTRATOR = ClientPolicy(platforms=frozenset({Platform.API}), permissions=frozenset(Permission))
 ACTOR = "command-line"
@@ -33,12 +35,14 @@ class BootstrapClient:
         secrets: Secrets,
         clock: Clock,
         random: Randomness,
+        limits: TokenLimits,
         actor: str = ACTOR,
     ) -> None:
         self._store = store
         self._secrets = secrets
         self._clock = clock
         self._random = random
+        self._limits = limits
         self._actor = actor
 
     async def __call__(
@@ -49,6 +53,8 @@ class BootstrapClient:
         if not is_client_id(client_id):
             raise invalid_field("client_id", "must match [a-z0-9][a-z0-9._-]{0,63}")
         check_policy(policy)
+        self._limits.require(policy)
+        name = shown_name(name, "name")
         now = self._clock.now()
         client = self._client(client_id, name, contact, policy, now)
         audit = self._audit(now, "client.bootstrap", client_id, f"name={name}")

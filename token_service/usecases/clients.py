@@ -1,6 +1,6 @@
 """Clients: registered by one party, reviewed by another, administered from then on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from token_service.domain.caller import Caller
 from token_service.domain.client_ids import RANDOM_BYTES, new_client_id
@@ -12,8 +12,10 @@ from token_service.domain.policy_rules import check_policy
 from token_service.domain.ports import ClientStore, Clock, Randomness, Secrets, Trust
 from token_service.domain.records import AuditEvent, Client
 from token_service.usecases.client_records import ClientRecords, wrong_state
+from token_service.usecases.names import MAX_CONTACT_CHARACTERS, shown_name
 from token_service.usecases.refusals import Refusals
 from token_service.usecases.shielding import Shield
+from token_service.usecases.token_limits import TokenLimits
 from tokenservice.core.opaque import REGISTRATION_SECRET_CODE
 
 _TRIES = 4
@@ -80,6 +82,9 @@ class RegisterClient:
         if not self._open:
             caller.require(Permission.CLIENTS_REGISTER)
         check_policy(request.policy)
+        name = shown_name(request.name, "name")
+        contact = shown_name(request.contact, "contact", at_most=MAX_CONTACT_CHARACTERS)
+        request = replace(request, name=name, contact=contact)
         for _ in range(_TRIES):
             registered = self._draw(caller, request)
             client = registered.client
@@ -126,6 +131,7 @@ class ReviewClient:
         trust: Trust,
         clock: Clock,
         shield: Shield,
+        limits: TokenLimits,
         refusals: Refusals,
     ) -> None:
         self._store = store
@@ -133,6 +139,7 @@ class ReviewClient:
         self._trust = trust
         self._clock = clock
         self._shield = shield
+        self._limits = limits
         self._refusals = refusals
 
     async def __call__(self, caller: Caller, review: Review) -> Changed:
@@ -149,6 +156,8 @@ class ReviewClient:
         require_may_review(caller, client, policy)
         if client.state is not ClientState.PENDING:
             raise _reviewed_before()
+        if policy is not None:
+            self._limits.require(policy)
         state = ClientState.APPROVED if review.approve else ClientState.REJECTED
         audit = caller.audit(
             self._clock.now(),
@@ -175,6 +184,7 @@ class ClientAdministration:
         trust: Trust,
         clock: Clock,
         shield: Shield,
+        limits: TokenLimits,
         refusals: Refusals,
     ) -> None:
         self._store = store
@@ -182,6 +192,7 @@ class ClientAdministration:
         self._trust = trust
         self._clock = clock
         self._shield = shield
+        self._limits = limits
         self._refusals = refusals
 
     async def get(self, caller: Caller, client_id: str) -> Client:
@@ -228,6 +239,7 @@ class ClientAdministration:
     ) -> Changed:
         caller.require(Permission.ADMIN_CLIENTS)
         check_policy(policy)
+        self._limits.require(policy)
         for _ in range(_TRIES):
             client = await self._require_settled(client_id)
             require_may_change(caller, client, policy)

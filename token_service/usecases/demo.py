@@ -20,6 +20,7 @@ from token_service.domain.records import AuditEvent, Client, User
 from token_service.usecases.authenticate_caller import secret_alive
 from token_service.usecases.bootstrap import BootstrapClient
 from token_service.usecases.client_credentials import DEFAULT_OVERLAP
+from token_service.usecases.token_limits import TokenLimits
 from tokenservice.core import MalformedToken
 from tokenservice.core.opaque import CLIENT_SECRET_CODE
 
@@ -91,6 +92,7 @@ class SeedDemo:
         hasher: PasswordHasher,
         clock: Clock,
         random: Randomness,
+        limits: TokenLimits,
     ) -> None:
         self._clients = clients
         self._users = users
@@ -98,7 +100,7 @@ class SeedDemo:
         self._hasher = hasher
         self._clock = clock
         self._random = random
-        self._create = BootstrapClient(clients, secrets, clock, random, ACTOR)
+        self._create = BootstrapClient(clients, secrets, clock, random, limits, ACTOR)
 
     async def __call__(self, known: DemoCredentials) -> DemoCredentials:
         """The credentials with which everything of the demo can be used: those that are `known`

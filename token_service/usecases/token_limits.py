@@ -11,16 +11,13 @@ from tokenservice.core import Facts
 from tokenservice.core.claim_values import MAX_REVISION, MAX_TIME
 from tokenservice.core.facts import ACR_LEVELS, AMR_METHODS
 from tokenservice.core.limits import (
-    COOKIE_BYTES,
+    COOKIE_TOKEN_LENGTH,
     MAX_DEVICE_ID_LENGTH,
     MAX_ROLE_LENGTH,
     MAX_TOKEN_LENGTH,
     MAX_USER_ROLES,
     THUMBPRINT_LENGTH,
 )
-
-COOKIE_TOKEN_LENGTH = COOKIE_BYTES - 128
-"""What a cookie has room for beside its name and its attributes."""
 
 _ROLES = tuple(f"{number:02d}".ljust(MAX_ROLE_LENGTH, "r") for number in range(MAX_USER_ROLES))
 _UUID = "00000000-0000-4000-8000-000000000000"
@@ -38,20 +35,26 @@ class TokenLimits:
     def require(self, policy: ClientPolicy, path: str = "policy") -> None:
         """Raise FIELD_INVALID, with field paths below `path`, for a policy whose tokens could not
         be made: its algorithm has no key that signs, or the largest would be too large."""
-        try:
-            longest = self.longest(policy)
-        except TokenServiceError as error:
-            if error.reason is not Reason.KEY_STATE:
-                raise
+        longest = self.longest_if_any(policy)
+        if not longest:
             raise invalid_field(
                 f"{path}.signing_algorithm", "this installation has no key that signs with it"
-            ) from None
+            )
         if longest > MAX_TOKEN_LENGTH:
             raise invalid_field(
                 f"{path}.scopes",
                 f"with all of them a token could have {longest} characters, and at most"
                 f" {MAX_TOKEN_LENGTH} are possible",
             )
+
+    def longest_if_any(self, policy: ClientPolicy) -> int:
+        """As `longest`; 0 where no token can be made, for want of a key."""
+        try:
+            return self.longest(policy)
+        except TokenServiceError as error:
+            if error.reason is not Reason.KEY_STATE:
+                raise
+            return 0
 
     def longest(self, policy: ClientPolicy) -> int:
         """Characters of the longest access or rolling token. Raises KEY_STATE."""
@@ -71,7 +74,8 @@ class TokenLimits:
 
     def exceeds_cookie(self, policy: ClientPolicy) -> bool:
         """Whether browsers may be given a token that they do not keep in a cookie."""
-        return Platform.WEB in policy.platforms and self.longest(policy) > COOKIE_TOKEN_LENGTH
+        longest = self.longest_if_any(policy)
+        return Platform.WEB in policy.platforms and longest > COOKIE_TOKEN_LENGTH
 
     def _measure(self, audiences: tuple[str, ...], scopes: frozenset[str], algorithm: str) -> int:
         largest = Facts(

@@ -1,11 +1,12 @@
 """This node's view of the trust log, for its own Validate and for everybody who watches it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.ports import Clock
 from token_service.domain.trust_reading import TrustReading
-from tokenservice.core import TrustKey, TrustState
+from tokenservice.core import TrustKey, TrustSnapshot, TrustState
 
 Refresh = Callable[[], Awaitable[None]]
 """Reads the log once, starting after the call; raises STORE_UNAVAILABLE."""
@@ -19,6 +20,10 @@ ReadingListener = Callable[[TrustReading], None]
 
 Moved = Callable[[], None]
 """Told that revision or keys have moved; returns at once and does not fail."""
+
+
+PART = 1_000
+"""Entries of another log that are taken over at a time."""
 
 
 class TrustFeed:
@@ -63,15 +68,27 @@ class TrustFeed:
             listener(reading)
         # Freshness counts from before the question was sent, on the clock of the verdicts.
         read_time = self._clock.unix_at(reading.sent_boot)
+        snapshot = await self._snapshot(reading) if reading.epoch != self.state.epoch else None
         if reading.keys_version <= self._keys_version:
-            self._take(reading, read_time)
+            self._take(reading, read_time, snapshot)
             return
-        if reading.epoch == self.state.epoch:
+        if snapshot is None:
             self._take(reading, self.state.read_time)
         if self._load_keys is not None:
             await self._load_keys(reading.keys_version)
         if reading.keys_version <= self._keys_version:
-            self._take(reading, read_time)
+            self._take(reading, read_time, snapshot)
+
+    async def _snapshot(self, reading: TrustReading) -> TrustSnapshot:
+        """The state after a reading of another log, put together without keeping the loop busy
+        for longer than a part takes: the log may be long."""
+        known = [] if reading.since_revision == 0 else self.state.live_entries()
+        snapshot = TrustSnapshot()
+        for entries in (known, reading.entries):
+            for start in range(0, len(entries), PART):
+                snapshot.add((), entries[start : start + PART])
+                await asyncio.sleep(0)
+        return snapshot
 
     def apply_keys(self, keys: Sequence[TrustKey], keys_version: int) -> None:
         """Publish `keys`, which are those of `keys_version` or later, from now on."""
@@ -81,22 +98,17 @@ class TrustFeed:
         self.state.view.set_keys(self._keys)
         self._wake()
 
-    def _take(self, reading: TrustReading, read_time: float) -> None:
+    def _take(
+        self, reading: TrustReading, read_time: float, snapshot: TrustSnapshot | None = None
+    ) -> None:
         state = self.state
         before = (state.epoch, state.revision)
         if state.read_time > self._clock.unix():
             # The primary's clock was set back. This reading is the later one all the same.
             state.read_time = read_time
-        if reading.epoch != state.epoch:
-            known = [] if reading.since_revision == 0 else state.live_entries()
-            state.apply_snapshot(
-                reading.epoch,
-                self.issuer,
-                reading.revision,
-                read_time,
-                self._keys,
-                [*known, *reading.entries],
-            )
+        if snapshot is not None:
+            snapshot.add(self._keys, ())
+            state.adopt(snapshot, reading.epoch, self.issuer, reading.revision, read_time)
         else:
             state.apply_delta(
                 reading.epoch,

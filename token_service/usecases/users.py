@@ -20,6 +20,7 @@ from token_service.domain.ports import (
     UserStore,
 )
 from token_service.domain.records import AuditEvent, User
+from token_service.usecases.names import new_username
 from token_service.usecases.passwords import account_bucket
 from token_service.usecases.shielding import Shield
 
@@ -69,7 +70,7 @@ class CreateUser:
     async def __call__(self, caller: Caller, request: NewUser) -> User:
         """Create a user who can log in at once."""
         caller.require(Permission.ADMIN_USERS)
-        username = canonical_username(request.username)
+        username = new_username(request.username)
         password = new_password(request.password)
         if await self._users.by_username(username) is not None:
             raise _exists()  # before the work of hashing; the insert decides

@@ -11,6 +11,7 @@ from tests.integration.error_causes import (
     codes,
     exchanges,
     issuing,
+    keyless,
     pairing_ends,
     pairings,
     sessions,
@@ -22,6 +23,7 @@ from tests.integration.error_causes.scene import Cause
 CAUSES: Mapping[tuple[str, str], Cause] = {
     **issuing.CAUSES,
     **exchanges.CAUSES,
+    **keyless.CAUSES,
     **validating.CAUSES,
     **sessions.CAUSES,
     **pairings.CAUSES,

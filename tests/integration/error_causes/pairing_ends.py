@@ -27,7 +27,7 @@ async def _scanned(scene: Scene, token: str | None = None) -> Pair:
     return pair
 
 
-async def _approved(scene: Scene, client_id: str = "", **request: Any) -> Pair:
+async def approved(scene: Scene, client_id: str = "", **request: Any) -> Pair:
     client_id = client_id or await scene.app()
     token = (await scene.login(client_id)).session_token
     pair = await start(scene, client_id, **request)
@@ -137,7 +137,7 @@ def _collecting_after(
 
     async def cause(scene: Scene) -> object:
         client_id = await scene.client(APP)
-        pair = await _approved(scene, client_id, audiences=["orders"], scopes=["orders.read"])
+        pair = await approved(scene, client_id, audiences=["orders"], scopes=["orders.read"])
         found = await scene.call(
             ADMIN, "clients", "GetClient", clients.GetClientRequest(client_id=client_id)
         )

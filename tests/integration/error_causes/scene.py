@@ -13,6 +13,7 @@ from token_service.domain.kinds import Permission, Platform
 from token_service.domain.policy import ClientPolicy
 from token_service.usecases.bootstrap import BootstrapClient
 from token_service.usecases.demo import POLICIES
+from token_service.usecases.token_limits import TokenLimits
 from tokenservice.v1 import client_service_pb2 as clients
 from tokenservice.v1 import token_service_pb2 as tokens
 from tokenservice.v1 import types_pb2 as types
@@ -97,7 +98,9 @@ class Scene:
         if self._application is None:
             self._application = await Application.create(self.world.settings())
         parts = self._application
-        create = BootstrapClient(parts.clients, parts.secrets, parts.clock, parts.random)
+        create = BootstrapClient(
+            parts.clients, parts.secrets, parts.clock, parts.random, TokenLimits(parts.parts.tokens)
+        )
         client_id = f"client-{secrets.token_hex(4)}"
         made = await create(client_id, client_id, "", policy)
         self._apis[client_id] = Api(self.address, basic(client_id, made.client_secret))

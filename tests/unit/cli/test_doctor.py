@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.rpc.test_tls import issue
-from token_service.cli.doctor import configuration, keys, postgres, redis, tls
+from token_service.app.policies import PolicyTokens
+from token_service.cli.doctor import configuration, keys, policies, postgres, redis, tls
 from token_service.cli.doctor.checks import Check, Status, failed
 from token_service.cli.doctor.postgres import PostgresFacts, TrustFacts
 from token_service.cli.doctor.redis import RedisFacts
@@ -105,6 +106,9 @@ def test_every_purpose_needs_a_key_in_use() -> None:
     assert [check.status for check in checks] == [Status.OK] * len(PURPOSES)
     retiring = [key(KeyPurpose.SIGNING, KeyState.RETIRING, day), *everything[1:]]
     assert failed(keys.judge(retiring, NOW, schedule))
+    # A server makes the key of an algorithm that was only just configured, and starts.
+    wider = KeyScheduleSettings(algorithms=("EdDSA", "ES256"))
+    assert worst(keys.judge(everything, NOW, wider)) is Status.WARN
     [none_yet] = keys.judge([], NOW, schedule)
     assert none_yet.status is Status.WARN
 
@@ -178,3 +182,23 @@ def test_settings_are_named_where_they_are_unusable_misspelt_or_open(tmp_path: P
     assert "TOKEN_SERVICE_GRPC_LISTN" in details
     assert "TOKEN_SERVICE_SERVER" not in details
     assert str(secret) in details
+
+
+@pytest.mark.parametrize(
+    ("client", "status"),
+    [
+        (PolicyTokens("shop", 2_400, False), Status.OK),
+        (PolicyTokens("shop", 4_400, True), Status.WARN),
+        (PolicyTokens("phone", 4_400, False), Status.OK),
+        (PolicyTokens("shop", 8_400, True), Status.WARN),
+        (PolicyTokens("shop", 0, False), Status.WARN),
+    ],
+)
+def test_policies_whose_tokens_cannot_be_made_or_kept_are_named(
+    client: PolicyTokens, status: Status
+) -> None:
+    [check] = policies.judge([client, PolicyTokens("other", 100, False)])
+    assert check.status is status
+    if status is Status.WARN:
+        assert client.client_id in check.name
+        assert str(client.longest or "no key") in check.detail

@@ -103,11 +103,17 @@ class FakeConnection:
     def stubs(self) -> Stubs:
         return cast("Stubs", self)
 
-    async def ready_stubs(self, _: float) -> Stubs | None:
-        return self.stubs() if self.reachable else None
+    async def ready_stubs(self, _: float) -> Stubs:
+        if not self.reachable:
+            raise Unreachable("UNAVAILABLE", "no server can be reached", StatusCode.UNAVAILABLE)
+        return self.stubs()
 
-    def failed(self, _: Stubs) -> None:
+    def failed(self, _: Stubs, error: Unreachable) -> None:
         self.failures += 1
+        error.targets = (f"server-{self.failures}",)
+
+    def current(self, _: Stubs) -> bool:
+        return True
 
     async def metadata(self) -> Metadata:
         return (("authorization", f"Basic {self.renewed}"),)

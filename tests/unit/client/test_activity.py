@@ -10,6 +10,8 @@ from tokenservice.errors import TokenServiceError, Unreachable
 
 DOWN = Unreachable("UNAVAILABLE", "", grpc.StatusCode.UNAVAILABLE)
 REFUSED = TokenServiceError("PERMISSION_MISSING", "", grpc.StatusCode.PERMISSION_DENIED)
+BUSY = TokenServiceError("OVERLOADED", "", grpc.StatusCode.RESOURCE_EXHAUSTED, (), 1.0)
+INVALID = TokenServiceError("FIELD_INVALID", "", grpc.StatusCode.INVALID_ARGUMENT)
 
 
 class Service:
@@ -90,11 +92,15 @@ async def test_what_nobody_took_is_kept_for_a_while() -> None:
     assert service.took == [{"new": NOW}]
 
 
-async def test_what_was_refused_is_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("refused", [REFUSED, BUSY, INVALID], ids=["withdrawn", "busy", "invalid"])
+async def test_what_was_refused_is_kept_unless_it_would_be_refused_again(
+    refused: TokenServiceError, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A permission that comes back within minutes costs no session its idle time."""
     service, hand = Service(), HandClock()
     log = ActivityLog()
     log.touch("s", NOW)
-    service.failure = REFUSED
+    service.failure = refused
     await ActivityReporter(log, hand.clock, service.report).flush()
-    assert len(log) == 0
-    assert "PERMISSION_MISSING" in caplog.text
+    assert len(log) == (refused is not INVALID)
+    assert refused.reason in caplog.text

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.client.fakes import unreachable
 from tokenservice.addresses import bare_address, is_local
 from tokenservice.connection import Connection, Tls
 from tokenservice.credentials import AccessTokenCredentials, ClientCertificate, ClientSecret
@@ -177,11 +178,11 @@ async def test_a_server_that_did_not_answer_comes_last_for_a_while(silent: list[
     now = 0.0
     async with Connection(silent, CALLER, channels=3, clock=lambda: now) as connection:
         first, second = connection.stubs(), connection.stubs()
-        connection.failed(first)
+        connection.failed(first, unreachable())
         others = {id(connection.stubs()) for _ in range(12)}
         assert len(others) == 3
         assert id(second) in others
-        connection.failed(second)
+        connection.failed(second, unreachable())
         assert len({id(connection.stubs()) for _ in range(12)}) == 6
         now = 5.0
         assert len({id(connection.stubs()) for _ in range(12)}) == 6

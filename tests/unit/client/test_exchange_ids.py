@@ -1,13 +1,19 @@
 """Ids of exchanges and pauses between attempts."""
 
 import hmac
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenservice.backoff import Backoff
-from tokenservice.credentials import AccessTokenCredentials, ClientCertificate, ClientSecret
+from tokenservice.credentials import (
+    AccessTokenCredentials,
+    ClientCertificate,
+    ClientSecret,
+    ClientSecretFile,
+)
 from tokenservice.exchange_ids import (
     DerivedExchangeId,
     random_exchange_id,
@@ -69,3 +75,13 @@ def test_pauses_have_bounds(failures: int, drawn: float, retry_after: float | No
     assert pause >= 0.05
     assert pause >= (retry_after or 0.0)
     assert pause <= max(5.0, (retry_after or 0.0) * 1.25)
+
+
+def test_ids_follow_a_secret_that_is_renewed_in_its_file(tmp_path: Path) -> None:
+    path, now = tmp_path / "secret", 0.0
+    path.write_text("s3cret")
+    ids = usual_exchange_ids(ClientSecretFile("shop", path, clock=lambda: now))
+    assert ids("token") == usual_exchange_ids(ClientSecret("shop", "s3cret"))("token")
+    path.write_text("renewed")
+    now = 1.0
+    assert ids("token") == usual_exchange_ids(ClientSecret("shop", "renewed"))("token")

@@ -32,6 +32,10 @@ class Feed:
     async def read(self) -> object:
         return await self._messages.get()
 
+    @property
+    def outdated(self) -> bool:
+        return False
+
     def cancel(self) -> bool:
         return True
 

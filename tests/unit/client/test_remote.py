@@ -173,12 +173,13 @@ async def test_a_question_that_may_spoil_goes_alone() -> None:
 async def test_nobody_is_asked_for_a_moment_after_failures() -> None:
     server = Server()
     server.failures = [DOWN, DOWN]
-    remote = RemoteValidation(server)
+    now = 0.0
+    remote = RemoteValidation(server, clock=lambda: now)
     for _ in range(3):
         with pytest.raises(Unanswered, match="unreachable"):
             await ask(remote, "t")
     assert len(server.calls) == 2
-    remote._refusing_until = 0.0  # that moment has passed
+    now = 2.0  # that moment has passed
     assert await ask(remote, "t") == "t"
     server.failures = [DOWN]
     with pytest.raises(Unanswered, match="unreachable"):

@@ -26,10 +26,11 @@ from token_service.domain.kinds import (
 )
 from token_service.domain.policy import ClientPolicy
 from token_service.domain.records import Generation
-from token_service.usecases.token_limits import COOKIE_TOKEN_LENGTH, TokenLimits
+from token_service.usecases.token_limits import TokenLimits
 from token_service.usecases.token_set import TokenSetMaker
 from tokenservice.core import Facts
 from tokenservice.core.limits import (
+    COOKIE_TOKEN_LENGTH,
     MAX_AUDIENCE_LENGTH,
     MAX_ISSUER_LENGTH,
     MAX_SCOPE_LENGTH,

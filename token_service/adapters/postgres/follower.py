@@ -33,9 +33,6 @@ LONGEST_PAUSE = 1.0
 
 CLOSE_SECONDS = 1.0
 
-WHOLE_LOG_SECONDS = 30.0
-"""How long reading the log from its start may take: after a mass revocation it is long."""
-
 _log = structlog.get_logger(__name__)
 
 
@@ -43,8 +40,9 @@ class TrustFollower:
     """One per process: feeds `sink` with readings over a connection of its own.
 
     Each reading starts where `sink.state` stands, so what the sink did not take over comes again.
-    `poll_interval` and `timeout` are in seconds; `boot` is the clock that also runs during
-    suspend; `jitter` gives numbers from 0 to 1.
+    `poll_interval` and `timeout`, which each statement has, are in seconds; `page` is how many
+    entries one reads; `boot` is the clock that also runs during suspend; `jitter` gives numbers
+    from 0 to 1.
     """
 
     def __init__(
@@ -54,6 +52,7 @@ class TrustFollower:
         *,
         poll_interval: float = 1.0,
         timeout: float = 2.0,
+        page: int = trust.PAGE,
         boot: Callable[[], float] = boottime,
         jitter: Callable[[], float] = random.random,
         connect: Callable[[], Awaitable[asyncpg.Connection[Record]]] | None = None,
@@ -61,6 +60,7 @@ class TrustFollower:
         self._sink = sink
         self._poll_interval = poll_interval
         self._timeout = timeout
+        self._page = page
         self._boot = boot
         self._jitter = jitter
         self._connect = connect or (lambda: database.connect("trust"))
@@ -89,23 +89,26 @@ class TrustFollower:
         """Read soon, do not wait for it."""
         self._wake.set()
 
-    async def refresh(self, within: float | None = None) -> None:
-        """Return after a reading that started after this call was handed on, which may take
-        `within` seconds; as long as any reading may, if that is not given.
+    async def refresh(self) -> None:
+        """Return after a reading that started after this call was handed on.
 
         Raises STORE_UNAVAILABLE when there is none in time; at once, while the store is known to
         be out of reach.
         """
+        try:
+            async with asyncio.timeout(deadline.remaining(self._timeout)):
+                await self.reading()
+        except TimeoutError:
+            raise store_unavailable() from None
+
+    async def reading(self) -> None:
+        """Like `refresh`, as long as a reading takes: the first one reads the whole log."""
         if self._task is None or self._pausing:
             raise store_unavailable()
         reading = asyncio.get_running_loop().create_future()
         self._waiting.append(reading)
         self._wake.set()
-        try:
-            async with asyncio.timeout(deadline.remaining(within or self._timeout)):
-                await reading
-        except TimeoutError:
-            raise store_unavailable() from None
+        await reading
 
     async def _run(self) -> None:
         while True:
@@ -170,14 +173,18 @@ class TrustFollower:
         """What comes after the sink's state; from the start where the log is another one."""
         state = self._sink.state
         since = state.revision if state.epoch else 0
-        within = self._timeout if state.epoch else WHOLE_LOG_SECONDS
-        reading = await trust.read(conn, since, boot=self._boot, within=within)
+        reading = await self._read_since(conn, since)
         epoch, revision = self._seen
         if reading.epoch == epoch and reading.revision < revision:
             await self._fence(conn, revision, reading)
         elif not since or reading.epoch == state.epoch:
             return reading
-        return await trust.read(conn, 0, boot=self._boot, within=WHOLE_LOG_SECONDS)
+        return await self._read_since(conn, 0)
+
+    async def _read_since(self, conn: asyncpg.Connection[Record], revision: int) -> TrustReading:
+        return await trust.read(
+            conn, revision, boot=self._boot, within=self._timeout, page=self._page
+        )
 
     async def _fence(
         self, conn: asyncpg.Connection[Record], revision: int, reading: TrustReading

@@ -99,39 +99,62 @@ async def append(
     return int(_head(row)["revision"])
 
 
-_READ = """
+PAGE = 10_000
+"""Entries that one statement reads: a small part of what its time limit allows."""
+
+_ENTRY = """revision, kind, id, device_id, effect, reason,
+       extract(epoch FROM keep_until)::float8 AS keep_until"""
+_READ = f"""
 SELECT h.epoch, h.revision AS head_revision, h.valid_rev, h.config_version, h.keys_version,
        pg_is_in_recovery() AS in_recovery,
-       extract(epoch FROM clock_timestamp())::float8 AS db_time,
-       l.revision, l.kind, l.id, l.device_id, l.effect, l.reason,
-       extract(epoch FROM l.keep_until)::float8 AS keep_until
-FROM trust_head h LEFT JOIN trust_log l ON l.revision > $1
+       extract(epoch FROM clock_timestamp())::float8 AS db_time, l.*
+FROM trust_head h LEFT JOIN LATERAL (
+    SELECT {_ENTRY} FROM trust_log WHERE revision > $1 ORDER BY revision LIMIT $2
+) l ON true
 ORDER BY l.revision
-"""
+"""  # noqa: S608 - constants, here and below
+_NEXT = f"""
+SELECT {_ENTRY} FROM trust_log WHERE revision > $1 AND revision <= $2 ORDER BY revision LIMIT $3
+"""  # noqa: S608
 
 
 async def read(
-    conn: Connection, since_revision: int, *, boot: Callable[[], float], within: float
+    conn: Connection,
+    since_revision: int,
+    *,
+    boot: Callable[[], float],
+    within: float,
+    page: int = PAGE,
 ) -> TrustReading:
-    """The head and all entries above `since_revision`, in one round trip and one snapshot.
+    """The head and all entries above `since_revision`, as of one moment.
 
-    `boot` is the clock that also runs during suspend; `within` is in seconds. Raises
-    STORE_UNAVAILABLE on a standby, whose answer may be arbitrarily old, and else what the driver
-    raises.
+    One round trip where they fit into a `page`. What is left is read by further statements up to
+    the revision that the head had: entries are committed in the order of their revisions and never
+    change, so those belong to the same state, and no snapshot is held meanwhile. Each statement
+    may take `within` seconds, however long the log is; `boot` is the clock that also runs during
+    suspend. Raises STORE_UNAVAILABLE on a standby, whose answer may be arbitrarily old, and else
+    what the driver raises.
     """
     sent = boot()
-    rows = await conn.fetch(_READ, since_revision, timeout=within)
+    rows = await conn.fetch(_READ, since_revision, page, timeout=within)
     received = boot()
     head = _head(rows[0] if rows else None)
     if head["in_recovery"]:
         raise store_unavailable()
+    found = [_entry(row) for row in rows if row["revision"] is not None]
+    entries = list(found)
+    while len(found) == page:
+        last, revision = found[-1].revision, head["head_revision"]
+        rows = await conn.fetch(_NEXT, last, revision, page, timeout=within)
+        found = [_entry(row) for row in rows]
+        entries += found
     return TrustReading(
         epoch=str(head["epoch"]),
         revision=head["head_revision"],
         valid_rev=head["valid_rev"],
         config_version=head["config_version"],
         keys_version=head["keys_version"],
-        entries=tuple(_entry(row) for row in rows if row["revision"] is not None),
+        entries=tuple(entries),
         since_revision=since_revision,
         db_time=head["db_time"],
         sent_boot=sent,
@@ -147,7 +170,7 @@ SET epoch = gen_random_uuid(),
     keys_version = keys_version + {FENCE_JUMP}
 WHERE $2::uuid IS NULL OR (epoch = $2 AND revision < $1)
 RETURNING revision
-"""  # noqa: S608 - constants
+"""  # noqa: S608
 
 
 async def fence(

@@ -13,8 +13,9 @@ from token_service.adapters.crypto.secrets_config import SecretKeys
 from token_service.adapters.postgres.keys import KeyStore
 from token_service.adapters.postgres.pool import Database
 from token_service.app.parts import key_schedule
+from token_service.app.policies import policy_tokens
 from token_service.cli.deployment import store_environment
-from token_service.cli.doctor import configuration, keys, postgres, redis, tls
+from token_service.cli.doctor import configuration, keys, policies, postgres, redis, tls
 from token_service.cli.doctor.checks import Check, Status, fail, failed, ok
 from token_service.cli.output import Output
 from token_service.cli.problems import REFUSED
@@ -74,15 +75,24 @@ async def _keys(settings: Settings, now: datetime) -> list[Check]:
             application_name="token-service doctor",
         )
         try:
-            stored = await KeyStore(database).all()
+            return await _stored(settings, now, database)
         finally:
             await database.close()
     except TokenServiceError as error:
         return [fail("keys", error.message, "see what was found of PostgreSQL")]
+
+
+async def _stored(settings: Settings, now: datetime, database: Database) -> list[Check]:
+    """Examine the keys, and what clients get with them."""
+    stored = await KeyStore(database).all()
     secrets = SecretKeys.parse(settings.secret_keys.get_secret_value())
+    keyring = Keyring(secrets)
     try:
-        Keyring(secrets).load(stored)
+        keyring.load(stored)
     except ValueError as error:
         return [fail("secret keys", str(error), "put the secret back, behind the newer ones")]
     opened = ok("secret keys", f"{len(secrets.ids)}, the newest is {secrets.newest_id}")
-    return [opened, *keys.judge(stored, now, key_schedule(settings))]
+    found = [opened, *keys.judge(stored, now, key_schedule(settings))]
+    if not stored:
+        return found
+    return found + policies.judge(await policy_tokens(settings, keyring, database))

@@ -23,6 +23,8 @@ def _slot(slot: Slot, keys: Sequence[Key], now: datetime, schedule: KeyScheduleS
     name = f"key {purpose.name.lower()}" + (f" {algorithm}" if algorithm != "HS256" else "")
     own = [key for key in keys if (key.purpose, key.algorithm) == slot]
     active = sorted((key for key in own if key.state is KeyState.ACTIVE), key=seniority)
+    if not own:
+        return warn(name, "there is none yet", "the next server that starts makes it")
     if not active:
         return fail(name, "none is active", "start a server: it makes one")
     signer = active[-1]

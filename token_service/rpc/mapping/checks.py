@@ -37,7 +37,8 @@ MAX_PAGE = 500
 MAX_PAGE_TOKEN = 1024
 
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""Bidi classes of the characters that turn the direction of writing (UAX #9)."""
 _KEY_ID = re.compile(r"[0-9a-f]{8}|[0-9a-f]{16}")
 _DIGITS = re.compile(r"[0-9]{6,8}")
 
@@ -56,7 +57,8 @@ def text(value: str, field: str, *, at_most: int = MAX_NAME, at_least: int = 0) 
 
 
 def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in _CONTROLS or character in _TURNS
+    turns = unicodedata.bidirectional(character) in _TURNS
+    return turns or unicodedata.category(character) in _CONTROLS
 
 
 def required(value: str, field: str, *, at_most: int = MAX_NAME) -> str:

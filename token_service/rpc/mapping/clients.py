@@ -92,7 +92,7 @@ def optional_client_id(value: str) -> str:
     return client_id(value) if value else ""
 
 
-def client_message(client: Client, now: datetime) -> pb.Client:
+def client_message(client: Client, now: datetime, longest_token: int = 0) -> pb.Client:
     """Map a client; of its secrets only when they were made and until when they work."""
     newest = max(client.secrets, key=lambda secret: secret.created_at, default=None)
     old = end_of_former(client, newest.secret_hash, now) if newest else None
@@ -109,6 +109,7 @@ def client_message(client: Client, now: datetime) -> pb.Client:
         updated_at=timestamp(client.updated_at),
         secret_created_at=timestamp(newest.created_at) if newest else None,
         old_secret_expires_at=timestamp(old) if old else None,
+        longest_token=longest_token,
     )
 
 

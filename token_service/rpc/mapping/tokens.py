@@ -10,6 +10,7 @@ from token_service.domain.records import UNKNOWN_DEVICE, Device
 from token_service.rpc.mapping import checks
 from token_service.usecases.exchange import ExchangeOutcome, ExchangeRequest
 from token_service.usecases.issue import ClientCredential, IssueRequest
+from token_service.usecases.names import visible
 from token_service.usecases.passwords import PasswordCredential
 from token_service.usecases.reauthenticate import ReauthenticateRequest
 from token_service.usecases.revoke import (
@@ -143,11 +144,13 @@ def requirement(message: pb.ValidateRequest, prefix: str = "") -> Requirement:
 
 
 def device(message: types.Device) -> Device:
-    """The device as the gateway reported it."""
+    """The device as the gateway reported it, without what is invisible in what people are shown."""
     return Device(
         device_id=checks.device_id(message.device_id, "device.device_id", optional=True),
-        name=checks.text(message.name, "device.name"),
-        user_agent=checks.text(message.user_agent, "device.user_agent", at_most=MAX_USER_AGENT),
+        name=visible(checks.text(message.name, "device.name")),
+        user_agent=visible(
+            checks.text(message.user_agent, "device.user_agent", at_most=MAX_USER_AGENT)
+        ),
         ip_address=checks.address(message.ip_address, "device.ip_address"),
     )
 

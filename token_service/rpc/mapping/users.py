@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from token_service.domain.errors import invalid_field
-from token_service.domain.passwords import canonical_username, new_password
+from token_service.domain.passwords import new_password
 from token_service.domain.records import User
 from token_service.rpc.mapping import checks
 from token_service.rpc.mapping.tokens import timestamp
+from token_service.usecases.names import new_username
 from token_service.usecases.roles import Role
 from token_service.usecases.users import FoundUser, NewUser
 from tokenservice.core.limits import MAX_SCOPE_LENGTH, MAX_SCOPES, MAX_USER_ROLES, ROLE
@@ -17,7 +18,7 @@ from tokenservice.v1 import user_service_pb2 as pb
 def new_user(message: pb.CreateUserRequest) -> NewUser:
     """Check and map a CreateUser."""
     return NewUser(
-        username=canonical_username(message.username),
+        username=new_username(message.username),
         password=new_password(message.password),
         roles=roles(message.roles),
     )

@@ -1,5 +1,7 @@
 """ClientService: registering, reviewing and administering applications."""
 
+import structlog
+
 from token_service.domain.caller import Caller
 from token_service.domain.ports import Clock
 from token_service.domain.records import Client
@@ -9,7 +11,10 @@ from token_service.rpc.mapping.policy import client_id
 from token_service.rpc.mapping.tokens import note, timestamp
 from token_service.usecases.client_credentials import CollectClientCredentials, RotateClientSecret
 from token_service.usecases.clients import ClientAdministration, RegisterClient, ReviewClient
+from token_service.usecases.token_limits import TokenLimits
 from tokenservice.v1 import client_service_pb2 as pb
+
+_log = structlog.get_logger(__name__)
 
 
 class ClientServicer:
@@ -22,6 +27,7 @@ class ClientServicer:
         collect: CollectClientCredentials,
         rotate: RotateClientSecret,
         administration: ClientAdministration,
+        limits: TokenLimits,
         clock: Clock,
     ) -> None:
         self._register = register
@@ -29,6 +35,7 @@ class ClientServicer:
         self._collect = collect
         self._rotate = rotate
         self._administration = administration
+        self._limits = limits
         self._clock = clock
 
     async def register_client(
@@ -47,6 +54,7 @@ class ClientServicer:
     ) -> pb.ReviewClientResponse:
         """Approve or reject a registration."""
         changed = await self._review(caller, mapping.review(request))
+        self._warn_of(changed.client)
         return pb.ReviewClientResponse(
             client=self._message(changed.client), revision=changed.revision
         )
@@ -124,9 +132,17 @@ class ClientServicer:
             mapping.new_policy(request),
             note(request.note),
         )
+        self._warn_of(changed.client)
         return pb.UpdateClientPolicyResponse(
             client=self._message(changed.client), revision=changed.revision
         )
 
     def _message(self, client: Client) -> pb.Client:
-        return mapping.client_message(client, self._clock.now())
+        longest = self._limits.longest_if_any(client.policy)
+        return mapping.client_message(client, self._clock.now(), longest)
+
+    def _warn_of(self, client: Client) -> None:
+        """Say so where a browser may be given a token that it does not keep."""
+        if self._limits.exceeds_cookie(client.policy):
+            longest = self._limits.longest(client.policy)
+            _log.warning("tokens_exceed_cookies", client=client.client_id, longest=longest)

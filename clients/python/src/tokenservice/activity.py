@@ -11,6 +11,9 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
+from grpc import StatusCode
+
+from tokenservice.backoff import Pauses
 from tokenservice.core.limits import MAX_ACTIVITIES
 from tokenservice.errors import TokenServiceError, Unreachable
 
@@ -92,7 +95,8 @@ class ActivityLog:
 class ActivityReporter:
     """Reports what a log gathers, every ten seconds or so, and once more at the end.
 
-    ``report`` makes the call; it raises TokenServiceError.
+    ``report`` makes the call; it raises TokenServiceError. Randomness ([0, 1)) and sleep are given
+    by tests.
     """
 
     def __init__(
@@ -102,31 +106,48 @@ class ActivityReporter:
         report: Callable[[dict[str, float]], Awaitable[None]],
         *,
         every: float = REPORT_SECONDS,
+        random: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._activity = log
         self._clock = clock
         self._report = report
         self._every = every
+        self._random = random
+        self._sleep = sleep
+        self._pauses = Pauses(random)
 
     async def run(self) -> None:
         """Report until cancelled."""
+        longer = 0.0
         while True:
             # Spread, so that a thousand gateways do not report in step.
-            await asyncio.sleep(self._every * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-            await self.flush()
+            await self._sleep(self._every * (0.5 + self._random()) + longer)
+            failure = await self.flush()
+            longer = self._pauses.after(failure) if failure is not None else 0.0
+            if failure is None:
+                self._pauses.over()
 
-    async def flush(self) -> None:
-        """Report all there is; what nobody took is kept for the next time, within bounds."""
+    async def flush(self) -> TokenServiceError | None:
+        """Report all there is, up to the first call that fails, which is returned.
+
+        What was not taken is kept for the next time, within bounds.
+        """
         while batch := self._activity.take():
-            reported = False
+            settled = False
             try:
                 await self._report(batch)
-                reported = True
-            except Unreachable:
-                return
+                settled = True
             except TokenServiceError as error:
-                reported = True  # it would be refused again
-                _log.warning("activity was not taken: %s", error)
+                settled = error.code is StatusCode.INVALID_ARGUMENT  # it would be refused again
+                self._log_failure(error)
+                if not settled:
+                    return error
             finally:
-                if not reported:
+                if not settled:
                     self._activity.give_back(batch, self._clock.now() - KEEP_SECONDS)
+        return None
+
+    def _log_failure(self, error: TokenServiceError) -> None:
+        first = not self._pauses.failures and not isinstance(error, Unreachable)
+        _log.log(logging.WARNING if first else logging.DEBUG, "activity was not taken: %s", error)

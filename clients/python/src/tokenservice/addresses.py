@@ -1,4 +1,4 @@
-"""Which addresses are on this machine: only there may secrets travel without TLS."""
+"""What a target says of where it leads: to this machine or another one, and under which name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 _UNIX: Final = ("unix:", "unix-abstract:")
+_LISTS: Final = ("ipv4:", "ipv6:")
 _RESOLVERS: Final = ("dns:", "ipv4:", "ipv6:")
 
 
@@ -36,6 +37,32 @@ def is_local(target: str) -> bool:
             target = target.removeprefix(resolver).removeprefix("///")
             break
     return all(is_local_host(_host(one)) for one in target.split(","))
+
+
+def has_name(target: str) -> bool:
+    """Whether a target has to be looked up before it can be called."""
+    if target.startswith((*_UNIX, *_LISTS)):
+        return False
+    host = _host(target.removeprefix("dns:").removeprefix("///"))
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False
+
+
+def default_authority(target: str) -> str:
+    """What calls name as their host (``:authority``, RFC 9113, section 8.3.1) where nobody said it.
+
+    "" leaves it to gRPC, which takes the host and port of the target. Of a Unix socket or a list
+    it would make a name that proxies refuse, and that no certificate has.
+    """
+    if target.startswith(_UNIX):
+        return "localhost"
+    for resolver in _LISTS:
+        if target.startswith(resolver) and "," in target:
+            return target.removeprefix(resolver).removeprefix("///").partition(",")[0]
+    return ""
 
 
 def is_local_host(host: str) -> bool:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-_NOT_STARTED: Final = frozenset({"RATE_LIMITED", "OVERLOADED", "SHUTTING_DOWN"})
-"""Refusals that come before anything was done."""
-
 
 @dataclass(frozen=True, slots=True)
 class Effort:
@@ -95,9 +92,9 @@ class Calls:
     def _pause(self, error: TokenServiceError, call: _Call, failures: int) -> float | None:
         """Seconds until the next attempt; None: there must be none."""
         if error.reason == "CALLER_UNAUTHENTICATED":
-            return 0.0 if call.renew() else None
+            return 0.0 if call.renew(error) else None
         unanswered = isinstance(error, Unreachable) and (call.effort.repeatable or not call.sent)
-        if not unanswered and error.reason not in _NOT_STARTED:
+        if not unanswered and not error.for_now:
             return None
         return self._backoff.pause(failures, self._random, error.retry_after)
 
@@ -110,7 +107,8 @@ class _Call:
     ) -> None:
         self._connection = connection
         self._metadata: Metadata = ()
-        self._renewed = False
+        self._refusal: TokenServiceError | None = None
+        self._tried: dict[str, None] = {}
         self.effort = effort
         self.remaining = remaining
         self.sent = False
@@ -121,11 +119,14 @@ class _Call:
         request: Request,
     ) -> Response:
         self.sent = False
+        refused = self._metadata
         try:
             async with asyncio.timeout(self.remaining()):
                 self._metadata = await self._connection.metadata()
         except TimeoutError:
-            raise _not_sent("DEADLINE_EXCEEDED", "no credential was to be had in time") from None
+            raise _no_credential() from None
+        if self._refusal is not None and self._metadata == refused:
+            raise self._refusal  # there is no other credential
         stubs = await self._stubs()
         remaining = self.remaining()
         limit = min(remaining, self.effort.attempt_timeout or remaining)
@@ -135,7 +136,9 @@ class _Call:
         except grpc.RpcError as error:
             failure = error_of(error)
             if isinstance(failure, Unreachable):
-                self._connection.failed(stubs)
+                self._connection.failed(stubs, failure)
+                self._tried |= dict.fromkeys(failure.targets)
+                failure.targets = tuple(self._tried)
             raise failure from error
 
     async def _stubs(self) -> Stubs:
@@ -143,18 +146,16 @@ class _Call:
         where that cannot be had, certainly nothing was sent."""
         if self.effort.repeatable:
             return self._connection.stubs()
-        stubs = await self._connection.ready_stubs(self.remaining())
-        if stubs is None:
-            raise _not_sent("UNAVAILABLE", "no server can be reached")
-        return stubs
+        return await self._connection.ready_stubs(self.remaining())
 
-    def renew(self) -> bool:
-        """Whether another credential is to be had, after the service refused this one. Once."""
-        if self._renewed:
+    def renew(self, refusal: TokenServiceError) -> bool:
+        """Whether another credential may be had, after the service refused this one. Once."""
+        if self._refusal is not None:
             return False
-        self._renewed = self._connection.rejected(self._metadata)
-        return self._renewed
+        self._refusal = refusal
+        return self._connection.rejected(self._metadata)
 
 
-def _not_sent(code: str, message: str) -> Unreachable:
-    return Unreachable(code, message, grpc.StatusCode[code])
+def _no_credential() -> Unreachable:
+    text = "no credential was to be had in time"
+    return Unreachable("DEADLINE_EXCEEDED", text, grpc.StatusCode.DEADLINE_EXCEEDED)

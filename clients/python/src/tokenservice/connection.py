@@ -16,115 +16,41 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypedDict
 
 import grpc
 
 from tokenservice.addresses import bare_address, is_local
+from tokenservice.channels import ChannelSettings, open_channel
 from tokenservice.credentials import CallerCredentials, ClientCertificate, Renewable
-from tokenservice.v1.code_service_pb2_grpc import CodeServiceStub
-from tokenservice.v1.pairing_service_pb2_grpc import PairingServiceStub
-from tokenservice.v1.session_service_pb2_grpc import SessionServiceStub
-from tokenservice.v1.token_service_pb2_grpc import TokenServiceStub
-from tokenservice.v1.trust_service_pb2_grpc import TrustServiceStub
+from tokenservice.errors import Unreachable
+from tokenservice.hints import hint_of
+from tokenservice.lanes import Lanes, Stubs
+from tokenservice.tls import RenewedTls, Tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tokenservice.v1.code_service_pb2_grpc import CodeServiceAsyncStub
-    from tokenservice.v1.pairing_service_pb2_grpc import PairingServiceAsyncStub
-    from tokenservice.v1.session_service_pb2_grpc import SessionServiceAsyncStub
-    from tokenservice.v1.token_service_pb2_grpc import TokenServiceAsyncStub
-    from tokenservice.v1.trust_service_pb2_grpc import TrustServiceAsyncStub
+__all__ = ["CONNECTION_OPTIONS", "Connection", "ConnectionOptions", "Metadata", "Stubs", "Tls"]
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 DEFAULT_CHANNELS: Final = 4
 
-SUSPECT_SECONDS: Final = 5.0
-
 _CLIENT_ID_KEY: Final = "x-client-id"
-_READY: Final = grpc.ChannelConnectivity.READY
-_FAILING: Final = grpc.ChannelConnectivity.TRANSIENT_FAILURE
-
-_OPTIONS: Final = (
-    # Channels to one address otherwise share a connection, and with it one worker of the server.
-    ("grpc.use_local_subchannel_pool", 1),
-    # A name with several addresses: calls go to all of them.
-    ("grpc.lb_policy_name", "round_robin"),
-    # A DNS record must not be able to change how calls are retried.
-    ("grpc.service_config_disable_resolution", 1),
-    # A server that restarted is found again within seconds; the defaults go up to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 5_000),
-    ("grpc.max_reconnect_backoff_ms", 3_000),
-    # A peer that vanished is noticed within 30 seconds. Servers allow a ping each ten seconds.
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-)
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """How to recognise the server, and what to present to it. All PEM; bytes or a file's path.
+class ConnectionOptions(TypedDict, total=False):
+    """What :class:`Connection` takes besides targets and credentials, for those who make one."""
 
-    Without ``authorities`` those that come with gRPC are trusted. ``certificate`` (the chain) and
-    ``key`` are for servers that ask for a client certificate. ``server_name`` is checked instead
-    of the address's host, for servers reached by an address that their certificate does not name.
-    """
-
-    authorities: bytes | Path | None = None
-    certificate: bytes | Path | None = None
-    key: bytes | Path | None = field(default=None, repr=False)
-    server_name: str = ""
-
-    def __post_init__(self) -> None:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key are needed together")
-
-    def channel_credentials(self) -> grpc.ChannelCredentials:
-        """Read the files. Raises OSError."""
-        read = [
-            one.read_bytes() if isinstance(one, Path) else one
-            for one in (self.authorities, self.key, self.certificate)
-        ]
-        return grpc.ssl_channel_credentials(*read)
+    tls: Tls | None
+    channels: int
+    allow_plaintext: bool
+    authority: str
+    trust_env: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Stubs:
-    """The services, over one channel. Every call needs a ``timeout`` and the caller's metadata."""
-
-    tokens: TokenServiceAsyncStub
-    trust: TrustServiceAsyncStub
-    sessions: SessionServiceAsyncStub
-    pairings: PairingServiceAsyncStub
-    codes: CodeServiceAsyncStub
-
-
-class _Lane:
-    """One channel with its stubs."""
-
-    __slots__ = ("channel", "stubs", "target")
-
-    def __init__(self, target: str, channel: grpc.aio.Channel) -> None:
-        self.target = target
-        self.channel = channel
-        self.stubs = Stubs(
-            TokenServiceStub(channel),
-            TrustServiceStub(channel),
-            SessionServiceStub(channel),
-            PairingServiceStub(channel),
-            CodeServiceStub(channel),
-        )
-
-    def state(self) -> grpc.ChannelConnectivity:
-        return self.channel.get_state(try_to_connect=True)
+CONNECTION_OPTIONS: Final = ConnectionOptions.__optional_keys__
 
 
 class Connection:
@@ -134,6 +60,15 @@ class Connection:
     number per target: the kernel gives each to one worker of a server, so take two to four times
     as many as it has workers. Without ``tls`` only servers on this machine are called, unless
     ``allow_plaintext`` says that the network may read passwords and tokens.
+
+    ``authority`` is the host that calls name (``:authority``): what proxies choose the service by,
+    and what the server's certificate must be for, unless ``tls.server_name`` says otherwise. By
+    default it is the target's host and port, "localhost" for a Unix socket, and the first address
+    of a list such as ``ipv4:10.0.0.1:443,10.0.0.2:443``.
+
+    The proxies that the environment names (``grpc_proxy``, ``https_proxy``, ``no_proxy``) are used
+    with TLS and for other machines only, and with ``trust_env=False`` not at all. Private networks
+    are other machines.
 
     Raises ValueError for targets that cannot be called so. Nothing is opened before the first
     use; that fixes the event loop and the process, and use in another raises RuntimeError.
@@ -147,6 +82,8 @@ class Connection:
         tls: Tls | None = None,
         channels: int = DEFAULT_CHANNELS,
         allow_plaintext: bool = False,
+        authority: str = "",
+        trust_env: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._targets = _checked(targets, tls, allow_plaintext=allow_plaintext)
@@ -155,12 +92,11 @@ class Connection:
         if isinstance(credentials, ClientCertificate) and (tls is None or tls.certificate is None):
             raise ValueError("calling by certificate needs tls with a certificate")
         self._credentials = credentials
-        self._tls = tls
+        self._tls = RenewedTls(tls, clock) if tls is not None else None
+        self._settings = ChannelSettings(authority, tls.server_name if tls else "", trust_env)
         self._channels = channels
-        self._lanes: list[_Lane] = []
-        self._turn = 0
+        self._lanes: Lanes | None = None
         self._clock = clock
-        self._suspect_until: dict[str, float] = {}
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._closed = False
 
@@ -182,39 +118,50 @@ class Connection:
     async def close(self) -> None:
         """Close the channels; calls in flight are cancelled. May be called again."""
         self._closed = True
-        lanes, self._lanes = self._lanes, []
-        await asyncio.gather(*(lane.channel.close() for lane in lanes))
+        lanes, self._lanes = self._lanes, None
+        if lanes is not None:
+            await lanes.close()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The servers, as they were given."""
+        return self._targets
 
     def stubs(self) -> Stubs:
         """Give the stubs of the next channel, passing over servers that do not answer."""
-        return self._next().stubs
+        return self._open().next().stubs
 
-    def failed(self, stubs: Stubs) -> None:
+    def failed(self, stubs: Stubs, error: Unreachable) -> None:
         """Take note that a call by these stubs was not answered: others come first for a while.
+        Adds to the error where that was, and what to look at.
 
         A server that went silent still looks connected, until the keepalive finds out.
         """
-        for lane in self._lanes:
-            if lane.stubs is stubs:
-                self._suspect_until[lane.target] = self._clock() + SUSPECT_SECONDS
+        lane = None if self._lanes is None else self._lanes.of(stubs)
+        if self._lanes is not None and lane is not None:
+            self._lanes.suspect(lane)
+        if not error.request_id:
+            self._explain(error, self._targets if lane is None else (lane.target,))
 
-    async def ready_stubs(self, timeout: float) -> Stubs | None:
+    def current(self, stubs: Stubs) -> bool:
+        """Whether the channel of these stubs is still the one to use, so that a stream need not
+        move: files of ``tls`` may have been renewed."""
+        return self._closed or self._open().of(stubs) is not None
+
+    async def ready_stubs(self, timeout: float) -> Stubs:
         """Give the stubs of a channel that is connected, waiting for one up to ``timeout`` seconds.
 
-        None when no server could be reached: then nothing has been sent.
+        Raises Unreachable when no server could be reached: then nothing has been sent.
         """
-        lane = self._next()
-        if lane.state() is _READY:
-            return lane.stubs
-        waiting = {asyncio.ensure_future(_ready(lane)) for lane in self._lanes}
-        try:
-            done, _ = await asyncio.wait(
-                waiting, timeout=max(0.0, timeout), return_when=asyncio.FIRST_COMPLETED
-            )
-            return next((one.result() for one in done), None)
-        finally:
-            for one in waiting:
-                one.cancel()
+        lanes = self._open()
+        stubs = await lanes.ready_stubs(timeout)
+        if stubs is not None:
+            return stubs
+        cause = await lanes.cause()
+        message = f"no server can be reached: {cause}" if cause else "no server can be reached"
+        error = Unreachable("UNAVAILABLE", message, grpc.StatusCode.UNAVAILABLE)
+        self._explain(error, self._targets)
+        raise error
 
     async def metadata(self) -> Metadata:
         """Give the caller's authorization as of now. Raises TokenServiceError."""
@@ -235,49 +182,28 @@ class Connection:
             credentials.rejected(authorization)
         return True
 
-    def _next(self) -> _Lane:
-        self._open()
-        count = len(self._lanes)
-        self._turn = (self._turn + 1) % count
-        in_turn = [self._lanes[(self._turn + step) % count] for step in range(count)]
-        return next((lane for lane in in_turn if self._promising(lane)), in_turn[0])
+    def _explain(self, error: Unreachable, tried: tuple[str, ...]) -> None:
+        error.targets = tried
+        error.hint = hint_of(error.message, secure=self._tls is not None)
 
-    def _promising(self, lane: _Lane) -> bool:
-        suspect_until = self._suspect_until.get(lane.target)
-        if suspect_until is not None and self._clock() < suspect_until:
-            return False
-        return lane.state() is not _FAILING
-
-    def _open(self) -> None:
+    def _open(self) -> Lanes:
         home = (os.getpid(), asyncio.get_running_loop())
-        if self._home is None and not self._closed:
-            # Neighbours lead to different servers.
-            self._lanes = [
-                _Lane(target, self._channel(target))
-                for _ in range(self._channels)
-                for target in self._targets
-            ]
-            self._home = home
         if self._closed:
             raise RuntimeError("the connection is closed")
+        if self._lanes is None:
+            self._lanes = Lanes(self._targets, self._channels, self._channel, self._clock)
+            self._home = home
         if self._home != home:
             raise RuntimeError(
                 "the connection was opened in another process or event loop; open one in each"
             )
+        if self._tls is not None and self._tls.renewed():
+            self._lanes.replace()
+        return self._lanes
 
     def _channel(self, target: str) -> grpc.aio.Channel:
-        if self._tls is None:
-            # A proxy named in the environment would take what is meant for this machine.
-            options = [*_OPTIONS, ("grpc.enable_http_proxy", 0)]
-            return grpc.aio.insecure_channel(target, options=options)
-        name = self._tls.server_name
-        options = [*_OPTIONS, *([("grpc.ssl_target_name_override", name)] if name else [])]
-        return grpc.aio.secure_channel(target, self._tls.channel_credentials(), options=options)
-
-
-async def _ready(lane: _Lane) -> Stubs:
-    await lane.channel.channel_ready()
-    return lane.stubs
+        credentials = None if self._tls is None else self._tls.credentials()
+        return open_channel(target, credentials, self._settings)
 
 
 def _checked(

@@ -3,6 +3,7 @@
 Take one and give it to a :class:`tokenservice.connection.Connection`::
 
     ClientSecret("shop-gateway", os.environ["CLIENT_SECRET"])   # RFC 7617
+    ClientSecretFile("shop-gateway", Path("/run/secrets/shop")) # the same, from a mounted file
     ClientCertificate("shop-gateway")                           # RFC 8705; with Tls(certificate=…)
     AccessTokenCredentials(TokenSource(…, audience="token-service"))   # RFC 6750
 
@@ -12,9 +13,16 @@ None of them shows its secret in its repr.
 from __future__ import annotations
 
 import base64
+import time
 from dataclasses import dataclass, field
-from typing import Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 from urllib.parse import quote
+
+from tokenservice.watched_files import WatchedFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 SERVICE_AUDIENCE: Final = "token-service"
 """Audience of access tokens with which the token service itself is called."""
@@ -81,6 +89,68 @@ class ClientSecret:
 
         info = f"tokenservice client key v1\0{purpose}\0{self.client_id}".encode()
         return HKDF(SHA256(), 32, None, info).derive(self.client_secret.encode())
+
+
+class ClientSecretFile:
+    """A client's id, and its secret in a file that is read again when it changes.
+
+    White space around the secret is left out. A rotation needs no restart: the file is looked at
+    once a second while calls are made, and at once when the service refuses the secret. While
+    it is missing or empty the former secret is used. Raises OSError or ValueError when there is
+    none at first.
+    """
+
+    def __init__(
+        self, client_id: str, path: Path, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client_id = client_id
+        self._path = path
+        self._files = WatchedFiles((path,), clock)
+        stamp = self._files.look(at_once=True)
+        self._current = self._read()
+        if stamp is not None:
+            self._files.accept(stamp)
+
+    def __repr__(self) -> str:
+        return f"ClientSecretFile({self._client_id!r}, {str(self._path)!r})"
+
+    @property
+    def client_id(self) -> str:
+        """The client's id."""
+        return self._client_id
+
+    @property
+    def client_secret(self) -> str:
+        """The secret as it was read last."""
+        return self._current.client_secret
+
+    def derive_key(self, purpose: str) -> bytes:
+        """As :meth:`ClientSecret.derive_key`, from the secret that the file holds now."""
+        self._look()
+        return self._current.derive_key(purpose)
+
+    async def authorization(self) -> str:
+        """Give the value for the secret that the file holds now."""
+        self._look()
+        return await self._current.authorization()
+
+    def rejected(self, authorization: str) -> None:
+        """Look whether the file holds another one."""
+        del authorization
+        self._look(at_once=True)
+
+    def _look(self, *, at_once: bool = False) -> None:
+        stamp = self._files.look(at_once=at_once)
+        if stamp is None:
+            return
+        try:
+            self._current = self._read()
+        except (OSError, ValueError):
+            return  # it is being written; the next look reads it
+        self._files.accept(stamp)
+
+    def _read(self) -> ClientSecret:
+        return ClientSecret(self._client_id, self._path.read_text("utf-8").strip())
 
 
 @dataclass(frozen=True, slots=True)

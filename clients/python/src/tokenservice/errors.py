@@ -34,6 +34,7 @@ REQUEST_ID_KEY: Final = "x-request-id"
 _SESSION_OVER: Final = frozenset(
     {"TOKEN_MALFORMED", "TOKEN_UNKNOWN", "TOKEN_EXPIRED", "TOKEN_REVOKED", "TOKEN_REUSED"}
 )
+_FOR_NOW: Final = frozenset({"RATE_LIMITED", "OVERLOADED", "SHUTTING_DOWN"})
 _UNREACHABLE: Final = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED})
 _BROKEN_OFF: Final = frozenset({StatusCode.CANCELLED, StatusCode.INTERNAL, StatusCode.UNKNOWN})
 """What proxies and broken connections end a call with; from the service itself, such a code
@@ -54,6 +55,8 @@ class TokenServiceError(Exception):
     ``TOKEN_REUSED``, or that of the status code where the service gave none; a server may be
     newer and give one that this package does not know. ``retry_after`` is in seconds, None where
     coming back will not help. ``request_id`` leads to the server's log, "" where nobody answered.
+    ``targets`` are the servers that were tried, () where one answered; ``hint`` says what to look
+    at when no connection comes about, "" where nothing is known.
     """
 
     def __init__(
@@ -72,16 +75,25 @@ class TokenServiceError(Exception):
         self.field_violations = field_violations
         self.retry_after = retry_after
         self.request_id = request_id
+        self.targets: tuple[str, ...] = ()
+        self.hint = ""
 
     def __str__(self) -> str:
         fields = "".join(f"; {field}: {what}" for field, what in self.field_violations if field)
+        tried = f" (tried {', '.join(self.targets)})" if self.targets else ""
+        hint = f"; {self.hint}" if self.hint else ""
         request = f" (request {self.request_id})" if self.request_id else ""
-        return f"{self.reason}: {self.message or 'no details'}{fields}{request}"
+        return f"{self.reason}: {self.message or 'no details'}{fields}{tried}{hint}{request}"
 
     @property
     def session_over(self) -> bool:
         """Whether the presented token can never be exchanged again: a new login is needed."""
         return self.reason in _SESSION_OVER
+
+    @property
+    def for_now(self) -> bool:
+        """Whether the same call, refused before anything was done, can be answered later."""
+        return self.reason in _FOR_NOW
 
 
 class Unreachable(TokenServiceError):  # noqa: N818 - a condition, not a fault

@@ -76,6 +76,12 @@ class DerivedExchangeId:
 def usual_exchange_ids(credentials: object) -> ExchangeIds:
     """Give what exchanges by these credentials use: ids derived under a key of the client's
     secret, and random ones where there is no secret."""
-    if isinstance(credentials, KeySource):
-        return DerivedExchangeId(credentials.derive_key("exchange id"))
-    return random_exchange_id
+    if not isinstance(credentials, KeySource):
+        return random_exchange_id
+    source = credentials
+
+    def derived(token: str) -> bytes:
+        # From the key of now: a secret in a file is renewed, and the other hosts follow it too.
+        return DerivedExchangeId(source.derive_key("exchange id"))(token)
+
+    return derived

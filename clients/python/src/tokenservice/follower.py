@@ -7,10 +7,8 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final, Protocol
 
-import grpc
-
-from tokenservice.backoff import Backoff
-from tokenservice.errors import TokenServiceError, Unreachable, error_of
+from tokenservice.backoff import Pauses
+from tokenservice.errors import TokenServiceError, Unreachable
 from tokenservice.feed import FeedBroken, FeedReader
 from tokenservice.v1 import trust_service_pb2 as pb
 
@@ -31,14 +29,22 @@ ROUGH: Final = 0.1
 MIN_PATIENCE: Final = 4.5
 """Seconds; a server gives a sign of life every two."""
 
+SOUND_SECONDS: Final = 5.0
+"""A stream that went on for so long was a good one; whoever ends each at once has failed."""
+
 _log = logging.getLogger("tokenservice.feed")
 
 
 class Stream(Protocol):
     """An open WatchTrust call."""
 
+    @property
+    def outdated(self) -> bool:
+        """Whether another stream would go over a newer channel."""
+        ...
+
     async def read(self) -> object:
-        """Give the next message, or ``grpc.aio.EOF``. Raises grpc.RpcError."""
+        """Give the next message, or ``grpc.aio.EOF``. Raises TokenServiceError."""
         ...
 
     def cancel(self) -> bool:
@@ -50,7 +56,8 @@ class TrustFollower:
     """Keeps a validator's view of the trust log fresh, for as long as :meth:`run` runs.
 
     ``watch`` opens a stream on any server; it takes a function that says what to ask for, and
-    calls it at the last moment, since the clocks are related from then on.
+    calls it at the last moment, since the clocks are related from then on. Randomness ([0, 1)) and
+    sleep are given by tests.
     """
 
     def __init__(
@@ -59,11 +66,14 @@ class TrustFollower:
         watch: Callable[[Callable[[], pb.WatchTrustRequest]], Awaitable[Stream]],
         *,
         renew_after: float = RENEW_SECONDS,
+        random: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._local = local
         self._watch = watch
-        self._backoff = Backoff(first=0.1, longest=5.0)
-        self._failures = 0
+        self._random = random
+        self._sleep = sleep
+        self._pauses = Pauses(random)
         self._renew_after = renew_after
         self._patience = max(MIN_PATIENCE, local.staleness_limit)
         self._reader = FeedReader(local.trust, local.clock, local.keys_changed, local.forget)
@@ -95,37 +105,38 @@ class TrustFollower:
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
+            failure: Exception
             try:
                 await self._follow()
             except FeedBroken as broken:
                 _log.warning("trust feed: %s; opening another stream", broken)
+                failure = broken
             except Unreachable as error:
                 _log.info("trust feed: %s", error.reason)
+                failure = error
             except TokenServiceError as error:
                 _log.warning("trust feed refused: %s", error)
-            except TimeoutError:
+                failure = error
+            except TimeoutError as silence:
                 _log.info("trust feed: nothing new in time; trying another stream")
+                failure = silence
             else:
                 continue
-            self._failures += 1
-            await asyncio.sleep(self._backoff.pause(self._failures, random.random))
+            await self._sleep(self._pauses.after(failure))
 
     async def _follow(self) -> None:
         """Follow one stream; returns when it is time for another, raises when it ended."""
+        async with asyncio.timeout(self._patience):
+            stream = await self._watch(self._reader.begin)
         try:
-            async with asyncio.timeout(self._patience):
-                stream = await self._watch(self._reader.begin)
-            try:
-                await self._read(stream)
-            finally:
-                stream.cancel()
-        except grpc.RpcError as error:
-            raise error_of(error) from None
+            await self._read(stream)
+        finally:
+            stream.cancel()
 
     async def _read(self, stream: Stream) -> None:
         local, boot = self._local, self._local.clock.boot
         started = boot()
-        until = started + self._renew_after * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        until = started + self._renew_after * (0.8 + 0.4 * self._random())
         while True:
             # Who says nothing that makes the view fresh is as good as dead.
             async with asyncio.timeout(self._patience):
@@ -139,9 +150,11 @@ class TrustFollower:
                         break
             if not local.fresh:
                 continue
-            self._failures = 0
             self.ready.set()
-            if boot() >= until or self._rough(boot() - started):
+            age = boot() - started
+            if age >= SOUND_SECONDS:
+                self._pauses.over()
+            if boot() >= until or self._rough(age) or stream.outdated:
                 return
 
     def _rough(self, age: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     from tokenservice.connection import Connection, Metadata
     from tokenservice.pairing_values import PairingKey, PairingStatus
-
-_COME_BACK: Final = frozenset({"RATE_LIMITED", "OVERLOADED", "SHUTTING_DOWN"})
-"""Refusals after which the same question can be answered."""
 
 
 class PairingFollower:
@@ -54,8 +51,9 @@ class PairingFollower:
                 metadata = await self._connection.metadata()
                 async with aclosing(self._stream(key, metadata)) as statuses:
                     async for status in statuses:
-                        failures, waited, renewed = 0, 0.0, False
                         if status != told:
+                            # Each stream begins with a state: only news says that it works.
+                            failures, waited, renewed = 0, 0.0, False
                             told = status
                             yield status
                 if told is not None and told.state.final:
@@ -76,7 +74,7 @@ class PairingFollower:
 
     def _pause(self, error: TokenServiceError, failures: int) -> float:
         """Seconds until the next stream. Raises what no other stream would cure."""
-        if not isinstance(error, Unreachable) and error.reason not in _COME_BACK:
+        if not isinstance(error, Unreachable) and not error.for_now:
             raise error
         return self._backoff.pause(failures, self._random, error.retry_after)
 
@@ -89,10 +87,12 @@ class PairingFollower:
         try:
             async for reply in call:
                 yield pairing_messages.status(reply)
+                if not self._connection.current(stubs):
+                    return
         except grpc.RpcError as error:
             failure = error_of(error)
             if isinstance(failure, Unreachable):
-                self._connection.failed(stubs)
+                self._connection.failed(stubs, failure)
             raise failure from error
         finally:
             call.cancel()

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
-from grpc import StatusCode
-
-from tokenservice.backoff import Backoff
 from tokenservice.core.limits import MAX_QUESTIONS
-from tokenservice.errors import TokenServiceError, Unreachable
+from tokenservice.errors import TokenServiceError
+from tokenservice.holds import Holds, is_of_one, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -37,11 +36,6 @@ MAX_PER_SESSION: Final = 8
 """Questions about tokens that name one session, in the queue of the known."""
 KNOWN_SHARE: Final = 192
 """So many of a batch are for the known when others wait too."""
-FAILURES: Final = 2
-"""After so many calls in a row that nobody answered, questions are refused for a moment."""
-
-_SPOILT: Final = frozenset({StatusCode.INVALID_ARGUMENT, StatusCode.PERMISSION_DENIED})
-"""What a batch fails with because of one of its questions."""
 
 
 class Unanswered(Exception):  # noqa: N818 - a condition, not a fault
@@ -75,13 +69,22 @@ class RemoteValidation:
     """Asks the server; ``call`` sends up to ``MAX_BATCH`` questions and raises TokenServiceError.
 
     ``timeout`` is how long a question may wait before it is sent, in seconds; ``call`` has a
-    deadline of its own.
+    deadline of its own. Tests give clock (monotonic seconds) and randomness ([0, 1)).
     """
 
-    def __init__(self, call: Call, *, timeout: float = 1.0, max_calls: int = MAX_CALLS) -> None:
+    def __init__(
+        self,
+        call: Call,
+        *,
+        timeout: float = 1.0,
+        max_calls: int = MAX_CALLS,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
+    ) -> None:
         self._call = call
         self._timeout = timeout
         self._max_calls = max_calls
+        self._clock = clock
         self._open: dict[Hashable, asyncio.Future[pb.ValidateResponse]] = {}
         self._known: deque[_Question] = deque()
         self._unknown: deque[_Question] = deque()
@@ -89,9 +92,7 @@ class RemoteValidation:
         self._calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._closed = False
-        self._failures = 0
-        self._refusing_until = 0.0
-        self._backoff = Backoff(first=0.1, longest=1.0)
+        self._holds = Holds(clock, random)
 
     async def ask(
         self, key: Hashable, request: pb.ValidateRequest, *, session: str = "", alone: bool = False
@@ -121,18 +122,18 @@ class RemoteValidation:
     def _enqueue(
         self, key: Hashable, request: pb.ValidateRequest, session: str, *, alone: bool
     ) -> asyncio.Future[pb.ValidateResponse]:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = self._clock()
         if self._closed:
             raise Unanswered("closed")
-        if now < self._refusing_until:
-            raise Unanswered("unreachable")
+        held = self._holds.reason(request.audience)
+        if held:
+            raise Unanswered(held)
         if session and self._sessions[session] >= MAX_PER_SESSION:
             session = ""
         queue = self._known if session else self._unknown
         if len(queue) >= MAX_WAITING:
             raise Unanswered("overloaded")
-        answer = loop.create_future()
+        answer = asyncio.get_running_loop().create_future()
         answer.add_done_callback(lambda done: self._answered(key, session, done))
         self._open[key] = answer
         if session:
@@ -173,7 +174,7 @@ class RemoteValidation:
             self._send()
 
     def _next_batch(self) -> list[_Question]:
-        oldest = asyncio.get_running_loop().time() - self._timeout
+        now = self._clock()
         batch: list[_Question] = []
         share = KNOWN_SHARE if self._unknown else MAX_BATCH
         for queue, most in (
@@ -183,8 +184,10 @@ class RemoteValidation:
         ):
             while queue and len(batch) < most:
                 one = queue[0]
-                if one.asked_at < oldest:
-                    _refuse(queue.popleft(), "overloaded")
+                late = "overloaded" if one.asked_at < now - self._timeout else ""
+                refused = self._holds.reason(one.request.audience) or late
+                if refused:
+                    _refuse(queue.popleft(), refused)
                     continue
                 if one.alone and batch:
                     return batch
@@ -196,20 +199,17 @@ class RemoteValidation:
     async def _run(self, batch: list[_Question]) -> None:
         try:
             answers = await self._call([one.request for one in batch])
-        except Unreachable:
-            self._note_failure()
-            _refuse_all(batch, "unreachable")
         except TokenServiceError as error:
-            self._failures = 0
-            if len(batch) > 1 and error.code in _SPOILT:
+            if len(batch) > 1 and is_of_one(error):
                 self._ask_again(batch)
-            else:
-                _refuse_all(batch, error.reason.lower())
+                return
+            self._holds.failed(error, batch[0].request.audience)
+            _refuse_all(batch, reason_of(error))
         except BaseException:
             _refuse_all(batch, "closed")
             raise
         else:
-            self._failures = 0
+            self._holds.succeeded(one.request.audience for one in batch)
             if len(answers) != len(batch):
                 _refuse_all(batch, "unintelligible")
                 return
@@ -223,13 +223,6 @@ class RemoteValidation:
             one.alone = True
             (self._known if one.session else self._unknown).appendleft(one)
         self._schedule()
-
-    def _note_failure(self) -> None:
-        self._failures += 1
-        beyond = self._failures - FAILURES + 1
-        if beyond > 0:
-            pause = self._backoff.pause(beyond, random.random)
-            self._refusing_until = asyncio.get_running_loop().time() + pause
 
 
 def _refuse(one: _Question, reason: str) -> None:

@@ -8,14 +8,14 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tokenservice.calls import Calls, Effort
-from tokenservice.errors import Unreachable
+from tokenservice.errors import Unreachable, error_of
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import trust_service_pb2 as trust_pb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tokenservice.connection import Connection
+    from tokenservice.connection import Connection, Metadata, Stubs
     from tokenservice.follower import Stream
 
 CONNECT_SECONDS: Final = 2.0
@@ -57,10 +57,46 @@ class ServerCalls:
         Raises TokenServiceError; what happens to the stream later, reading it tells.
         """
         stubs = await self._connection.ready_stubs(CONNECT_SECONDS)
-        if stubs is None:
-            raise Unreachable("UNAVAILABLE", "no server is connected", grpc.StatusCode.UNAVAILABLE)
         metadata = await self._connection.metadata()
-        return stubs.trust.WatchTrust(begin(), metadata=metadata)
+        call = stubs.trust.WatchTrust(begin(), metadata=metadata)
+        return FeedStream(self._connection, stubs, metadata, call)
+
+
+class FeedStream:
+    """An open stream of the trust feed, which tells the connection what becomes of it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        stubs: Stubs,
+        metadata: Metadata,
+        call: grpc.aio.UnaryStreamCall[trust_pb.WatchTrustRequest, trust_pb.WatchTrustResponse],
+    ) -> None:
+        self._connection = connection
+        self._stubs = stubs
+        self._metadata = metadata
+        self._call = call
+
+    @property
+    def outdated(self) -> bool:
+        """Whether another stream would go over a newer channel."""
+        return not self._connection.current(self._stubs)
+
+    async def read(self) -> object:
+        """Give the next message, or ``grpc.aio.EOF``. Raises TokenServiceError."""
+        try:
+            return await self._call.read()
+        except grpc.RpcError as error:
+            failure = error_of(error)
+            if isinstance(failure, Unreachable):
+                self._connection.failed(self._stubs, failure)
+            elif failure.reason == "CALLER_UNAUTHENTICATED":
+                self._connection.rejected(self._metadata)
+            raise failure from None
+
+    def cancel(self) -> bool:
+        """End the call."""
+        return self._call.cancel()
 
 
 def _timestamp(seconds: float) -> Timestamp:

@@ -14,19 +14,19 @@ worker: what was started before a fork raises RuntimeError after it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from tokenservice.background_loop import BackgroundLoop
 from tokenservice.client import TokenClient
 from tokenservice.codes import CodeClient
-from tokenservice.connection import DEFAULT_CHANNELS, Connection
+from tokenservice.connection import Connection
 from tokenservice.pairing import POLL_SECONDS, WATCH_PATIENCE, PairingClient
 from tokenservice.sync_face import SyncFace, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from tokenservice.connection import Tls
+    from tokenservice.connection import ConnectionOptions
     from tokenservice.credentials import CallerCredentials
     from tokenservice.exchange_ids import ExchangeIds
     from tokenservice.pairing import PairingKey, PairingStatus
@@ -46,19 +46,15 @@ class SyncTokenClient(SyncFace[TokenClient]):
         targets: str | Sequence[str],
         credentials: CallerCredentials,
         *,
-        tls: Tls | None = None,
-        channels: int = DEFAULT_CHANNELS,
-        allow_plaintext: bool = False,
         exchange_ids: ExchangeIds | None = None,
         loop: BackgroundLoop | None = None,
+        **options: Unpack[ConnectionOptions],
     ) -> Self:
         """Make one with a connection and, unless it shares a ``loop``, a loop of its own, which it
         closes. Takes what :class:`Connection` and :class:`TokenClient` take; nothing is opened
         before the first call.
         """
-        connection = Connection(
-            targets, credentials, tls=tls, channels=channels, allow_plaintext=allow_plaintext
-        )
+        connection = Connection(targets, credentials, **options)
         client = TokenClient(connection, exchange_ids=exchange_ids)
         made = cls(client, loop or BackgroundLoop())
         return made.owning(connection, loop_too=loop is None)
@@ -85,15 +81,11 @@ class SyncPairingClient(SyncFace[PairingClient]):
         targets: str | Sequence[str],
         credentials: CallerCredentials,
         *,
-        tls: Tls | None = None,
-        channels: int = DEFAULT_CHANNELS,
-        allow_plaintext: bool = False,
         loop: BackgroundLoop | None = None,
+        **options: Unpack[ConnectionOptions],
     ) -> Self:
         """Make one with a connection, as :meth:`SyncTokenClient.connect` does."""
-        connection = Connection(
-            targets, credentials, tls=tls, channels=channels, allow_plaintext=allow_plaintext
-        )
+        connection = Connection(targets, credentials, **options)
         client = PairingClient(connection)
         made = cls(client, loop or BackgroundLoop())
         return made.owning(connection, loop_too=loop is None)
@@ -128,15 +120,11 @@ class SyncCodeClient(SyncFace[CodeClient]):
         targets: str | Sequence[str],
         credentials: CallerCredentials,
         *,
-        tls: Tls | None = None,
-        channels: int = DEFAULT_CHANNELS,
-        allow_plaintext: bool = False,
         loop: BackgroundLoop | None = None,
+        **options: Unpack[ConnectionOptions],
     ) -> Self:
         """Make one with a connection, as :meth:`SyncTokenClient.connect` does."""
-        connection = Connection(
-            targets, credentials, tls=tls, channels=channels, allow_plaintext=allow_plaintext
-        )
+        connection = Connection(targets, credentials, **options)
         client = CodeClient(connection)
         made = cls(client, loop or BackgroundLoop())
         return made.owning(connection, loop_too=loop is None)

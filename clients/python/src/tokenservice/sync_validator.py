@@ -15,14 +15,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from tokenservice.background_loop import BackgroundLoop
-from tokenservice.connection import DEFAULT_CHANNELS, Connection
+from tokenservice.connection import CONNECTION_OPTIONS, Connection
 from tokenservice.validator import AssembledValidator, Validator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from datetime import timedelta
 
-    from tokenservice.connection import Tls
     from tokenservice.credentials import CallerCredentials
     from tokenservice.decision import Decision, OnStale
 
@@ -45,19 +44,15 @@ class SyncValidator:
         targets: str | Sequence[str],
         credentials: CallerCredentials,
         *,
-        tls: Tls | None = None,
-        channels: int = DEFAULT_CHANNELS,
-        allow_plaintext: bool = False,
         loop: BackgroundLoop | None = None,
-        **options: Any,  # noqa: ANN401 - Validator says which
+        **options: Any,  # noqa: ANN401 - Connection and Validator say which
     ) -> Self:
         """Make one with a connection and, unless it shares a ``loop``, a loop of its own, which it
-        closes. Takes what :class:`Connection` takes, and as ``options`` what :class:`Validator`
-        takes. The trust feed is followed from :meth:`start` on, or from entering the context.
+        closes. ``options`` are those of :class:`Connection` and of :class:`Validator`. The trust
+        feed is followed from :meth:`start` on, or from entering the context.
         """
-        connection = Connection(
-            targets, credentials, tls=tls, channels=channels, allow_plaintext=allow_plaintext
-        )
+        wanted = {name: options.pop(name) for name in CONNECTION_OPTIONS & options.keys()}
+        connection = Connection(targets, credentials, **wanted)
         own = loop is None
         loop = loop or BackgroundLoop()
         validator = cls(Validator(connection, **options), loop)

@@ -14,6 +14,8 @@ MAX_TOKEN_LENGTH: Final = 8192
 
 COOKIE_BYTES: Final = 4096
 """What browsers keep of one cookie: name, value and attributes (RFC 6265, section 6.1)."""
+COOKIE_TOKEN_LENGTH: Final = COOKIE_BYTES - 128
+"""What a cookie has room for beside its name and its attributes."""
 
 MAX_ISSUER_LENGTH: Final = 255
 """Of issuers, and of subjects and audiences that are read."""

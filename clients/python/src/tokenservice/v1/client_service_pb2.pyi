@@ -76,6 +76,7 @@ class Client(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     SECRET_CREATED_AT_FIELD_NUMBER: _builtins.int
     OLD_SECRET_EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    LONGEST_TOKEN_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     """Its id, drawn by the server."""
     name: _builtins.str
@@ -90,6 +91,11 @@ class Client(_message.Message):
     """Client that reviewed it; empty before."""
     review_note: _builtins.str
     """What the reviewer noted."""
+    longest_token: _builtins.int
+    """Characters of the longest access or rolling token that its policy can come
+    to; 0 where none can be made, since its algorithm has no key. Browsers keep
+    cookies of 4096 bytes, name and attributes included (RFC 6265, section 6.1).
+    """
     @_builtins.property
     def policy(self) -> _client_policy_pb2.ClientPolicy:
         """Its policy; the one asked for while PENDING."""
@@ -125,10 +131,11 @@ class Client(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         secret_created_at: _timestamp_pb2.Timestamp | None = ...,
         old_secret_expires_at: _timestamp_pb2.Timestamp | None = ...,
+        longest_token: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "old_secret_expires_at", b"old_secret_expires_at", "policy", b"policy", "secret_created_at", b"secret_created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "contact", b"contact", "created_at", b"created_at", "name", b"name", "old_secret_expires_at", b"old_secret_expires_at", "policy", b"policy", "registered_by", b"registered_by", "review_note", b"review_note", "reviewed_by", b"reviewed_by", "secret_created_at", b"secret_created_at", "state", b"state", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "contact", b"contact", "created_at", b"created_at", "longest_token", b"longest_token", "name", b"name", "old_secret_expires_at", b"old_secret_expires_at", "policy", b"policy", "registered_by", b"registered_by", "review_note", b"review_note", "reviewed_by", b"reviewed_by", "secret_created_at", b"secret_created_at", "state", b"state", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -144,10 +151,15 @@ class RegisterClientRequest(_message.Message):
     CONTACT_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name that people will recognise it by, 1 to 128 characters. Required."""
-    contact: _builtins.str
-    """Whom to ask about it, such as an e-mail address; 1 to 256 characters.
+    """Name that people will recognise it by, 1 to 128 characters; kept in its
+    NFKC form. Letters, digits, marks on them, punctuation, symbols of currency
+    and mathematics, and single blanks between them; no pictures, and nothing
+    that is invisible (Default_Ignorable_Code_Point) or seen as a blank.
     Required.
+    """
+    contact: _builtins.str
+    """Whom to ask about it, such as an e-mail address; 1 to 256 characters as in
+    the name. Required.
     """
     @_builtins.property
     def policy(self) -> _client_policy_pb2.ClientPolicy:

@@ -128,6 +128,9 @@ class ClientServiceServicer(object):
 
         Needs the permission admin.clients, the administrative permissions that are
         approved, and a caller other than the registrant.
+        A policy whose tokens could not be made is FIELD_INVALID: one that names an
+        algorithm without a key, or whose largest token would have more than 8192
+        characters.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -216,7 +219,8 @@ class ClientServiceServicer(object):
         where it no longer allows a session at all, that exchange is refused.
 
         Needs admin.clients, and every administrative permission that the client
-        holds before or after.
+        holds before or after. A policy whose tokens could not be made is refused as
+        in ReviewClient.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW (power that the caller
         would add for itself), CREDENTIAL_NOT_ALLOWED (a certificate added in a call
         made with an access token, which must not become something that lives

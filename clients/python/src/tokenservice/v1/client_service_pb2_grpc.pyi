@@ -58,6 +58,9 @@ class ClientServiceStub:
 
     Needs the permission admin.clients, the administrative permissions that are
     approved, and a caller other than the registrant.
+    A policy whose tokens could not be made is FIELD_INVALID: one that names an
+    algorithm without a key, or whose largest token would have more than 8192
+    characters.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
     CollectClientCredentials: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]
@@ -118,7 +121,8 @@ class ClientServiceStub:
     where it no longer allows a session at all, that exchange is refused.
 
     Needs admin.clients, and every administrative permission that the client
-    holds before or after.
+    holds before or after. A policy whose tokens could not be made is refused as
+    in ReviewClient.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW (power that the caller
     would add for itself), CREDENTIAL_NOT_ALLOWED (a certificate added in a call
     made with an access token, which must not become something that lives
@@ -155,6 +159,9 @@ class ClientServiceAsyncStub(ClientServiceStub):
 
     Needs the permission admin.clients, the administrative permissions that are
     approved, and a caller other than the registrant.
+    A policy whose tokens could not be made is FIELD_INVALID: one that names an
+    algorithm without a key, or whose largest token would have more than 8192
+    characters.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
     """
     CollectClientCredentials: _aio.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]  # type: ignore[assignment]
@@ -215,7 +222,8 @@ class ClientServiceAsyncStub(ClientServiceStub):
     where it no longer allows a session at all, that exchange is refused.
 
     Needs admin.clients, and every administrative permission that the client
-    holds before or after.
+    holds before or after. A policy whose tokens could not be made is refused as
+    in ReviewClient.
     Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW (power that the caller
     would add for itself), CREDENTIAL_NOT_ALLOWED (a certificate added in a call
     made with an access token, which must not become something that lives
@@ -261,6 +269,9 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Needs the permission admin.clients, the administrative permissions that are
         approved, and a caller other than the registrant.
+        A policy whose tokens could not be made is FIELD_INVALID: one that names an
+        algorithm without a key, or whose largest token would have more than 8192
+        characters.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
         """
 
@@ -363,7 +374,8 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         where it no longer allows a session at all, that exchange is refused.
 
         Needs admin.clients, and every administrative permission that the client
-        holds before or after.
+        holds before or after. A policy whose tokens could not be made is refused as
+        in ReviewClient.
         Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW (power that the caller
         would add for itself), CREDENTIAL_NOT_ALLOWED (a certificate added in a call
         made with an access token, which must not become something that lives

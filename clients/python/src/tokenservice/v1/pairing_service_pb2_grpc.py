@@ -198,7 +198,9 @@ class PairingServiceServicer(object):
         Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE (also when it was
         collected before, or the approving session has ended), and where the
         client's policy was changed since PLATFORM_NOT_ALLOWED,
-        AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED.
+        AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED; KEY_STATE (no key makes the
+        tokens of that policy). It can be collected later after all but
+        PAIRING_STATE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -144,7 +144,9 @@ class PairingServiceStub:
     Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE (also when it was
     collected before, or the approving session has ended), and where the
     client's policy was changed since PLATFORM_NOT_ALLOWED,
-    AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED.
+    AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED; KEY_STATE (no key makes the
+    tokens of that policy). It can be collected later after all but
+    PAIRING_STATE.
     """
 
 @_typing.type_check_only
@@ -236,7 +238,9 @@ class PairingServiceAsyncStub(PairingServiceStub):
     Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE (also when it was
     collected before, or the approving session has ended), and where the
     client's policy was changed since PLATFORM_NOT_ALLOWED,
-    AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED.
+    AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED; KEY_STATE (no key makes the
+    tokens of that policy). It can be collected later after all but
+    PAIRING_STATE.
     """
 
 class PairingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -373,7 +377,9 @@ class PairingServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH, PAIRING_STATE (also when it was
         collected before, or the approving session has ended), and where the
         client's policy was changed since PLATFORM_NOT_ALLOWED,
-        AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED.
+        AUDIENCE_NOT_ALLOWED, SCOPE_NOT_ALLOWED; KEY_STATE (no key makes the
+        tokens of that policy). It can be collected later after all but
+        PAIRING_STATE.
         """
 
 def add_PairingServiceServicer_to_server(servicer: PairingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -101,7 +101,8 @@ class TokenServiceServicer(object):
         Errors: CREDENTIALS_INVALID, ACCOUNT_LOCKED, CLIENT_MISMATCH,
         CLIENT_NOT_FOUND, CLIENT_NOT_APPROVED, CLIENT_DISABLED,
         CREDENTIAL_NOT_ALLOWED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-        SCOPE_NOT_ALLOWED.
+        SCOPE_NOT_ALLOWED, KEY_STATE (no key makes the tokens of the client's
+        policy).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +122,8 @@ class TokenServiceServicer(object):
         TOKEN_REUSED, TOKEN_SUPERSEDED (a Reauthenticate with the same exchange_id
         was first; its successor goes only to who proved the credential),
         CLIENT_MISMATCH, SCOPE_WIDENED, SCOPE_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-        BINDING_MISMATCH. Only TOKEN_REUSED changes anything.
+        BINDING_MISMATCH, KEY_STATE (no key makes the tokens of the client's
+        policy). Only TOKEN_REUSED changes anything.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,7 +53,8 @@ class TokenServiceStub:
     Errors: CREDENTIALS_INVALID, ACCOUNT_LOCKED, CLIENT_MISMATCH,
     CLIENT_NOT_FOUND, CLIENT_NOT_APPROVED, CLIENT_DISABLED,
     CREDENTIAL_NOT_ALLOWED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-    SCOPE_NOT_ALLOWED.
+    SCOPE_NOT_ALLOWED, KEY_STATE (no key makes the tokens of the client's
+    policy).
     """
     Exchange: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ExchangeRequest, _token_service_pb2.ExchangeResponse]
     """Exchanges a session token (or a rolling token) for its successor and fresh
@@ -69,7 +70,8 @@ class TokenServiceStub:
     TOKEN_REUSED, TOKEN_SUPERSEDED (a Reauthenticate with the same exchange_id
     was first; its successor goes only to who proved the credential),
     CLIENT_MISMATCH, SCOPE_WIDENED, SCOPE_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-    BINDING_MISMATCH. Only TOKEN_REUSED changes anything.
+    BINDING_MISMATCH, KEY_STATE (no key makes the tokens of the client's
+    policy). Only TOKEN_REUSED changes anything.
     """
     Reauthenticate: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ReauthenticateRequest, _token_service_pb2.ReauthenticateResponse]
     """Exchanges a live session's token together with a fresh credential of the
@@ -142,7 +144,8 @@ class TokenServiceAsyncStub(TokenServiceStub):
     Errors: CREDENTIALS_INVALID, ACCOUNT_LOCKED, CLIENT_MISMATCH,
     CLIENT_NOT_FOUND, CLIENT_NOT_APPROVED, CLIENT_DISABLED,
     CREDENTIAL_NOT_ALLOWED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-    SCOPE_NOT_ALLOWED.
+    SCOPE_NOT_ALLOWED, KEY_STATE (no key makes the tokens of the client's
+    policy).
     """
     Exchange: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ExchangeRequest, _token_service_pb2.ExchangeResponse]  # type: ignore[assignment]
     """Exchanges a session token (or a rolling token) for its successor and fresh
@@ -158,7 +161,8 @@ class TokenServiceAsyncStub(TokenServiceStub):
     TOKEN_REUSED, TOKEN_SUPERSEDED (a Reauthenticate with the same exchange_id
     was first; its successor goes only to who proved the credential),
     CLIENT_MISMATCH, SCOPE_WIDENED, SCOPE_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-    BINDING_MISMATCH. Only TOKEN_REUSED changes anything.
+    BINDING_MISMATCH, KEY_STATE (no key makes the tokens of the client's
+    policy). Only TOKEN_REUSED changes anything.
     """
     Reauthenticate: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ReauthenticateRequest, _token_service_pb2.ReauthenticateResponse]  # type: ignore[assignment]
     """Exchanges a live session's token together with a fresh credential of the
@@ -234,7 +238,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: CREDENTIALS_INVALID, ACCOUNT_LOCKED, CLIENT_MISMATCH,
         CLIENT_NOT_FOUND, CLIENT_NOT_APPROVED, CLIENT_DISABLED,
         CREDENTIAL_NOT_ALLOWED, PLATFORM_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-        SCOPE_NOT_ALLOWED.
+        SCOPE_NOT_ALLOWED, KEY_STATE (no key makes the tokens of the client's
+        policy).
         """
 
     @_abc_1.abstractmethod
@@ -256,7 +261,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         TOKEN_REUSED, TOKEN_SUPERSEDED (a Reauthenticate with the same exchange_id
         was first; its successor goes only to who proved the credential),
         CLIENT_MISMATCH, SCOPE_WIDENED, SCOPE_NOT_ALLOWED, AUDIENCE_NOT_ALLOWED,
-        BINDING_MISMATCH. Only TOKEN_REUSED changes anything.
+        BINDING_MISMATCH, KEY_STATE (no key makes the tokens of the client's
+        policy). Only TOKEN_REUSED changes anything.
         """
 
     @_abc_1.abstractmethod

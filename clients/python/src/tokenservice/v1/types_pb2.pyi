@@ -476,7 +476,11 @@ class Device(_message.Message):
     characters; empty when there is none.
     """
     name: _builtins.str
-    """Name a person recognises, such as "Ana's phone". At most 128 characters."""
+    """Name a person recognises, such as "Ana's phone". At most 128 characters.
+    Here and in user_agent control characters, and those that turn the
+    direction of writing, are refused; other invisible characters are removed
+    and blanks become single ones.
+    """
     user_agent: _builtins.str
     """User-Agent header as received (RFC 9110, section 10.1.5). At most 512
     characters.

@@ -186,7 +186,13 @@ class CreateUserRequest(_message.Message):
     PASSWORD_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     username: _builtins.str
-    """Name to log in with, 1 to 128 characters; it must be free. Required."""
+    """Name to log in with, 1 to 128 characters; it must be free. Case and
+    compatibility forms do not count (NFKC and case folding). Letters, digits
+    and marks of any script, and printable ASCII without blanks
+    (UsernameCaseMapped, RFC 8265, section 3.3); nothing that is invisible or
+    seen as a blank, and no mark that stands on no letter. Users who have
+    another name keep it. Required.
+    """
     password: _builtins.str
     """First password, at most 1024 bytes of UTF-8 and at least as long as the
     server demands. Required. A secret.

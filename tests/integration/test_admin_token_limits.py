@@ -1,0 +1,86 @@
+"""Policies whose tokens could not be made are refused by everyone who sets one."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.integration.admin_world import ADMIN, APP, NOBODY, started
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.kinds import AccessFormat, ClientState, TokenScheme
+from token_service.domain.policy import ClientPolicy
+from token_service.usecases.clients import (
+    ClientAdministration,
+    RegisterClient,
+    Registration,
+    Review,
+    ReviewClient,
+)
+
+REQUEST = Registration("Web Shop", "shop@example.test", APP)
+HUGE = replace(
+    APP,
+    audiences=("a" * 128,),
+    scopes=frozenset(f"{number:02d}".ljust(64, "s") for number in range(64)),
+)
+
+
+async def registered(register: RegisterClient, policy: ClientPolicy) -> str:
+    return (await register(NOBODY, replace(REQUEST, policy=policy))).client.client_id
+
+
+@pytest.mark.parametrize(
+    ("policy", "field"),
+    [
+        (replace(APP, signing_algorithm="ES256"), "policy.signing_algorithm"),
+        (
+            replace(APP, signing_algorithm="RS256", access_format=AccessFormat.OPAQUE),
+            "policy.signing_algorithm",
+        ),
+        (HUGE, "policy.scopes"),
+        (replace(HUGE, scheme=TokenScheme.ROLLING), "policy.scopes"),
+    ],
+)
+async def test_a_policy_whose_tokens_cannot_be_made_is_refused_when_it_is_set(
+    dsn: str, policy: ClientPolicy, field: str
+) -> None:
+    async with started(dsn, issuer="i" * 255) as node:
+        review = ReviewClient(
+            node.clients,
+            node.records,
+            node.feed,
+            node.clock,
+            node.shield,
+            node.limits,
+            node.refusals,
+        )
+        administer = ClientAdministration(
+            node.clients,
+            node.records,
+            node.feed,
+            node.clock,
+            node.shield,
+            node.limits,
+            node.refusals,
+        )
+        register = RegisterClient(
+            node.clients, node.secrets, node.clock, node.random, node.shield, open_registration=True
+        )
+        await node.app("shop")
+        wished = await registered(register, policy)
+        other = await registered(register, APP)
+        for attempt in (
+            administer.update_policy(ADMIN, "shop", policy, ""),
+            review(ADMIN, Review(wished, approve=True)),  # what was asked for
+            review(ADMIN, Review(other, approve=True, policy=policy)),
+            node.bootstrap("fresh", policy),
+        ):
+            with pytest.raises(TokenServiceError) as refused:
+                await attempt
+            assert (refused.value.reason, refused.value.field) == (Reason.FIELD_INVALID, field)
+        assert (await node.client("shop")).policy == APP
+        for client_id in (wished, other):
+            assert (await node.client(client_id)).state is ClientState.PENDING
+        assert await node.clients.get("fresh") is None
+        # The reviewer decides: without what cannot be, it is let in, or it is turned away.
+        await review(ADMIN, Review(wished, approve=True, policy=APP))
+        await review(ADMIN, Review(other, approve=False))
