@@ -70,7 +70,7 @@ def answer(decision: Decision) -> tuple[Any, ...]:
 async def test_a_jwt_is_decided_here(
     callers: Callers, validator: Validator, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokenservice.validator.FEED_SECONDS", 30.0)
+    monkeypatch.setattr("tokenservice.assembled_validator.FEED_SECONDS", 30.0)
     access, session = await access_of(callers, person, "web")
     decision = await validator.validate(access, audience="orders", scopes=["orders.read"])
     assert decision.active

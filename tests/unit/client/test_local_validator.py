@@ -380,7 +380,7 @@ def test_upkeep_lets_go(here: Here) -> None:
 async def test_a_mass_of_revocations_that_ran_out_goes_bit_by_bit_without_a_pause(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokenservice.validator.UPKEEP_SECONDS", 3_600.0)
+    monkeypatch.setattr("tokenservice.assembled_validator.UPKEEP_SECONDS", 3_600.0)
     many = [entry(revision, keep_until=NOW + 1.0) for revision in range(101, 101 + 3 * PRUNED + 1)]
     here.delta(many[-1].revision, *many)
     here.hand.advance(SETTLED_SECONDS)

@@ -21,18 +21,28 @@ from tokenservice.core import (
 from tokenservice.decision import Principal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tokenservice.core import SignatureCheck, TrustState
 
 
+def unknown_key(kid: str) -> Verdict | None:  # noqa: ARG001 - as others that are asked
+    """Say what a token is that names a key which is not in the view: none of ours."""
+    return Verdict.UNKNOWN
+
+
 def authenticate(
-    token: str, trust: TrustState, signatures: SignatureCheck
+    token: str,
+    trust: TrustState,
+    signatures: SignatureCheck,
+    unknown: Callable[[str], Verdict | None] = unknown_key,
 ) -> Facts | Verdict | None:
     """Read a JWT or an opaque access token and check its signature.
 
     The facts of an authentic one, a verdict for one that is not, None for one that only the
     server can check. No time and no revocation is looked at, except that of its key: a token
     that names a compromised key is REVOKED whatever else it holds, for nobody can tell any more
-    whether it was ours.
+    whether it was ours. ``unknown`` is asked about a key that the view does not have.
     """
     view = trust.view
     try:
@@ -44,7 +54,7 @@ def authenticate(
     kid = read.key_id if isinstance(read, OpaqueAccess) else read.kid
     key = view.verifiable.get(kid)
     if key is None:
-        return Verdict.REVOKED if view.key_revoked(kid) else Verdict.UNKNOWN
+        return Verdict.REVOKED if view.key_revoked(kid) else unknown(kid)
     if isinstance(read, OpaqueAccess):
         return None if key.server_only else Verdict.UNKNOWN
     if key.alg != read.alg:
@@ -76,6 +86,15 @@ def named_session(token: str) -> str:
         return unpack_access(parse_opaque(token).payload).session_id
     except MalformedToken:
         return ""
+
+
+def named_key(token: str, issuer: str) -> str:
+    """The key that a token of this issuer names; "" where it is not one."""
+    try:
+        read = _read(token, issuer)
+    except (MalformedToken, UnknownToken):
+        return ""
+    return read.key_id if isinstance(read, OpaqueAccess) else read.kid
 
 
 def _read(token: str, issuer: str) -> ParsedJwt | OpaqueAccess:

@@ -8,8 +8,9 @@ import random
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tokenservice.backoff import Pauses
-from tokenservice.errors import TokenServiceError, Unreachable
+from tokenservice.errors import TokenServiceError
 from tokenservice.feed import FeedBroken, FeedReader
+from tokenservice.outages import FEED, Outages, text_of
 from tokenservice.v1 import trust_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -66,11 +67,13 @@ class TrustFollower:
         watch: Callable[[Callable[[], pb.WatchTrustRequest]], Awaitable[Stream]],
         *,
         renew_after: float = RENEW_SECONDS,
+        outages: Outages | None = None,
         random: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._local = local
         self._watch = watch
+        self._outages = outages or Outages()
         self._random = random
         self._sleep = sleep
         self._pauses = Pauses(random)
@@ -105,24 +108,13 @@ class TrustFollower:
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
-            failure: Exception
             try:
                 await self._follow()
-            except FeedBroken as broken:
-                _log.warning("trust feed: %s; opening another stream", broken)
-                failure = broken
-            except Unreachable as error:
-                _log.info("trust feed: %s", error.reason)
-                failure = error
-            except TokenServiceError as error:
-                _log.warning("trust feed refused: %s", error)
-                failure = error
-            except TimeoutError as silence:
-                _log.info("trust feed: nothing new in time; trying another stream")
-                failure = silence
-            else:
-                continue
-            await self._sleep(self._pauses.after(failure))
+            except (FeedBroken, TokenServiceError, TimeoutError) as failure:
+                _log.debug("trust feed: %s", text_of(failure))
+                if not self._local.fresh:
+                    self._outages.lost(FEED, failure)
+                await self._sleep(self._pauses.after(failure))
 
     async def _follow(self) -> None:
         """Follow one stream; returns when it is time for another, raises when it ended."""
@@ -151,6 +143,7 @@ class TrustFollower:
             if not local.fresh:
                 continue
             self.ready.set()
+            self._outages.found(FEED)
             age = boot() - started
             if age >= SOUND_SECONDS:
                 self._pauses.over()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from tokenservice.core import Requirement, SignatureCheck
+    from tokenservice.unknown_keys import UnknownKeys
 
 REFUSAL_SECONDS: Final = 1.0
 """How long a refusal is remembered."""
@@ -49,6 +50,7 @@ class LocalValidator:
     ``trust`` holds the server's trust log with ``read_time`` as readings of ``clock.boot``
     (so that no server's clock is needed to tell how old the view is); whoever follows the feed
     keeps it, and one built without a network fills it by hand. ``staleness_limit`` is in seconds.
+    ``unknown_keys`` says when to ask about a key that the view does not have; without it nobody is.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class LocalValidator:
         cache: TokenCache | None = None,
         activity: ActivityLog | None = None,
         staleness_limit: float = 5.0,
+        unknown_keys: UnknownKeys | None = None,
     ) -> None:
         if not staleness_limit > 0:
             raise ValueError("the staleness limit must be positive")
@@ -69,6 +72,7 @@ class LocalValidator:
         self.activity = activity if activity is not None else ActivityLog()
         self.refusals = RefusalCache()
         self.staleness_limit = staleness_limit
+        self.unknown_keys = unknown_keys
         self._signatures = signatures if signatures is not None else Keyring()
         self._requirements = Requirements()
         # For the fewest steps on the way that nearly every request takes.
@@ -87,9 +91,14 @@ class LocalValidator:
         return self.trust.revision if self.trust.epoch else 0
 
     @property
+    def view_age(self) -> float:
+        """Seconds since the server read what this validator knows; infinite before it knows."""
+        return self._boot() - self.trust.read_time
+
+    @property
     def fresh(self) -> bool:
         """Whether the view is young enough to decide by."""
-        return self._boot() - self.trust.read_time <= self.staleness_limit
+        return self.view_age <= self.staleness_limit
 
     def requirement(
         self,
@@ -147,7 +156,7 @@ class LocalValidator:
         entry.used = True
         allowed = entry.allowed
         if allowed is None or allowed.revision != revision:
-            allowed = entry.allowed = _allow(entry, revision)
+            allowed = entry.allow(revision)
         return allowed
 
     def judge_stale(
@@ -164,8 +173,8 @@ class LocalValidator:
         digest = digest_of(token)
         entry = self._cached(digest)
         if entry is None:
-            found = authenticate(token, self.trust, self._signatures)
-            entry = CachedToken(found) if isinstance(found, Facts) else None
+            checked = authenticate(token, self.trust, self._signatures)
+            entry = CachedToken(checked) if isinstance(checked, Facts) else None
         if entry is None or boot >= entry.until:
             return None
         decided = verdict(entry.facts, trust, requirement, boot + self.clock.offset)
@@ -231,11 +240,13 @@ class LocalValidator:
     def keys_changed(self) -> None:
         """Forget what was refused for want of a key."""
         self.refusals.clear()
+        if self.unknown_keys is not None:
+            self.unknown_keys.clear()
 
     def forget(self) -> None:
         """Forget all tokens: the log is another, or a key is not the key that it was."""
         self.cache.clear()
-        self.refusals.clear()
+        self.keys_changed()
 
     # --- seen for the first time ---
 
@@ -253,7 +264,7 @@ class LocalValidator:
         refused = self.refusals.get(digest, requirement, min_revision, boot)
         if refused is not None:
             return self._refuse(refused[0], requirement, refused[1])
-        found = authenticate(token, self.trust, self._signatures)
+        found = authenticate(token, self.trust, self._signatures, self._unknown_key)
         if found is None:
             return None
         if isinstance(found, Verdict):
@@ -262,6 +273,11 @@ class LocalValidator:
         entry = CachedToken(found)
         self.cache.put(digest, entry, boot + self.clock.offset)
         return entry
+
+    def _unknown_key(self, kid: str) -> Verdict | None:
+        keys = self.unknown_keys
+        asked = keys is not None and keys.ask_about(kid, self._boot())
+        return None if asked else Verdict.UNKNOWN
 
     # --- answers ---
 
@@ -299,9 +315,3 @@ class LocalValidator:
 def digest_of(token: str) -> bytes:
     """The key under which a token is remembered; the token itself never is."""
     return sha256(token.encode()).digest()
-
-
-def _allow(entry: CachedToken, revision: int) -> Decision:
-    former = entry.allowed
-    principal = Principal.of(entry.facts) if former is None else former.principal
-    return Decision(_ACTIVE, 200, "", principal, Source.LOCAL, revision)

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Final
 
 from tokenservice.core.limits import MAX_QUESTIONS
 from tokenservice.errors import TokenServiceError
+from tokenservice.events import ValidatorEvents
 from tokenservice.holds import Holds, is_of_one, reason_of
+from tokenservice.outages import Outages
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -78,6 +80,8 @@ class RemoteValidation:
         *,
         timeout: float = 1.0,
         max_calls: int = MAX_CALLS,
+        outages: Outages | None = None,
+        events: ValidatorEvents | None = None,
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random.random,
     ) -> None:
@@ -93,6 +97,8 @@ class RemoteValidation:
         self._scheduled = False
         self._closed = False
         self._holds = Holds(clock, random)
+        self._outages = outages or Outages()
+        self._events = events or ValidatorEvents()
 
     async def ask(
         self, key: Hashable, request: pb.ValidateRequest, *, session: str = "", alone: bool = False
@@ -197,25 +203,36 @@ class RemoteValidation:
         return batch
 
     async def _run(self, batch: list[_Question]) -> None:
+        started, reason, again = self._clock(), "closed", False
         try:
             answers = await self._call([one.request for one in batch])
+            reason = "" if len(answers) == len(batch) else "unintelligible"
+            self._answered_all(batch, answers)
         except TokenServiceError as error:
-            if len(batch) > 1 and is_of_one(error):
+            reason = reason_of(error)
+            again = len(batch) > 1 and is_of_one(error)
+            if again:
                 self._ask_again(batch)
-                return
-            self._holds.failed(error, batch[0].request.audience)
-            _refuse_all(batch, reason_of(error))
-        except BaseException:
-            _refuse_all(batch, "closed")
-            raise
-        else:
-            self._holds.succeeded(one.request.audience for one in batch)
-            if len(answers) != len(batch):
-                _refuse_all(batch, "unintelligible")
-                return
-            for one, answer in zip(batch, answers, strict=True):
-                if not one.answer.done():
-                    one.answer.set_result(answer)
+            else:
+                self._failed(batch[0].request.audience, error)
+        finally:
+            if reason and not again:
+                for one in batch:
+                    _refuse(one, reason)
+            self._events.asked(len(batch), self._clock() - started, reason)
+
+    def _answered_all(self, batch: list[_Question], answers: Sequence[pb.ValidateResponse]) -> None:
+        self._holds.succeeded(one.request.audience for one in batch)
+        self._outages.answered(one.request.audience for one in batch)
+        if len(answers) != len(batch):
+            return
+        for one, answer in zip(batch, answers, strict=True):
+            if not one.answer.done():
+                one.answer.set_result(answer)
+
+    def _failed(self, audience: str, error: TokenServiceError) -> None:
+        if self._holds.failed(error, audience):
+            self._outages.unanswered("" if not is_of_one(error) else audience, error)
 
     def _ask_again(self, batch: list[_Question]) -> None:
         """One of them spoilt the batch: each goes alone now, before all others."""
@@ -228,8 +245,3 @@ class RemoteValidation:
 def _refuse(one: _Question, reason: str) -> None:
     if not one.answer.done():
         one.answer.set_exception(Unanswered(reason))
-
-
-def _refuse_all(batch: list[_Question], reason: str) -> None:
-    for one in batch:
-        _refuse(one, reason)

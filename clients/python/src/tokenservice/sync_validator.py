@@ -35,7 +35,7 @@ class SyncValidator:
     def __init__(self, asynchronous: AssembledValidator, loop: BackgroundLoop) -> None:
         self.asynchronous = asynchronous
         self.loop = loop
-        self._try_local = asynchronous.local.try_local
+        self._try_local = asynchronous.try_local
         self._closing: Callable[[], None] = lambda: None
 
     @classmethod
@@ -92,6 +92,11 @@ class SyncValidator:
     def fresh(self) -> bool:
         """Whether decisions are made here at this moment."""
         return self.asynchronous.fresh
+
+    @property
+    def view_age(self) -> float:
+        """See :attr:`tokenservice.validator.AssembledValidator.view_age`."""
+        return self.asynchronous.view_age
 
     def wait_ready(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds for the first view of the trust log."""

@@ -11,9 +11,11 @@ from math import inf
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
+from tokenservice.core import Verdict
+from tokenservice.decision import Decision, Principal, Source
+
 if TYPE_CHECKING:
-    from tokenservice.core import Facts, Requirement, Verdict
-    from tokenservice.decision import Decision
+    from tokenservice.core import Facts, Requirement
 
 ENTRY_BYTES: Final = 1_150
 """What a token costs besides the texts of its own, in bytes: measured, on 64 bits."""
@@ -48,6 +50,13 @@ class CachedToken:
             + len(facts.device_id)
             + len(facts.token_id)
         )
+
+    def allow(self, revision: int) -> Decision:
+        """Keep and give the ACTIVE answer as of a revision."""
+        former = self.allowed
+        principal = Principal.of(self.facts) if former is None else former.principal
+        self.allowed = Decision(Verdict.ACTIVE, 200, "", principal, Source.LOCAL, revision)
+        return self.allowed
 
 
 class TokenCache:
