@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from tests.faults.outcomes import all_at_once, outcome
 from tests.rpc.test_tls import Issued, issue
 from tests.support.api import Api, basic
-from tests.support.fixtures import StartApplication
+from tests.support.fixtures import StartApplication, StartServer
 from tests.support.world import World
 from tokenservice.connection import Tls
 from tokenservice.v1 import client_policy_pb2 as policies
@@ -135,7 +135,7 @@ async def test_it_changes_nothing_about_a_stronger_client(
         ("self", {"certificate_thumbprints": [bytes(32)]}, "SELF_REVIEW"),
         ("self", {"scheme": types.TOKEN_SCHEME_ROLLING}, "SELF_REVIEW"),
         ("self", {"access_format": types.ACCESS_FORMAT_OPAQUE}, "SELF_REVIEW"),
-        ("self", {"signing_algorithm": "ES256"}, "SELF_REVIEW"),
+        ("self", {"signing_algorithm": "EdDSA"}, "SELF_REVIEW"),
         ("self", {"access_lifetime": Duration(seconds=301)}, "SELF_REVIEW"),
         ("self", {"rolling_lifetime": Duration(seconds=901)}, "SELF_REVIEW"),
         (
@@ -243,9 +243,9 @@ def tls_files(authority: Issued, folder: Path) -> dict[str, Path]:
 
 
 async def test_who_strengthens_a_client_and_who_takes_it_over_do_not_both_win(
-    world: World, start_application: StartApplication
+    world: World, start_server: StartServer
 ) -> None:
-    first, second = [await start_application() for _ in range(2)]
+    first, second = start_server(), start_server()
     async with world.api(first.address, "demo-admin") as admin:
         _, authorization = await let_in(admin, CLIENTS)
         plain = policies.ClientPolicy(platforms=[types.PLATFORM_API])

@@ -123,19 +123,25 @@ def require_may_change(caller: Caller, client: Client, policy: ClientPolicy | No
     if policy is not None:
         if adds_power(policy, client.policy):
             _refuse_gain(caller, client)
-        if POWER["certificate_thumbprints"](policy, client.policy):
-            caller.require_own_credential()
+        _refuse_certificate(caller, client, policy)
     caller.require_as_powerful(client.policy, policy or client.policy)
 
 
 def require_may_review(caller: Caller, client: Client, policy: ClientPolicy | None) -> None:
     """Raise unless the caller may decide on the registration: reject it (None), or approve it
-    with `policy`. Raises as require_may_change does, and SELF_REVIEW for what the caller
-    registered whatever the decision."""
+    with `policy`. Raises as require_may_change does, for certificates that were not asked
+    for, and SELF_REVIEW for what the caller registered, whatever the decision."""
     _refuse_registrant(caller, client)
     if policy is not None:
         _refuse_gain(caller, client)
+        _refuse_certificate(caller, client, policy)
         caller.require_as_powerful(policy)
+
+
+def _refuse_certificate(caller: Caller, client: Client, policy: ClientPolicy) -> None:
+    """A certificate is a credential: as a secret, it would outlive the access token."""
+    if POWER["certificate_thumbprints"](policy, client.policy):
+        caller.require_own_credential()
 
 
 def _refuse_gain(caller: Caller, client: Client) -> None:

@@ -66,15 +66,25 @@ async def _add_to_own(scene: Scene) -> object:
     return await scene.call(registrant, "clients", "UpdateClientPolicy", request)
 
 
-async def _certify_by_token(scene: Scene) -> object:
-    issue = tokens.IssueRequest(
-        client=tokens.ClientCredential(), platform=types.PLATFORM_API, audiences=["token-service"]
-    )
-    issued = await scene.call(ADMIN, "tokens", "Issue", issue)
-    async with Api(scene.address, f"Bearer {issued.tokens.access_tokens[0].token}") as api:
-        request = pb.UpdateClientPolicyRequest(client_id=await scene.client(ClientPolicy()))
+def _certifying(method: str) -> Cause:
+    async def cause(scene: Scene) -> object:
+        issue = tokens.IssueRequest(
+            client=tokens.ClientCredential(),
+            platform=types.PLATFORM_API,
+            audiences=["token-service"],
+        )
+        issued = await scene.call(ADMIN, "tokens", "Issue", issue)
+        if method == "ReviewClient":
+            client_id = await scene.pending()
+            request: Any = pb.ReviewClientRequest(client_id=client_id, approve=pb.ApproveClient())
+        else:
+            client_id = await scene.client(ClientPolicy())
+            request = pb.UpdateClientPolicyRequest(client_id=client_id)
         request.policy.certificate_thumbprints.append(bytes(32))
-        return await api.clients.UpdateClientPolicy(request, metadata=api.metadata)
+        async with Api(scene.address, f"Bearer {issued.tokens.access_tokens[0].token}") as api:
+            return await getattr(api.clients, method)(request, metadata=api.metadata)
+
+    return cause
 
 
 async def _collect(scene: Scene, made: pb.RegisterClientResponse) -> Any:
@@ -142,6 +152,7 @@ CAUSES: dict[tuple[str, str], Cause] = {
     (REVIEW, "CLIENT_NOT_FOUND"): _of_nobody("ReviewClient", _rejection()),
     (REVIEW, "CLIENT_STATE"): _review_again,
     (REVIEW, "SELF_REVIEW"): _review_own,
+    (REVIEW, "CREDENTIAL_NOT_ALLOWED"): _certifying("ReviewClient"),
     (COLLECT, "CREDENTIALS_INVALID"): _collect_wrongly,
     (COLLECT, "CLIENT_NOT_APPROVED"): _collect_early,
     (COLLECT, "CLIENT_DISABLED"): _collect_disabled,
@@ -177,5 +188,5 @@ CAUSES: dict[tuple[str, str], Cause] = {
         pb.UpdateClientPolicyRequest(policy=client_policy_pb2.ClientPolicy()),
     ),
     (UPDATE, "SELF_REVIEW"): _add_to_own,
-    (UPDATE, "CREDENTIAL_NOT_ALLOWED"): _certify_by_token,
+    (UPDATE, "CREDENTIAL_NOT_ALLOWED"): _certifying("UpdateClientPolicy"),
 }

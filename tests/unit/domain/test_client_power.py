@@ -201,6 +201,8 @@ def test_a_caller_with_an_access_token_adds_no_certificate() -> None:
     assert refusal(require_may_change, bearer, other, FORMER) is Reason.CREDENTIAL_NOT_ALLOWED
     assert refusal(require_may_change, bearer, client("other", FORMER), FORMER) is None
     assert refusal(require_may_change, caller("a", admin()), other, FORMER) is None
+    assert refusal(require_may_review, bearer, other, FORMER) is Reason.CREDENTIAL_NOT_ALLOWED
+    assert refusal(require_may_review, bearer, client("other", FORMER), FORMER) is None
 
 
 HOLDINGS = [

@@ -131,7 +131,9 @@ class ClientServiceServicer(object):
         A policy whose tokens could not be made is FIELD_INVALID: one that names an
         algorithm without a key, or whose largest token would have more than 8192
         characters.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
+        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW, CREDENTIAL_NOT_ALLOWED
+        (a certificate that was not asked for, approved in a call made with an
+        access token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

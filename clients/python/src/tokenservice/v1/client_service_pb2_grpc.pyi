@@ -61,7 +61,9 @@ class ClientServiceStub:
     A policy whose tokens could not be made is FIELD_INVALID: one that names an
     algorithm without a key, or whose largest token would have more than 8192
     characters.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
+    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW, CREDENTIAL_NOT_ALLOWED
+    (a certificate that was not asked for, approved in a call made with an
+    access token).
     """
     CollectClientCredentials: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]
     """Hands out the client's credentials after approval. May be repeated until
@@ -162,7 +164,9 @@ class ClientServiceAsyncStub(ClientServiceStub):
     A policy whose tokens could not be made is FIELD_INVALID: one that names an
     algorithm without a key, or whose largest token would have more than 8192
     characters.
-    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
+    Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW, CREDENTIAL_NOT_ALLOWED
+    (a certificate that was not asked for, approved in a call made with an
+    access token).
     """
     CollectClientCredentials: _aio.UnaryUnaryMultiCallable[_client_service_pb2.CollectClientCredentialsRequest, _client_service_pb2.CollectClientCredentialsResponse]  # type: ignore[assignment]
     """Hands out the client's credentials after approval. May be repeated until
@@ -272,7 +276,9 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         A policy whose tokens could not be made is FIELD_INVALID: one that names an
         algorithm without a key, or whose largest token would have more than 8192
         characters.
-        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW.
+        Errors: CLIENT_NOT_FOUND, CLIENT_STATE, SELF_REVIEW, CREDENTIAL_NOT_ALLOWED
+        (a certificate that was not asked for, approved in a call made with an
+        access token).
         """
 
     @_abc_1.abstractmethod
