@@ -119,7 +119,7 @@ async def measure(dsn: str, redis_url: str, watches: int) -> dict[str, Any]:
     """Both figures."""
     world = await seed(World(dsn, redis_url, SecretKeys.generate_text(), {}, "", ""))
     environment = world.environment(
-        allow_unsafe_durability="false", rate_scale="1000", max_pairing_watches=str(watches)
+        allow_unsafe_durability="false", rate_scale="1000", max_pairing_watches=str(2 * watches)
     )
     with ExitStack() as stack:
         servers = [ServerProcess(environment) for _ in range(2)]

@@ -81,11 +81,12 @@ async def test_wrong_passwords_leave_the_first_and_the_lock(node: Node, alice: U
         "request_id": "r9",
         "address": "192.0.2.9",
         "details": f"reported=203.0.113.7 account={account} cause=wrong_password"
-        " from_address=1 of_account=1 of_address=1",
+        " from_address=1 of_account=1 of_address=1 of_caller=1",
     }
     until = node.clock.now() + LIMITS.lock
     assert lock["details"].endswith(
-        f" from_address=10 of_account=10 of_address=10 full=from_address until={until:%FT%TZ}"
+        " from_address=10 of_account=10 of_address=10 of_caller=10"
+        f" full=from_address until={until:%FT%TZ}"
     )
     assert errors[-1].about == {"reported": "203.0.113.7", "account": account}
 
@@ -123,7 +124,7 @@ async def test_64_attackers_leave_no_more_rows_than_the_limits_allow(
     assert max(int(row["of_account"]) for row in noted) == LIMITS.account
     row = await node.database.fetchrow("SELECT sum(failures) FROM attempts")
     assert row is not None
-    assert row[0] <= 3 * LIMITS.account
+    assert row[0] <= 4 * LIMITS.account
 
 
 async def test_whoever_types_the_password_as_the_name_is_not_quoted(
@@ -138,6 +139,13 @@ async def test_whoever_types_the_password_as_the_name_is_not_quoted(
     (everything,) = await node.database.fetch("SELECT string_agg(a::text, ' ') FROM audit_log a")
     assert WRONG not in everything[0]
     assert WRONG not in str(about)
+
+
+async def test_names_that_nobody_has_leave_eleven_rows_however_many_they_are(node: Node) -> None:
+    for number in range(120):
+        await attempt(node, username=f"nobody{number}", address=f"2001:db8:0:{number:x}::1")
+    noted = [counts(row["details"]) for row in await rows(node, "user.authenticate")]
+    assert [row["of_caller"] for row in noted] == ["1", *map(str, range(10, 101, 10))]
 
 
 async def test_a_code_of_a_factor_that_nobody_has_is_wrong(node: Node, alice: User) -> None:

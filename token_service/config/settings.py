@@ -235,7 +235,13 @@ class Settings(BaseModel):
         "Server", "Where to serve metrics and probes over plain HTTP, as `host:port`.", None
     )
 
-    max_unary_calls: int = _setting("Limits", "Calls in flight, streams apart.", 1_000, ge=1)
+    max_unary_calls: int = _setting(
+        "Limits",
+        "Calls in flight, streams apart. One caller gets at most three quarters of this, and of "
+        "each of the next three.",
+        1_000,
+        ge=1,
+    )
     max_streams: int = _setting("Limits", "Streams at the same time.", 1_000, ge=1)
     max_pairing_watches: int = _setting(
         "Limits", "Streams of pairings at the same time.", 5_000, ge=1

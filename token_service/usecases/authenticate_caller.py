@@ -8,7 +8,6 @@ from datetime import datetime
 from hashlib import blake2b
 from urllib.parse import unquote
 
-from token_service.domain.addresses import counted_network
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import SERVICE_AUDIENCE, ClientState
@@ -110,15 +109,14 @@ class AuthenticateCaller:
         raise _unauthenticated()
 
     async def _note(self, stranger: Caller, wrong: "_Wrong") -> None:
-        """Count by client; what is presented for no client, by the network that presents it."""
-        network = "" if wrong.client_id else counted_network(stranger.address)
+        """Count by client, and together what is presented for clients that nobody has."""
         await self._refusals.note(
             stranger,
             "client.authenticate",
             Reason.CALLER_UNAUTHENTICATED,
             wrong.client_id or UNKNOWN,
-            (wrong.client_id, network),
-            f"cause={wrong.cause}",
+            by=wrong.client_id,
+            details=f"cause={wrong.cause}",
         )
 
     async def _basic(self, authorization: str, value: str) -> Client:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from token_service.domain.addresses import counted_network
 from token_service.domain.caller import Caller
 from token_service.domain.client_power import require_may_change
 from token_service.domain.errors import Reason, TokenServiceError
@@ -146,8 +145,7 @@ class CollectClientCredentials:
             return self._if_its_own(found, request)
         except TokenServiceError as error:
             target = found.client_id if found else UNKNOWN
-            by = (target, "" if found else counted_network(caller.address))
-            await self._refusals.note(caller, "client.collect", error.reason, target, by)
+            await self._refusals.note(caller, "client.collect", error.reason, target, by=target)
             raise
 
     def _if_its_own(self, client: Client | None, request: CollectRequest) -> Client:

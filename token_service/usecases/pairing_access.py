@@ -71,9 +71,8 @@ class PairingAccess:
             raise refused(Reason.PAIRING_NOT_FOUND)
         if not self._secrets.matches(pairing, proof.side, proof.secret):
             # Whoever has the id without the secret did not get it from this service.
-            by = (caller.client_id, str(pairing_id))
             reason = Reason.PAIRING_NOT_FOUND
-            await self._refusals.note(caller, "pairing.prove", reason, str(pairing_id), by)
+            await self._refusals.note(caller, "pairing.prove", reason, str(pairing_id))
             raise refused(reason)
         if caller.client_id not in _clients_of(pairing, proof.side):
             raise TokenServiceError(
@@ -83,8 +82,7 @@ class PairingAccess:
 
     async def note_unknown_code(self, caller: Caller) -> None:
         """Somebody scanned a code that belongs to no pairing: guessed, or too late."""
-        reason, by = Reason.PAIRING_STATE, (caller.client_id,)
-        await self._refusals.note(caller, "pairing.scan", reason, UNKNOWN, by)
+        await self._refusals.note(caller, "pairing.scan", Reason.PAIRING_STATE, UNKNOWN)
 
     async def step(
         self,

@@ -1,6 +1,6 @@
 """Checks a username and password against our own store, under limits that survive a restart."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NoReturn
 
@@ -21,6 +21,7 @@ from token_service.domain.records import User
 from token_service.usecases.refusals import UNKNOWN
 
 _PREFIX_BYTES = 16
+_NEVER_FULL = 2**31 - 1
 _SHOWN_BYTES = 8
 """Of the keyed hash of a name, enough to tell that two lines are about the same one."""
 
@@ -123,7 +124,8 @@ class VerifyPassword:
         )
         # A lock that others brought about meanwhile is told as to the right password: of
         # guesses in flight together, the answer must not give away the right one.
-        _refuse_locked(await self._attempts.reserve(buckets, now, audit))
+        counted = self._counted(buckets, caller, known=subject != UNKNOWN)
+        _refuse_locked(await self._attempts.reserve(counted, now, audit))
         raise TokenServiceError(Reason.CREDENTIALS_INVALID, "wrong username or password")
 
     async def _admit(self, buckets: tuple[AttemptBucket, ...]) -> None:
@@ -152,7 +154,7 @@ class VerifyPassword:
         pair = account + bucket("login", username, network)[:_PREFIX_BYTES]
         window, lock = limits.window, limits.lock
         buckets = (
-            AttemptBucket(pair, limits.pair, window, lock, name="from_address", noted=True),
+            AttemptBucket(pair, limits.pair, window, lock, name="from_address"),
             AttemptBucket(account, limits.account, window, lock, reset=False, name="of_account"),
         )
         if not reported:
@@ -160,6 +162,22 @@ class VerifyPassword:
         address = bucket("login-address", network)
         whole = AttemptBucket(address, limits.address, window, lock, reset=False, name="of_address")
         return (*buckets, whole)
+
+    def _counted(
+        self, buckets: tuple[AttemptBucket, ...], caller: Caller, *, known: bool
+    ) -> tuple[AttemptBucket, ...]:
+        """What a failure counts against, and what notes it: the account and address, or all that
+        come through one gateway for names that nobody has, which are as many as attackers like."""
+        pair, *others = buckets
+        gateway = AttemptBucket(
+            self._secrets.bucket("login-caller", caller.client_id),
+            _NEVER_FULL,
+            self._limits.window,
+            self._limits.lock,
+            name="of_caller",
+            noted=not known,
+        )
+        return (replace(pair, noted=known), *others, gateway)
 
     async def _rehash(self, user: User, password: str) -> None:
         if self._hasher.outdated(user.password_hash):

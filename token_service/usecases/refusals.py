@@ -42,14 +42,12 @@ class Refusals:
         self._full: dict[bytes, float] = {}
 
     async def trace(self, caller: Caller, action: str, target: str, work: Awaitable[T]) -> T:
-        """The outcome of `work`; where it is refused for a reason of TRACED, that is noted, counted
-        by the caller and the target, a client's id."""
+        """The outcome of `work`; where it is refused for a reason of TRACED, that is noted."""
         try:
             return await work
         except TokenServiceError as error:
             if error.reason in TRACED:
-                by = (caller.client_id, target)
-                await self.note(caller, action, error.reason, target, by)
+                await self.note(caller, action, error.reason, target)
             raise
 
     async def note(
@@ -58,11 +56,13 @@ class Refusals:
         action: str,
         reason: Reason,
         target: str,
-        by: tuple[str, ...],
+        *,
+        by: str = "",
         details: str = "",
     ) -> None:
-        """Count one refusal among those of this action that have the same `by`."""
-        key = self._secrets.bucket("refused", action, *by)
+        """Count one refusal of this action, by the caller or what else is given. That must not be
+        something of which attackers can invent as many as they like."""
+        key = self._secrets.bucket("refused", action, by or caller.client_id)
         if self._clock.unix() < self._full.get(key, 0.0):
             return
         now = self._clock.now()

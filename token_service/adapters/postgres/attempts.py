@@ -11,8 +11,8 @@ from token_service.adapters.postgres.removal import Removal, removal_of
 from token_service.domain.ports import AttemptBucket, LoginLocks, Standing
 from token_service.domain.records import AuditEvent
 
-NOTED_EVERY = 10
-"""Which failures leave an audit row, besides the first and the one that locks."""
+NOTED_EVERY, NOTED_MOST = 10, 100
+"""Which failures in a window leave an audit row, besides the first and the one that locks."""
 
 # A bucket that is full is locked until its window ends; what filled it moved that end to its own
 # time plus the lock, and wrote it into `locked_until` for the inserts that check it again.
@@ -71,7 +71,8 @@ _WORTH_A_ROW = f"""(
     FROM counted JOIN wanted USING (bucket)
     HAVING count(*) = cardinality($1::bytea[])
        AND bool_or(locked_until IS NOT NULL
-                   OR noted AND (failures = 1 OR failures % {NOTED_EVERY} = 0))
+                   OR noted AND failures <= {NOTED_MOST}
+                      AND (failures = 1 OR failures % {NOTED_EVERY} = 0))
 ) AS worth_a_row"""  # noqa: S608 - a constant
 _RESERVE_NOTED = f"""{_COUNT}, audited AS (
     {audit_log.insert_from(_WORTH_A_ROW, 8, more_details="counts")}

@@ -201,9 +201,9 @@ class Attempts(Protocol):
         """Count one attempt in each bucket, committed; when one is (or becomes) locked, the time
         until it opens again, and no attempt may be made.
 
-        `audit` is written with the count where that is worth a row: the first and every tenth in
-        a bucket that is `noted`, and what fills any bucket. Its details then end with the counts
-        by the buckets' names."""
+        `audit` is written with the count where that is worth a row: the first and every tenth, up
+        to a hundred in a window, in a bucket that is `noted`, and what fills any bucket. Its
+        details then end with the counts by the buckets' names."""
         ...
 
     async def locks(self, prefix: bytes, now: datetime) -> "LoginLocks":
