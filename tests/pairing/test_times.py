@@ -329,3 +329,28 @@ async def test_every_step_has_its_audit_row(here: Here) -> None:
         ("pairing.collect", "ok", "demo-web", person, collected.tokens.session_id),
     ]
     assert all(row["request_id"] for row in rows)
+
+
+async def test_guesses_leave_audit_rows(here: Here) -> None:
+    """At the code, and at the secret of a pairing whose id is known."""
+    pair, other = await start_map(here.callers), await start_map(here.callers)
+    dead = other.started.code
+    await other.scanned(session_token=here.phone)
+    await other.cancel()
+    await here.pass_by(minutes=3)
+    mobile, web = here.callers.client("mobile"), here.callers.web
+    for _ in range(2):
+        assert await outcome(scan(mobile, dead, session_token=here.phone)) == "PAIRING_STATE"
+        wrong = pb.GetPairingRequest(
+            pairing_id=pair.pairing_id, watch_secret=other.started.watch_secret
+        )
+        got = await outcome(web.pairings.GetPairing(wrong, metadata=web.metadata))
+        assert got in {"PAIRING_NOT_FOUND", "RATE_LIMITED"}
+    rows = await here.server.application.parts.database.fetch(
+        "SELECT action, outcome, actor, target, details FROM audit_log"
+        " WHERE details LIKE '%refusals=%' ORDER BY id"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("pairing.scan", "pairing_state", "demo-mobile", "unknown", "refusals=1"),
+        ("pairing.prove", "pairing_not_found", "demo-web", pair.pairing_id, "refusals=1"),
+    ]
