@@ -8,8 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +20,9 @@ from token_service.cli.demo_file import DemoFile
 
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
+_ON_TERMINAL = (
+    "import os, sys; os.login_tty(0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
 _END_OF_BANNER = "-" * 72
 
 
@@ -136,25 +139,33 @@ def _parents() -> dict[int, int]:
 
 def banner_on_a_terminal(folder: Path, variables: Mapping[str, str]) -> str:
     """Start a development server on a terminal, read its banner, and press Ctrl-C there."""
+    with on_a_terminal(folder, variables) as (process, terminal):
+        banner = read_banner(terminal)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(STOP_SECONDS) == 0
+    return banner
+
+
+@contextmanager
+def on_a_terminal(
+    folder: Path, variables: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], IO[str]]]:
+    """A development server on a terminal of its own; closing that is closing the window."""
     ours, theirs = pty.openpty()
     environment = CommandLine(folder).with_variables(**variables).process_environment()
     process = subprocess.Popen(
-        [sys.executable, "-m", "token_service", "dev"],
+        [sys.executable, "-c", _ON_TERMINAL, "-m", "token_service", "dev"],
         env=environment,
         cwd=ROOT,
         stdin=theirs,
         stdout=theirs,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        stderr=theirs,
     )
     os.close(theirs)
     try:
         with os.fdopen(ours, "r", closefd=True) as terminal:
-            banner = read_banner(terminal)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(STOP_SECONDS) == 0
+            yield process, terminal
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
-    return banner

@@ -1,6 +1,7 @@
 """The development mode: one command, everything real, kept over restarts, gone without a trace."""
 
 import shutil
+import signal
 import stat
 import subprocess
 import time
@@ -12,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command_line import CommandLine
-from tests.e2e.dev_server import DevServer, banner_on_a_terminal
+from tests.e2e.dev_server import (
+    STOP_SECONDS,
+    DevServer,
+    banner_on_a_terminal,
+    family_of,
+    on_a_terminal,
+    read_banner,
+)
 from tests.integration.processes import wait_until_gone
 from tests.support.servers import ROOT
 from token_service.cli import demo_file
@@ -157,6 +165,20 @@ def test_a_person_on_a_terminal_sees_the_credentials(start: StartDev, folder: Pa
     assert demo is not None
     shown = [demo.user.password, *(client.client_secret for client in demo.clients.values())]
     assert [secret for secret in shown if secret not in banner] == []
+
+
+def test_a_terminal_that_closes_stops_everything_in_order(folder: Path) -> None:
+    with on_a_terminal(folder, {"grpc_listen": "127.0.0.1:0"}) as (process, terminal):
+        read_banner(terminal)
+        family = family_of(process.pid)
+        assert len(family) > 3
+        terminal.close()
+        process.send_signal(signal.SIGHUP)  # a shell does it, too
+        assert process.wait(STOP_SECONDS) == 0
+    wait_until_gone(family)
+    log = (folder / "postgres" / "server.log").read_text()
+    assert log.rstrip().endswith("database system is shut down")
+    assert not (folder / "valkey" / "socket-folder").exists()
 
 
 def test_lost_credentials_are_made_anew(start: StartDev, folder: Path) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -23,7 +23,14 @@ class ServerProcess:
     `output` collects every line that it prints, for tests that look for secrets.
     """
 
-    def __init__(self, environment: Mapping[str, str], *, module: str = "token_service") -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        module: str = "token_service",
+        meanwhile: Callable[[subprocess.Popen[str]], None] = lambda _: None,
+    ) -> None:
+        """Wait until it serves. `meanwhile` is called with the process that has just begun."""
         arguments = [sys.executable, "-m", module]
         if module == "token_service":
             arguments.append("serve")
@@ -41,6 +48,7 @@ class ServerProcess:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        meanwhile(self.process)
         self.address = self._wait_for_address()
 
     def _read(self) -> None:

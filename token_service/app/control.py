@@ -9,6 +9,7 @@ it should. The supervisor says `{"do": "count", "asked": n}` (the answer repeats
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import AsyncIterator
 from typing import Any, Self
@@ -56,6 +57,12 @@ class ControlLine:
             return await self._reader.readline()
         except ConnectionError:
             return b""
+
+    def keep(self) -> int:
+        """The descriptor of this end, which from now on outlives the program in this process."""
+        descriptor: int = self._writer.get_extra_info("socket").fileno()
+        os.set_inheritable(descriptor, True)
+        return descriptor
 
     async def close(self) -> None:
         """Say no more, once all was heard."""

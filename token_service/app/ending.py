@@ -1,7 +1,11 @@
-"""How a server process learns that it is to stop."""
+"""How a server process learns that it is to stop, or to begin anew."""
 
 import asyncio
 import signal
+from collections.abc import Callable
+
+_OTHERS = (signal.SIGUSR1, signal.SIGUSR2)
+"""Mean nothing here, and would kill: log rotation and debuggers send them."""
 
 
 class Ending:
@@ -11,10 +15,17 @@ class Ending:
         self._asked = asyncio.Event()
         self.hands_over = False
 
-    def on_signals(self) -> None:
-        """Stop at SIGTERM and SIGINT."""
+    @property
+    def asked(self) -> bool:
+        """Whether it was."""
+        return self._asked.is_set()
+
+    def on_signals(self, *others: signal.Signals) -> None:
+        """Stop at SIGTERM, SIGINT and these; the others not where whoever started this process let
+        it ignore them, as nohup does."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        heeded = (one for one in others if signal.getsignal(one) is not signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT, *heeded):
             loop.add_signal_handler(number, self.ask)
 
     def ask(self, *, hands_over: bool = False) -> None:
@@ -26,3 +37,23 @@ class Ending:
     async def wait(self) -> None:
         """Until it was asked for."""
         await self._asked.wait()
+
+
+def hold_hangups() -> None:
+    """Let SIGHUP wait until `on_hangup`: it asks for something, and kills nobody who is starting.
+    For the main thread; whoever is executed in place of this program goes on holding it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    for number in _OTHERS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def on_hangup(act: Callable[[], object]) -> None:
+    """Call `act` at each SIGHUP, and now for those that waited."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+
+def ignore_hangups() -> None:
+    """For a worker: its supervisor is who is asked."""
+    for number in (signal.SIGHUP, *_OTHERS):
+        signal.signal(number, signal.SIG_IGN)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Self
@@ -33,8 +34,9 @@ _log = structlog.get_logger("token_service")
 class Application:
     """One server process: its parts, its gRPC server and its background work."""
 
-    def __init__(self, settings: Settings, parts: Parts) -> None:
+    def __init__(self, settings: Settings, parts: Parts, *, shares_port: bool = False) -> None:
         self.settings = settings
+        self._shares_port = shares_port
         self.parts = parts
         self.clients = parts.clients
         self.users = parts.users
@@ -50,17 +52,20 @@ class Application:
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def create(cls, settings: Settings, parts: Parts | None = None) -> Self:
-        """Open the stores and load keys and trust; nothing is served yet.
+    async def create(
+        cls, settings: Settings, parts: Parts | None = None, *, shares_port: bool = False
+    ) -> Self:
+        """Open the stores and load keys and trust; nothing is served yet. `shares_port` where other
+        processes of ours may listen on the same one.
 
         Raises StartupError for what the operator has to change.
         """
-        return cls(settings, parts or await Parts.open(settings))
+        return cls(settings, parts or await Parts.open(settings), shares_port=shares_port)
 
     async def start(self) -> str:
         """Serve; the address on which. Raises StartupError when it cannot be listened on."""
         self._loop = asyncio.get_running_loop()
-        self._server = build_server(self.settings, self.parts)
+        self._server = build_server(self.settings, self.parts, shares_port=self._shares_port)
         try:
             address = await self._server.start()
         except BindError as error:
@@ -154,9 +159,9 @@ async def serve(
     on_ready: Callable[[str], Awaitable[None]] | None = None,
     clock: AnchoredSystemClock | None = None,
 ) -> int:
-    """Run one server until SIGTERM or SIGINT; 0 after a graceful stop."""
+    """Run one server until SIGTERM, SIGINT or SIGHUP; 0 after a graceful stop."""
     ending = Ending()
-    ending.on_signals()
+    ending.on_signals(signal.SIGHUP)
     if settings.plaintext_beyond_this_machine:
         _log.warning("plaintext_beyond_this_machine", listen=settings.grpc_listen)
     application = await Application.create(settings, await Parts.open(settings, clock))

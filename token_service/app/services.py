@@ -70,8 +70,9 @@ class _Shared:
     refusals: Refusals
 
 
-def build_server(settings: Settings, parts: Parts) -> RpcServer:
-    """A server with all services, not started yet."""
+def build_server(settings: Settings, parts: Parts, *, shares_port: bool) -> RpcServer:
+    """A server with all services, not started yet; `shares_port` where others of ours may listen
+    on the same one."""
     shared = _shared(settings, parts)
     authenticator = AuthenticateCaller(
         parts.directory,
@@ -103,7 +104,7 @@ def build_server(settings: Settings, parts: Parts) -> RpcServer:
         # Who takes longer has a view that is too old anyway.
         patience=settings.staleness_limit.total_seconds(),
     )
-    server = RpcServer(pipeline, _options(settings), parts.trust.is_fresh)
+    server = RpcServer(pipeline, _options(settings, shares_port), parts.trust.is_fresh)
     for module, name, servicer in (
         (token_service_pb2, "TokenService", _token(parts, shared)),
         (trust_service_pb2, "TrustService", _trust(settings, parts)),
@@ -122,7 +123,7 @@ def build_server(settings: Settings, parts: Parts) -> RpcServer:
     return server
 
 
-def _options(settings: Settings) -> ServerOptions:
+def _options(settings: Settings, shares_port: bool) -> ServerOptions:
     tls = None
     if settings.tls_cert is not None and settings.tls_key is not None:
         tls = TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
@@ -130,7 +131,7 @@ def _options(settings: Settings) -> ServerOptions:
         listen=settings.grpc_listen,
         tls=tls,
         reflection=settings.reflection,
-        reuse_port=settings.workers > 1,
+        reuse_port=shares_port,
         max_connection_streams=settings.max_connection_streams,
         max_connection_age=settings.max_connection_age.total_seconds(),
         drain_delay=settings.drain_delay.total_seconds(),

@@ -5,7 +5,6 @@ adds up their counts and reads signals.
 """
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import Coroutine, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from token_service.app.ending import on_hangup
 from token_service.app.errors import StartupError, WorkersFailedError
 from token_service.app.fleet_probes import FleetProbes
 from token_service.app.metrics_endpoint import MetricsEndpoint
@@ -20,12 +20,16 @@ from token_service.app.probes import PULSE_SECONDS, Pulse
 from token_service.app.reservation import reserved
 from token_service.app.restart_policy import GiveUp, RestartPolicy
 from token_service.app.supervisor_metrics import Fleet, FleetCollector
-from token_service.app.worker_process import WorkerProcess, how_it_ended
-from token_service.config import PREFIX, Settings
+from token_service.app.worker_process import (
+    SILENT_START_SECONDS,
+    WorkerProcess,
+    how_it_ended,
+    patience_with,
+    worker_environment,
+)
+from token_service.config import Settings
 from token_service.rpc.metrics import Counts, RpcCollector, total
 
-SILENT_START_SECONDS = 60.0
-STOP_MARGIN_SECONDS = 5.0
 SCRAPE_SECONDS = 5.0
 
 _log = structlog.stdlib.get_logger("token_service.supervisor")
@@ -80,7 +84,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._finish)
-        loop.add_signal_handler(signal.SIGHUP, self._renew)
+        on_hangup(self._renew)
 
     def _finish(self) -> None:
         if not self._over.done():
@@ -100,6 +104,8 @@ class Supervisor:
             await asyncio.gather(everyone, return_exceptions=True)
             return  # who watches the one that ended says why
         self._complete = True
+        if self._renew_again:
+            self._renew()
         if self._settings.metrics_listen is not None:
             self._serve_metrics(self._settings.metrics_listen)
         _log.info("serving", address=self._address, workers=len(self._workers))
@@ -114,11 +120,7 @@ class Supervisor:
 
     async def _start(self, *, on_trial: bool = False) -> WorkerProcess:
         self._started += 1
-        environment = {
-            **os.environ,
-            f"{PREFIX}WORKERS": str(self._settings.workers),
-            f"{PREFIX}GRPC_LISTEN": self._address,
-        }
+        environment = worker_environment(self._settings, self._address)
         worker = await WorkerProcess.start(self._started, environment)
         worker.on_trial = on_trial
         self._workers.append(worker)
@@ -167,11 +169,12 @@ class Supervisor:
                 return
 
     def _renew(self) -> None:
-        """Replace every worker by a new one, one after the other."""
-        if not self._complete or self._over.done():
+        """Replace every worker by a new one, one after the other; once all serve, where they are
+        starting: what they have read may have changed since."""
+        if self._over.done():
             return
-        self._renew_again = self._renewing
-        if not self._renewing:
+        self._renew_again = self._renewing or not self._complete
+        if not self._renew_again:
             self._renewing = True
             self._begin(self._renew_all())
 
@@ -230,17 +233,8 @@ class Supervisor:
 
     async def _see_off(self, workers: Sequence[WorkerProcess]) -> bool:
         """Wait for workers that were asked to end, kill those that do not in time."""
-        if not workers:
-            return True
-        settings = self._settings
-        patience = (settings.drain_delay + settings.grace_period).total_seconds()
-        ends = [worker.ended for worker in workers]
-        await asyncio.wait(ends, timeout=patience + STOP_MARGIN_SECONDS)
-        for worker in workers:
-            if not worker.ended.done():
-                _log.error("worker_does_not_end", worker=worker.number, pid=worker.pid)
-                worker.kill()
-        codes = await asyncio.gather(*ends)
+        within = patience_with(self._settings)
+        codes = await asyncio.gather(*(worker.gone(within) for worker in workers))
         return all(
             code == 0 or not worker.served for worker, code in zip(workers, codes, strict=True)
         )

@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from token_service.app.control import ControlLine
-from token_service.app.ending import Ending
+from token_service.app.ending import Ending, ignore_hangups
 from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
 from token_service.app.probes import PULSE_SECONDS, STARTING
@@ -43,7 +43,9 @@ class Worker:
 
     async def serve(self, settings: Settings) -> None:
         """Serve until told to stop. Raises StartupError, TokenServiceError."""
-        self._application = await Application.create(settings, await Parts.open(settings))
+        self._application = await Application.create(
+            settings, await Parts.open(settings), shares_port=True
+        )
         try:
             address = await self._application.start()
             collect_less()
@@ -138,6 +140,7 @@ def share_of(settings: Settings) -> Settings:
 
 def main() -> int:
     """Run the worker that the arguments describe."""
+    ignore_hangups()
     number, descriptor = map(int, sys.argv[1:])
     os.set_inheritable(descriptor, False)  # whoever we start must not keep the line open
     configure(fields={"worker": number})

@@ -14,9 +14,12 @@ import structlog
 
 from token_service.app.control import ControlLine
 from token_service.app.probes import Pulse
+from token_service.config import PREFIX, Settings
 from token_service.rpc.metrics import Counts
 
 MODULE = "token_service.app.worker"
+SILENT_START_SECONDS = 60.0
+STOP_MARGIN_SECONDS = 5.0
 COUNT_SECONDS = 1.0
 LAST_WORDS_SECONDS = 1.0
 
@@ -46,7 +49,7 @@ class WorkerProcess:
 
     @classmethod
     async def start(cls, number: int, environment: Mapping[str, str]) -> Self:
-        """Start a fresh interpreter, in a process group of its own: what a terminal sends to ours
+        """Start a fresh interpreter, in a session of its own: what a terminal sends to our group
         does not reach it. Raises OSError."""
         ours, its = socket.socketpair()
         with its:
@@ -61,7 +64,7 @@ class WorkerProcess:
                     stdin=asyncio.subprocess.DEVNULL,
                     pass_fds=(its.fileno(),),
                     env=environment,
-                    process_group=0,
+                    start_new_session=True,
                 )
             except OSError:
                 ours.close()
@@ -115,6 +118,19 @@ class WorkerProcess:
         """End it at once."""
         self._signal(signal.SIGKILL)
 
+    async def gone(self, within: float) -> int:
+        """Its exit code, once it has ended as it was asked to; killed after so many seconds."""
+        await asyncio.wait({self.ended}, timeout=within)
+        if not self.ended.done():
+            _log.error("worker_does_not_end", worker=self.number, pid=self.pid)
+            self.kill()
+        return await self.ended
+
+    def keep_line(self) -> int:
+        """The descriptor of our end of the control line, for the program that is executed next in
+        this process."""
+        return self._line.keep()
+
     def _signal(self, number: int) -> None:
         # Not by the process object's own method: that asks for the exit code on the way, and who
         # waits for the end would find none.
@@ -157,6 +173,21 @@ def how_it_ended(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
+
+
+def worker_environment(settings: Settings, address: str) -> dict[str, str]:
+    """What a worker that serves at `address` is given: our own environment, but for that."""
+    return {
+        **os.environ,
+        f"{PREFIX}WORKERS": str(settings.workers),
+        f"{PREFIX}GRPC_LISTEN": address,
+    }
+
+
+def patience_with(settings: Settings) -> float:
+    """How long a worker may take to end, in seconds."""
+    allowed = settings.drain_delay + settings.grace_period
+    return allowed.total_seconds() + STOP_MARGIN_SECONDS
 
 
 def _same_search_path() -> tuple[str, ...]:

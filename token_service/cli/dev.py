@@ -40,13 +40,16 @@ def run(environment: Mapping[str, str]) -> int:
     Raises CliError when something cannot be started, such as a second server on the same data.
     """
     folder = demo_file.data_dir().resolve()
-    with told(), _ended_by_sigterm(), DevelopmentStores.running(folder) as stores:
+    with told(), _ended_by_signals(), DevelopmentStores.running(folder) as stores:
         variables = development_environment(
             folder, stores.postgres_dsn, stores.redis_url, environment
         )
         settings = server_settings(variables)
         configure(settings.log_level, settings.log_format)
-        return run_async(_serve(Development(folder, stores, settings)))
+        try:
+            return run_async(_serve(Development(folder, stores, settings)))
+        finally:
+            _heed_no_more()
 
 
 async def _serve(server: Development) -> int:
@@ -90,10 +93,24 @@ def _callable(address: str) -> str:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does, so that the stores are stopped in order."""
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM, and SIGHUP of a terminal that closes, end the program as Ctrl-C does, so that
+    the stores are stopped in order."""
+    ends = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as nohup asks for
+    ]
+    for number in ends:
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number in ends:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _heed_no_more() -> None:
+    """The stores stop in order, and soon. A terminal that closes often says so twice."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

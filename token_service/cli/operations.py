@@ -31,8 +31,8 @@ def _serve(
         typer.Option(min=1, help="Processes that serve; instead of TOKEN_SERVICE_WORKERS."),
     ] = None,
 ) -> None:
-    """Serve in production: settings from the environment, until SIGTERM. SIGHUP replaces workers
-    one by one."""
+    """Serve in production: settings from the environment, until SIGTERM. SIGHUP reads files of
+    secrets and certificates again, without a gap."""
     from token_service.cli.serving import serve
 
     raise typer.Exit(serve(workers))

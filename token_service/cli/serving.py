@@ -5,6 +5,7 @@ import os
 
 import structlog
 
+from token_service.app.ending import hold_hangups
 from token_service.cli.deployment import server_settings
 from token_service.cli.misspelt import misspelt_variables
 from token_service.cli.problems import REFUSED, CliError
@@ -16,6 +17,7 @@ from token_service.logging import configure
 def serve(workers: int | None = None) -> int:
     """Serve with the settings of the environment, `workers` instead of theirs; return the exit
     code."""
+    hold_hangups()
     given = {} if workers is None else {f"{PREFIX}WORKERS": str(workers)}
     settings = server_settings({**os.environ, **given})
     configure(settings.log_level, settings.log_format)
@@ -25,9 +27,10 @@ def serve(workers: int | None = None) -> int:
 
 
 def _serve_alone(settings: Settings) -> int:
-    from token_service.app import serve as serve_until_stopped
+    from token_service.app.alone import serve_alone
+    from token_service.app.stand_in import StandIn
 
-    return run_async(serve_until_stopped(settings))
+    return run_async(serve_alone(settings, StandIn.inherited()))
 
 
 def _supervise(settings: Settings) -> int:

@@ -109,9 +109,12 @@ class RpcServer:
 
         New calls are refused meanwhile, and retried, so it is a matter of moments. The library's
         own stop comes in where a call takes longer than those: it lets connections end gently, but
-        what arrives too late it answers with CANCELLED, which no client retries."""
+        what arrives too late it answers with CANCELLED, which no client retries. It would remove
+        a socket's path as well, which leads to those others already."""
         self._pipeline.stop(*Work)
-        if not await self._idle(HAND_OVER_SECONDS):
+        if self._options.listen.startswith("unix:"):
+            await self._idle(self._options.grace_period)
+        elif not await self._idle(HAND_OVER_SECONDS):
             await self._server.stop(self._options.grace_period)
         await asyncio.sleep(SETTLING_SECONDS)  # the last replies are on their way
 

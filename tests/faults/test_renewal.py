@@ -1,0 +1,167 @@
+"""A server of one process and the signals that ask it for something: none of them kills it."""
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.processes import free_port
+from tests.faults.outcomes import outcome
+from tests.faults.steady import Steady
+from tests.faults.supervised import probed
+from tests.faults.waiting import until
+from tests.integration.processes import children_of, is_alive
+from tests.support.servers import ServerProcess
+from tests.support.world import World
+
+OTHERS = (signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Alone:
+    """The server and its log."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.server = server
+        self.address = server.address
+        self.pid = server.process.pid
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        lines = (json.loads(line) for line in tuple(self.server.output) if line.startswith("{"))
+        return [line for line in lines if line["event"] == name]
+
+    async def event(self, name: str, number: int = 1) -> dict[str, Any]:
+        async def there() -> bool:
+            assert self.server.process.poll() is None, "it ended"
+            return len(self.events(name)) >= number
+
+        await until(there, within=60.0)
+        return self.events(name)[number - 1]
+
+    def send(self, number: signal.Signals) -> None:
+        self.server.process.send_signal(number)
+
+
+Start = Callable[..., Alone]
+
+
+@pytest.fixture
+def start(shared_world: World) -> Iterator[Start]:
+    started: list[ServerProcess] = []
+
+    def start_one(
+        meanwhile: Callable[[subprocess.Popen[str]], None] = lambda _: None, **settings: str
+    ) -> Alone:
+        environment = shared_world.environment(**settings)
+        started.append(ServerProcess(environment, meanwhile=meanwhile))
+        return Alone(started[-1])
+
+    yield start_one
+    for server in started:
+        server.kill()
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "unix:{}/socket"])
+async def test_sighup_renews_the_process_under_load(
+    shared_world: World, start: Start, tmp_path: Path, listen: str
+) -> None:
+    """What it reads is read again, and nobody who retries UNAVAILABLE notices."""
+    secrets = tmp_path / "secrets"
+    secrets.write_text(shared_world.secret_keys)
+    metrics = f"127.0.0.1:{free_port()}"
+    service = start(
+        grpc_listen=listen.format(tmp_path),
+        secret_keys="",
+        secret_keys_file=str(secrets),
+        metrics_listen=metrics,
+    )
+    async with Steady.calling(shared_world, service.address) as load:
+        await load.more()
+        service.send(signal.SIGHUP)
+        await service.event("renewed")
+        assert [one["address"] for one in service.events("serving")] == [service.address] * 2
+        await load.more()
+        assert await asyncio.to_thread(probed, metrics, "/readyz") == (200, "ok\n")
+        secrets.write_text("nonsense")
+        service.send(signal.SIGHUP)
+        refused = await service.event("renewing_given_up")
+        assert refused["reason"].startswith("TOKEN_SERVICE_SECRET_KEYS: ")
+        await load.more()
+    assert load.failures == []
+    assert children_of(service.pid) == []
+    assert await asyncio.to_thread(service.server.terminate) == 0
+
+
+async def test_no_signal_kills_it_at_any_time(shared_world: World, start: Start) -> None:
+    """While it serves, is being renewed, and starts anew: each is heard, once is enough."""
+    service = start()
+
+    async def renewed_twice() -> bool:
+        for number in (signal.SIGHUP, *OTHERS):
+            service.send(number)
+        await asyncio.sleep(0.05)
+        assert service.server.process.poll() is None, "it ended"
+        return len(service.events("renewed")) >= 2
+
+    await until(renewed_twice, within=60.0)
+
+    async def settled() -> bool:
+        return len(service.events("renewing")) == len(service.events("renewed"))
+
+    await until(settled, within=60.0)
+    async with shared_world.api(service.address, "demo-api") as api:
+        assert await outcome(api.exchange("none")) == "TOKEN_MALFORMED"
+    assert await asyncio.to_thread(service.server.terminate) == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_sighup_during_the_start_is_remembered(start: Start, workers: str) -> None:
+    """What was read by then may be what has changed."""
+    service = start(hang_up, workers=workers)
+    await service.event("renewed")
+    assert await asyncio.to_thread(service.server.terminate) == 0
+
+
+def hang_up(process: subprocess.Popen[str]) -> None:
+    """Send SIGHUP as soon as the process is prepared for it."""
+    status = Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        masks = dict(re.findall(r"^(Sig\w+):\s(\w+)$", status.read_text(), re.MULTILINE))
+        if (int(masks["SigBlk"], 16) | int(masks["SigCgt"], 16)) & 1:
+            process.send_signal(signal.SIGHUP)
+            return
+        time.sleep(0.001)
+    raise AssertionError("it ended")
+
+
+async def test_a_stop_during_a_renewal_leaves_nobody(start: Start) -> None:
+    service = start()
+    service.send(signal.SIGHUP)
+
+    async def begun() -> bool:
+        return bool(children_of(service.pid))
+
+    await until(begun)
+    family = children_of(service.pid)
+    assert await asyncio.to_thread(service.server.terminate) == 0
+    assert not any(map(is_alive, family))
+    assert service.events("renewing_given_up") == []
+
+
+async def test_a_stop_is_neither_hurried_nor_undone(start: Start) -> None:
+    service = start(drain_delay="1s")
+    stopping = (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *OTHERS)
+    began = time.monotonic()
+    for number in stopping:
+        service.send(number)
+        await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(service.server.process.wait, 30) == 0
+    assert time.monotonic() - began >= 1.0
+    service.server.kill()  # it has ended; all that it printed has been read then
+    assert len(service.events("stopped")) == 1

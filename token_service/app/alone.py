@@ -1,0 +1,74 @@
+"""A server without a supervisor: one process, which begins anew at SIGHUP."""
+
+import asyncio
+from contextlib import AbstractContextManager, nullcontext
+
+import structlog
+
+from token_service.app.ending import Ending, on_hangup
+from token_service.app.reservation import reserved
+from token_service.app.server import Application, collect_less
+from token_service.app.stand_in import StandIn, begin_anew, started
+from token_service.app.worker_process import WorkerProcess, patience_with
+from token_service.config import Settings
+
+_log = structlog.stdlib.get_logger("token_service")
+
+
+async def serve_alone(settings: Settings, stand_in: StandIn | None) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a graceful stop. `stand_in` has served so far.
+
+    Raises StartupError. At SIGHUP this does not return: the program is executed anew.
+    """
+    ending, hangup = Ending(), asyncio.Event()
+    ending.on_signals()
+    on_hangup(hangup.set)
+    if settings.plaintext_beyond_this_machine:
+        _log.warning("plaintext_beyond_this_machine", listen=settings.grpc_listen)
+    leaving: asyncio.Task[None] | None = None
+    worker: WorkerProcess | None = None
+    with nullcontext(stand_in.address) if stand_in else _held(settings) as listen:
+        here = settings.model_copy(update={"grpc_listen": listen})
+        application = await Application.create(here, shares_port=True)
+        try:
+            address = await application.start()
+            collect_less()
+            _log.info("serving", address=address)
+            if stand_in is not None:
+                leaving = asyncio.create_task(stand_in.leave(patience_with(settings)))
+            worker = await _replaced(here, ending, hangup)
+            _log.info("stopping")
+        finally:
+            await application.stop(hands_over=worker is not None)
+    if leaving is not None:
+        await leaving
+    if worker is not None:
+        if not ending.asked:
+            begin_anew(worker, listen)
+        worker.terminate()
+        await worker.gone(patience_with(settings))
+    _log.info("stopped")
+    return 0
+
+
+def _held(settings: Settings) -> AbstractContextManager[str]:
+    if settings.grpc_listen.startswith("unix:"):
+        return nullcontext(settings.grpc_listen)
+    return reserved(settings.grpc_listen)
+
+
+async def _replaced(
+    settings: Settings, ending: Ending, hangup: asyncio.Event
+) -> WorkerProcess | None:
+    """A worker that serves in place of this process, once that was asked for; None for a stop."""
+    while not ending.asked:
+        stopping, renewing = (asyncio.create_task(one.wait()) for one in (ending, hangup))
+        await asyncio.wait({stopping, renewing}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        renewing.cancel()
+        if hangup.is_set() and not ending.asked:
+            hangup.clear()
+            worker = await started(settings, settings.grpc_listen, ending)
+            if worker is not None:
+                return worker
+    return None
