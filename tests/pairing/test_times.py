@@ -68,6 +68,22 @@ async def here(world: World, start_application: StartApplication) -> AsyncIterat
         yield found
 
 
+async def test_a_stream_without_news_repeats_itself(here: Here) -> None:
+    """Within 25 seconds, for proxies cut connections that are silent for a minute."""
+    pair = await start_map(here.callers)
+    async with following(pair.watch()) as stream:
+        first = await stream.read()
+        for _ in range(2):  # the second code is due after a minute
+            await here.pass_by(seconds=25)
+            assert await stream.read() == first
+        await pair.scanned(session_token=here.phone)
+        scanned = await stream.read()
+        assert state_name(scanned.state) == "SCANNED"
+        for _ in range(2):
+            await here.pass_by(seconds=25)
+            assert await stream.read() == scanned
+
+
 async def test_codes_rotate_and_die(here: Here) -> None:
     pair = await start_map(here.callers)
     async with following(pair.watch()) as stream:

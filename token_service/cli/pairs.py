@@ -103,16 +103,18 @@ def phone(api: Api, user: User = "alice", password_file: PasswordSource = None) 
 def _follow(api: Api, own: dict[str, Any], act: Any) -> None:  # noqa: ANN401 - a callback
     """Show each state and do what is this side's to do, to the end. Exit code 1 unless the
     pairing is completed."""
-    state = types_pb2.PAIRING_STATE_UNSPECIFIED
+    former = pb.WatchPairingResponse()
     for message in api.watch(api.pairings.WatchPairing, pb.WatchPairingRequest(**own)):
-        state = message.state
+        if message == former:  # a sign of life
+            continue
+        former = message
         if api.out.as_json:
             api.out.json(as_dict(message))
         else:
             for line in lines_of(message):
                 api.out.line(line)
         act(message)
-    if state != types_pb2.PAIRING_STATE_COMPLETED:
+    if former.state != types_pb2.PAIRING_STATE_COMPLETED:
         raise typer.Exit(REFUSED)
 
 

@@ -24,14 +24,19 @@ from token_service.rpc.errors import PrescribedStatus
 SERVICE = DESCRIPTOR.services_by_name["Health"]
 WHOLE_SERVER = ""
 
+REPEAT_AFTER = 25.0
+"""Seconds after which watchers are told the same again: proxies cut connections that carry nothing
+for a minute, and a client whose health stream is cut takes the server for dead at first."""
+
 
 class Health:
     """Handlers of the service, and the state that they tell. Nothing serves at first.
 
-    `usable` says whether the services can answer now.
+    `usable` says whether the services can answer now; `repeat_after` is in seconds.
     """
 
-    def __init__(self, usable: Callable[[], bool]) -> None:
+    def __init__(self, usable: Callable[[], bool], repeat_after: float = REPEAT_AFTER) -> None:
+        self._repeat_after = repeat_after
         self.serving = False
         self._usable = usable
         self._services: dict[str, bool] = {WHOLE_SERVER: False, SERVICE.full_name: False}
@@ -79,15 +84,19 @@ class Health:
     async def watch(
         self, caller: Caller, request: HealthCheckRequest
     ) -> AsyncGenerator[HealthCheckResponse, None]:
-        """One service's state now and at every change."""
+        """One service's state now, at every change, and again where nothing changes for long."""
         del caller
-        told = None
+        told: int | None = None
         while True:
             changed, status = self._changed, self._status(request.service)
             if status != told:
                 told = status
                 yield HealthCheckResponse(status=status)
-            await changed.wait()
+            try:
+                async with asyncio.timeout(self._repeat_after):
+                    await changed.wait()
+            except TimeoutError:
+                told = None
 
     def _status(self, service: str) -> int:
         depends = self._services.get(service)

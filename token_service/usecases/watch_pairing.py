@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from token_service.domain.caller import Caller
@@ -20,6 +20,9 @@ from token_service.domain.records import Device
 from token_service.usecases.client_directory import ClientDirectory
 from token_service.usecases.pairing_access import PairingAccess, Proof
 from token_service.usecases.start_pairing import ShownCode
+
+REPEAT_AFTER = timedelta(seconds=25)
+"""A state is told again after this: proxies cut connections that carry nothing for a minute."""
 
 _LATE = 0.01
 """Seconds by which a timer may be early."""
@@ -71,8 +74,10 @@ class WatchPairing:
     async def __call__(
         self, caller: Caller, pairing_id: UUID, proof: Proof
     ) -> AsyncGenerator[Standing, None]:
-        """How it stands, now and at every change, until a state that is final."""
+        """How it stands: now, at every change, and again where nothing changes for long; until a
+        state that is final."""
         told: Standing | None = None
+        again_at = self._clock.now()
         version = self._directory.version
         with self._wakeups.watch(pairing_id) as watcher:
             while True:
@@ -80,12 +85,12 @@ class WatchPairing:
                     version = self._directory.version
                     await self._require_allowed(caller)
                 standing = await self._look(caller, pairing_id, proof, told)
-                if standing != told:
-                    told = standing
+                if standing != told or self._clock.now() >= again_at:
+                    told, again_at = standing, self._clock.now() + REPEAT_AFTER
                     yield standing
                 if standing.looks_again_at is None:
                     return
-                wait = standing.looks_again_at - self._clock.now()
+                wait = min(standing.looks_again_at, again_at) - self._clock.now()
                 await watcher.wait(wait.total_seconds() + _LATE)
 
     async def _look(

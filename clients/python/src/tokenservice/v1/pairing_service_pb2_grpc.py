@@ -112,8 +112,11 @@ class PairingServiceServicer(object):
 
     def WatchPairing(self, request, context):
         """Streams the state of a pairing: at once as it is, then at every change, and
-        every new code while it is PENDING. The stream ends with the first state
-        that is final. After a lost connection watch again, on any server.
+        every new code while it is PENDING. Where nothing changes, the same state
+        comes again at the latest after 25 seconds, so that no proxy takes the
+        stream for dead: act on what differs from the message before. The stream
+        ends with the first state that is final. After a lost connection watch
+        again, on any server.
 
         Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH.
         """

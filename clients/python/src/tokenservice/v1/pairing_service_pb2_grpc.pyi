@@ -82,8 +82,11 @@ class PairingServiceStub:
     """
     WatchPairing: _grpc.UnaryStreamMultiCallable[_pairing_service_pb2.WatchPairingRequest, _pairing_service_pb2.WatchPairingResponse]
     """Streams the state of a pairing: at once as it is, then at every change, and
-    every new code while it is PENDING. The stream ends with the first state
-    that is final. After a lost connection watch again, on any server.
+    every new code while it is PENDING. Where nothing changes, the same state
+    comes again at the latest after 25 seconds, so that no proxy takes the
+    stream for dead: act on what differs from the message before. The stream
+    ends with the first state that is final. After a lost connection watch
+    again, on any server.
 
     Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH.
     """
@@ -176,8 +179,11 @@ class PairingServiceAsyncStub(PairingServiceStub):
     """
     WatchPairing: _aio.UnaryStreamMultiCallable[_pairing_service_pb2.WatchPairingRequest, _pairing_service_pb2.WatchPairingResponse]  # type: ignore[assignment]
     """Streams the state of a pairing: at once as it is, then at every change, and
-    every new code while it is PENDING. The stream ends with the first state
-    that is final. After a lost connection watch again, on any server.
+    every new code while it is PENDING. Where nothing changes, the same state
+    comes again at the latest after 25 seconds, so that no proxy takes the
+    stream for dead: act on what differs from the message before. The stream
+    ends with the first state that is final. After a lost connection watch
+    again, on any server.
 
     Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH.
     """
@@ -279,8 +285,11 @@ class PairingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_pairing_service_pb2.WatchPairingResponse], _abc.AsyncIterator[_pairing_service_pb2.WatchPairingResponse]]:
         """Streams the state of a pairing: at once as it is, then at every change, and
-        every new code while it is PENDING. The stream ends with the first state
-        that is final. After a lost connection watch again, on any server.
+        every new code while it is PENDING. Where nothing changes, the same state
+        comes again at the latest after 25 seconds, so that no proxy takes the
+        stream for dead: act on what differs from the message before. The stream
+        ends with the first state that is final. After a lost connection watch
+        again, on any server.
 
         Errors: PAIRING_NOT_FOUND, CLIENT_MISMATCH.
         """
