@@ -112,6 +112,7 @@ class SoakWorld:
                     login_attempts_per_address="1000000",
                     login_window="60",
                     max_password_calls="2000",
+                    argon2_queue="2000",
                     postgres_timeout="10",  # a busy machine is no failure of the service
                     codes_per_caller="1000000",
                     key_rotation_period="1d",

@@ -93,7 +93,7 @@ def build_server(settings: Settings, parts: Parts, *, shares_port: bool) -> RpcS
         Work.UNARY: settings.max_unary_calls,
         Work.STREAM: settings.max_streams,
         Work.PAIRING: settings.max_pairing_watches,
-        Work.PASSWORD: settings.max_password_calls,
+        Work.PASSWORD: settings.password_places,
         Work.PROBE: BOUNDS[Work.PROBE],
         Work.PROBE_STREAM: BOUNDS[Work.PROBE_STREAM],
     }

@@ -246,7 +246,12 @@ class Settings(BaseModel):
     max_pairing_watches: int = _setting(
         "Limits", "Streams of pairings at the same time.", 5_000, ge=1
     )
-    max_password_calls: int = _setting("Limits", "Calls with a password in flight.", 64, ge=1)
+    max_password_calls: int = _setting(
+        "Limits",
+        "Calls with a password in flight; at most as many as are hashed and may wait for it.",
+        64,
+        ge=1,
+    )
     max_connection_streams: int = _setting(
         "Limits", "Calls in flight on one connection.", 1_000, ge=1
     )
@@ -320,6 +325,12 @@ class Settings(BaseModel):
     def hashing_threads(self) -> int:
         """`argon2_threads` as a number of threads: at least one."""
         return self.argon2_threads or min(max(1, processors() // 2), MOST_HASHING_THREADS)
+
+    @property
+    def password_places(self) -> int:
+        """`max_password_calls`, but no more than are hashed and may wait for it: so whoever has its
+        share of them leaves a place in that queue, too."""
+        return min(self.max_password_calls, self.hashing_threads + self.argon2_queue)
 
     @property
     def tls(self) -> bool:

@@ -35,5 +35,15 @@ def test_half_of_the_processors_are_left_to_others(
     assert share_of(settings).hashing_threads == threads
 
 
+@pytest.mark.parametrize(
+    ("workers", "calls", "places"), [(1, 64, 64), (1, 500, 66), (4, 64, 17), (64, 64, 2)]
+)
+def test_no_more_passwords_are_taken_on_than_can_wait_to_be_hashed(
+    workers: int, calls: int, places: int
+) -> None:
+    settings = loaded(WORKERS=str(workers), ARGON2_THREADS="2", MAX_PASSWORD_CALLS=str(calls))
+    assert share_of(settings).password_places == places
+
+
 def test_metrics_are_the_supervisors() -> None:
     assert share_of(loaded(METRICS_LISTEN="127.0.0.1:9090")).metrics_listen is None
