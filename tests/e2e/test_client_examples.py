@@ -13,18 +13,15 @@ import grpc
 import httpx
 import pytest
 
+from tests.e2e.documents import CLIENT_README, blocks
 from tests.support.servers import ROOT, ServerProcess
 from tests.support.world import World
 from tests.unit.client.grpc_services import Client
 
 EXAMPLES = ROOT / "clients" / "examples"
-README = (ROOT / "clients" / "python" / "README.md").read_text()
 START_SECONDS = 60.0
 
 _URL = re.compile(r"http://(127\.0\.0\.1:\d+)")
-_BLOCK = r"```python\n(.*?)^```$"
-_PYTHON = re.compile(rf"^{_BLOCK}", re.MULTILINE | re.DOTALL)
-_SHOWN = re.compile(rf"^<!-- clients/examples/(\w+\.py) -->\n{_BLOCK}", re.MULTILINE | re.DOTALL)
 
 
 def environment(world: World, server: ServerProcess, client_id: str, **more: str) -> dict[str, str]:
@@ -135,17 +132,7 @@ def test_tests_of_an_application() -> None:
 
 
 def test_the_readme_shows_them() -> None:
-    shown = _SHOWN.findall(README)
-    assert {name for name, _ in shown} == {"gateway_asgi.py", "service_client.py"}
-    for name, code in shown:
-        assert code == (EXAMPLES / name).read_text(), name
-
-
-def test_the_readme_names_what_exists() -> None:
-    """Every block is Python, and what it imports is there."""
-    blocks = _PYTHON.findall(README)
-    assert len(blocks) >= 8
-    for block in blocks:
-        compile(block, "README.md", "exec", flags=0x2000)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        for line in re.findall(r"^(?:from|import) tokenservice.*$", block, re.MULTILINE):
-            exec(line, {})  # noqa: S102 - it is our own
+    shown = [block for block in blocks(CLIENT_README) if block.mark.startswith("clients/examples/")]
+    assert len(shown) == 2
+    for block in shown:
+        assert block.code == (ROOT / block.mark).read_text(), block.place

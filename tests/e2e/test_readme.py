@@ -2,135 +2,133 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
+import sys
 import tempfile
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.e2e.dev_server import family_of
-from tests.e2e.readme import Step, between, outline, steps
+from tests.e2e.checkout import GIT, MAKE, Checkout
+from tests.e2e.documents import QR_README, README, between, blocks, outline, shows
 from tests.integration.processes import wait_until_gone
 from tests.support.servers import ROOT
 from token_service.config import settings_table
 
-GIT, MAKE = shutil.which("git") or "git", shutil.which("make") or "make"
-ADDRESS = "127.0.0.1:50051"
-SERVING = "is serving on "
-ENTRANCE = ". .venv/bin/activate\numask 077"
-START_SECONDS = 600.0
-STOP_SECONDS = 60.0
+GRPCURL = shutil.which("grpcurl", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+TOUR = ("tour", "tour fails", "tour python")
 
 
-class Checkout:
-    """A clean clone of what is committed, and `make run` in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        subprocess.run([GIT, "clone", "--quiet", str(ROOT), str(folder)], check=True)
-        self.readme = (folder / "README.md").read_text()
-        self.environment = _environment()
-        self._process: subprocess.Popen[str] | None = None
-        self._reader = threading.Thread(target=self._drain, daemon=True)
-        self.printed: list[str] = []
-
-    def make_run(self) -> None:
-        """Wait until it says that it serves; setting up the clone is a part of it."""
-        self._process = subprocess.Popen(
-            [MAKE, "run"],
-            cwd=self.folder,
-            env={**self.environment, **_listen()},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            process_group=0,  # as a shell does: Ctrl-C reaches the whole group
-        )
-        assert self._process.stdout is not None
-        watchdog = threading.Timer(START_SECONDS, self.kill)
-        watchdog.start()
-        for line in self._process.stdout:
-            self.printed.append(line)
-            if SERVING in line:
-                break
-        watchdog.cancel()
-        assert SERVING in "".join(self.printed[-1:]), "".join(self.printed[-40:])
-        self.address = self.printed[-1].partition(SERVING)[2].partition(";")[0]
-        self._reader.start()
-
-    def play(self, step: Step) -> str:
-        """Do what the step says in a shell as the README opens it; what is seen there."""
-        code = step.code.replace(ADDRESS, self.address)
-        command = ["python", "-c", code] if step.python else ["sh", "-ec", code]
-        shell = ["sh", "-c", f'{ENTRANCE}\nexec "$@"', "sh", *command]
-        ran = subprocess.run(
-            shell,
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert ran.returncode == step.exit_code, (step.code, ran.stdout)
-        return ran.stdout
-
-    def interrupt(self) -> list[int]:
-        """Press Ctrl-C; the processes that there were."""
-        assert self._process is not None
-        family = family_of(self._process.pid)
-        os.killpg(self._process.pid, signal.SIGINT)
-        self._process.wait(STOP_SECONDS)
-        self._reader.join(STOP_SECONDS)
-        return family
-
-    def kill(self) -> None:
-        """End what still runs."""
-        if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(STOP_SECONDS)
-
-    def close(self) -> None:
-        """Leave nothing behind."""
-        self.kill()
-        if self._process is not None and self._process.stdout is not None:
-            if self._reader.is_alive():
-                self._reader.join(STOP_SECONDS)
-            self._process.stdout.close()
-
-    def _drain(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        self.printed.extend(self._process.stdout)
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def checkout() -> Iterator[Checkout]:
-    """A clone that PostgreSQL can reach as the user `nobody`."""
+    """A clone that PostgreSQL can reach as the user `nobody`, with `make run` in it."""
     folder = Path(tempfile.mkdtemp(prefix="token-service-clone-"))
     folder.chmod(0o711)
     clone = Checkout(folder / "token-service")
-    yield clone
-    clone.close()
-    shutil.rmtree(folder)
+    try:
+        clone.make_run()
+        yield clone
+    finally:
+        clone.close()
+        shutil.rmtree(folder)
 
 
 def test_the_tour_of_a_clean_clone(checkout: Checkout) -> None:
-    assert ENTRANCE in checkout.readme
-    tour = steps(checkout.readme)
-    assert len(tour) == checkout.readme.count("<!-- tour")
+    tour = blocks(README, *TOUR, root=checkout.folder)
     assert len(tour) >= 10
-    checkout.make_run()
-    for step in tour:
-        printed = checkout.play(step)
-        if step.shown:
-            assert outline(printed) == outline(step.shown), printed
+    for block in tour:
+        printed = checkout.play(block, fails=block.mark == "tour fails")
+        if block.shown:
+            assert shows(block.shown, printed), (block.place, printed)
+
+
+@pytest.mark.skipif(GRPCURL is None, reason="grpcurl is not installed (see .ci/run)")
+def test_grpcurl(checkout: Checkout) -> None:
+    programs = checkout.folder / "build" / "programs"
+    programs.mkdir(parents=True)
+    (programs / "grpcurl").symlink_to(str(GRPCURL))
+    [block] = blocks(README, "grpcurl", root=checkout.folder)
+    printed = checkout.play(block, programs=str(programs))
+    assert "tokenservice.v1.TokenService\n" in printed
+    assert "tokenservice.v1.TokenService.Validate is a method" in printed
+    assert '"verdict": "VERDICT_ACTIVE"' in printed
+
+
+def play_make_run(checkout: Checkout) -> None:
+    """That is where all of this runs."""
+    assert checkout.address
+
+
+def play_make_test(checkout: Checkout) -> None:
+    """It would run this very test: what it would do exists."""
+    planned = subprocess.run(
+        [MAKE, "--dry-run", "test"], cwd=checkout.folder, capture_output=True, text=True, check=True
+    )
+    assert "-m pytest" in planned.stdout
+
+
+def play_make_demo(checkout: Checkout) -> None:
+    """On a free port, as its document says for a port that is taken."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    with checkout.terminal(f"make demo ARGS='--port {port}'") as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "Ctrl-C" in line:
+                break
+        assert until_answered(f"http://localhost:{port}/pc") == 200
+
+
+def play_pair(checkout: Checkout) -> None:
+    """Both ends in two terminals; the person reads and types."""
+    with (
+        checkout.terminal("token-service pair demo") as pc,
+        checkout.terminal("token-service pair phone") as phone,
+    ):
+        assert pc.stdout is not None
+        assert phone.stdin is not None
+        phone.stdin.write(next(line for line in pc.stdout if "pair/" in line))
+        phone.stdin.flush()
+        number = next(line for line in pc.stdout if line.startswith("check number"))
+        phone.stdin.write(number.split()[2].strip(":") + "\n")
+        phone.stdin.flush()
+        assert "collected the web_session" in pc.stdout.read()
+        assert pc.wait(60) == phone.wait(60) == 0
+
+
+TERMINALS: Mapping[str, Callable[[Checkout], None]] = {
+    "make run": play_make_run,
+    "make test": play_make_test,
+    "make demo": play_make_demo,
+    "token-service pair demo": play_pair,
+    "token-service pair phone": play_pair,
+}
+
+
+def commands_for_terminals() -> set[str]:
+    """Each line of the blocks whose commands go on: one for each terminal."""
+    return {
+        line.partition("#")[0].strip()
+        for document in (README, QR_README)
+        for block in blocks(document, "terminals")
+        for line in block.code.splitlines()
+    }
+
+
+def test_what_goes_on_in_terminals_of_its_own(checkout: Checkout) -> None:
+    assert commands_for_terminals() == set(TERMINALS)
+    for play in dict.fromkeys(TERMINALS.values()):
+        play(checkout)
+
+
+def test_ctrl_c_leaves_nothing_behind(checkout: Checkout) -> None:
+    """The last one: the clone's service is gone afterwards."""
     family = checkout.interrupt()
     assert len(family) > 3
     wait_until_gone(family)
@@ -144,28 +142,25 @@ def test_the_tour_of_a_clean_clone(checkout: Checkout) -> None:
     assert status.stdout == ""
 
 
+def until_answered(url: str) -> int:
+    """The status of a page that is about to be served."""
+    for _ in range(600):
+        with suppress(httpx.TransportError):
+            return httpx.get(url, follow_redirects=True).status_code
+        time.sleep(0.05)
+    raise AssertionError(f"{url} is not served")
+
+
 def test_an_outline_tells_other_verdicts_reasons_and_keys_apart() -> None:
     assert outline("verdict  active\n") != outline("verdict  revoked\n")
     assert outline("TOKEN_REUSED: gone\n") != outline("TOKEN_REVOKED: gone\n")
     assert outline("cache.max_age  0s\n") == outline("cache.max_age  297s\n")
+    printed = "verdict  active\na  1\nb  2\nc  3\n"
+    assert shows("verdict  active\n…\nc  9\n", printed)
+    assert not shows("verdict  active\nc  9\n", printed)
+    assert not shows("verdict  revoked\n…\n", printed)
 
 
 def test_the_settings_in_the_readme_are_those_of_the_program() -> None:
     readme = (ROOT / "README.md").read_text()
     assert between(readme, "settings").strip() == settings_table().strip()
-
-
-def _environment() -> dict[str, str]:
-    """A shell's environment, without what configures this test run or its programs."""
-    ours = ("TOKEN_SERVICE_", "ARGS", "MAKE", "MFLAGS", "VIRTUAL_ENV", "PYTHON", "COV_", "PYTEST")
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
-    # Byte code is written where it is needed: most of it never is, and it takes half the time.
-    return {**kept, "PIP_NO_COMPILE": "1"}
-
-
-def _listen() -> dict[str, str]:
-    """Another port, where something listens on the usual one."""
-    host, _, port = ADDRESS.partition(":")
-    with socket.socket() as probe:
-        taken = probe.connect_ex((host, int(port))) == 0
-    return {"TOKEN_SERVICE_GRPC_LISTEN": f"{host}:0"} if taken else {}

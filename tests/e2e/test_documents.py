@@ -1,0 +1,104 @@
+"""Every snippet of every document is run by a test, and what is named in passing exists."""
+
+import re
+from collections.abc import Mapping
+
+import pytest
+from typer.main import get_command
+
+from tests.e2e.documents import (
+    CLIENT_README,
+    OPERATIONS,
+    QR_README,
+    README,
+    Block,
+    blocks,
+    documents,
+)
+from tests.support.servers import ROOT
+from token_service.cli import target
+from token_service.cli.inputs import CODE_VARIABLE, PASSWORD_VARIABLE, TOKEN_VARIABLE
+from token_service.cli.main import app
+from token_service.config import settings_table
+
+RUN_BY: Mapping[tuple[str, str], str] = {
+    (README, "entrance"): "tests/e2e/checkout.py",
+    (README, "tour"): "tests/e2e/test_readme.py",
+    (README, "tour fails"): "tests/e2e/test_readme.py",
+    (README, "tour python"): "tests/e2e/test_readme.py",
+    (README, "grpcurl"): "tests/e2e/test_readme.py",
+    (README, "terminals"): "tests/e2e/test_readme.py",
+    (README, "production"): "tests/e2e/test_readme_production.py",
+    (README, "administration"): "tests/e2e/test_readme_production.py",
+    (OPERATIONS, "probes"): "tests/e2e/test_readme_production.py",
+    (QR_README, "terminals"): "tests/e2e/test_readme.py",
+    (CLIENT_README, "installing"): "tests/e2e/test_client_readme.py",
+    (CLIENT_README, ""): "tests/e2e/test_client_readme.py",
+    (CLIENT_README, "clients/examples/gateway_asgi.py"): "tests/e2e/test_client_examples.py",
+    (CLIENT_README, "clients/examples/service_client.py"): "tests/e2e/test_client_examples.py",
+}
+"""What runs the blocks with a mark. A new block needs a mark that is here, or one of its own
+with something that runs it."""
+
+BLOCKS = [block for document in documents() for block in blocks(document)]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
+def test_a_block_is_run_or_is_output(block: Block) -> None:
+    assert block.language, "say which language it is; output is `text`"
+    if block.language == "text":
+        return
+    runner = RUN_BY.get((block.document, block.mark))
+    assert runner is not None, f"nothing runs {block.place}"
+    assert (ROOT / runner).is_file()
+
+
+def test_what_runs_blocks_has_blocks_to_run() -> None:
+    assert set(RUN_BY) <= {(block.document, block.mark) for block in BLOCKS}
+
+
+def spans() -> list[tuple[str, str]]:
+    """Code within sentences and tables: (document, code)."""
+    return [
+        (document, " ".join(code.split()))
+        for document in documents()
+        for code in re.findall(r"`([^`]+)`", without_blocks((ROOT / document).read_text()))
+    ]
+
+
+def without_blocks(text: str) -> str:
+    """The text without what is fenced."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_commands_that_are_named_exist() -> None:
+    named = [code.split() for _, code in spans() if code.startswith("token-service ")]
+    assert len(named) >= 5
+    for words in named:
+        command = get_command(app)
+        for word in words[1:]:
+            if word.startswith("-") or not hasattr(command, "get_command"):
+                break
+            command = command.get_command(None, word)
+            assert command is not None, words
+
+
+def test_targets_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {code.split()[1] for _, code in spans() if code.startswith("make ")}
+    assert named
+    assert named <= targets
+
+
+def test_variables_that_are_named_exist() -> None:
+    settings = set(re.findall(r"TOKEN_SERVICE_[A-Z0-9_]+", settings_table()))
+    of_the_program = {
+        value for name, value in vars(target).items() if name.endswith("_VARIABLE")
+    } | {TOKEN_VARIABLE, PASSWORD_VARIABLE, CODE_VARIABLE, "TOKEN_SERVICE_DATA_DIR"}
+    known = settings | of_the_program
+    for document in documents():
+        for name in re.findall(r"TOKEN_SERVICE_[A-Z0-9_]+", (ROOT / document).read_text()):
+            plain = name.removesuffix("_FILE").rstrip("_")
+            assert name in known or plain in known or any(one.startswith(plain) for one in known), (
+                f"{document} names {name}"
+            )

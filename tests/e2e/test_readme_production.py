@@ -1,0 +1,129 @@
+"""The README's way into production, from an empty database to the first gateway's credentials."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.documents import OPERATIONS, README, Block, blocks
+from tests.rpc.test_tls import issue
+from token_service.adapters.embedded import EmbeddedPostgres
+
+FOLDER = "/etc/token-service"
+LISTEN = "0.0.0.0:443"
+SERVER = "tokens.example.com:443"
+STOP_SECONDS = 60.0
+
+
+@dataclass
+class Machine:
+    """What the documents suppose: a folder with secrets, the programs, a database, a Redis."""
+
+    folder: Path
+    environment: dict[str, str]
+    metrics: str
+
+    def shell(self, block: Block, **replaced: str) -> "subprocess.Popen[str]":
+        """The block in a shell; what its programs print can be read."""
+        code = block.code.replace(FOLDER, str(self.folder))
+        for text, other in replaced.items():
+            assert text in code
+            code = code.replace(text, other)
+        return subprocess.Popen(
+            ["/bin/sh", "-ec", code],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        )
+
+
+@pytest.fixture
+def machine(open_dir: Path, redis_url: str, tmp_path: Path) -> Iterator[Machine]:
+    """The database is empty and, as in production, one that loses nothing."""
+    authority = issue("authority")
+    server = issue("server", authority)
+    with EmbeddedPostgres(open_dir / "production") as postgres:
+        files = {
+            "postgres_dsn": postgres.create_database("in_production").encode(),
+            "redis_url": redis_url.encode(),
+            "tls.crt": server.cert_pem,
+            "tls.key": server.key_pem,
+            "ca.pem": authority.cert_pem,
+        }
+        for name, content in files.items():
+            path = tmp_path / name
+            path.write_bytes(content)
+            path.chmod(0o600)
+        metrics = f"127.0.0.1:{free_port()}"
+        others = {name: text for name, text in os.environ.items() if "TOKEN_SERVICE" not in name}
+        environment = {
+            **others,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "TOKEN_SERVICE_METRICS_LISTEN": metrics,
+            "TOKEN_SERVICE_CA_FILE": str(tmp_path / "ca.pem"),
+        }
+        yield Machine(tmp_path, environment, metrics)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def address_of(serving: "subprocess.Popen[str]") -> tuple[str, str]:
+    """Where it serves, and what was printed before."""
+    printed = ""
+    assert serving.stdout is not None
+    for line in serving.stdout:
+        printed += line
+        if line.startswith("{") and json.loads(line)["event"] == "serving":
+            return json.loads(line)["address"], printed
+    raise AssertionError(printed)
+
+
+def test_from_an_empty_database_to_a_gateway(machine: Machine) -> None:
+    [production], [administration] = (
+        blocks(README, one) for one in ("production", "administration")
+    )
+    assert production.code.rstrip().endswith("\ntoken-service serve")
+    serving = machine.shell(production, **{LISTEN: "127.0.0.1:0"})
+    try:
+        address, printed = address_of(serving)
+        secrets = {name: (machine.folder / name).read_text() for name in ("ana", "ben")}
+        assert all(secret.startswith("tsk_cs_") for secret in secrets.values())
+        assert not any(secret.strip() in printed for secret in secrets.values())
+
+        administering = machine.shell(administration, **{SERVER: address})
+        told, _ = administering.communicate(timeout=STOP_SECONDS)
+        assert administering.returncode == 0, told
+        assert re.search(r"^client_secret +tsk_cs_", told, re.MULTILINE), told
+
+        for path, _ in probes():
+            assert httpx.get(f"http://{machine.metrics}{path}").status_code == 200
+    finally:
+        os.killpg(serving.pid, signal.SIGTERM)
+        rest, _ = serving.communicate(timeout=STOP_SECONDS)
+    assert "Traceback" not in rest
+
+
+def probes() -> list[tuple[str, str]]:
+    """Path and port of each probe that the document configures."""
+    [block] = blocks(OPERATIONS, "probes")
+    found = re.findall(r"httpGet: \{path: (\S+), port: (\d+)\}", block.code)
+    assert len(found) == block.code.count("Probe:")
+    return found
