@@ -16,10 +16,10 @@ ARGS   ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test test-oldest lint lint-python lint-protos stubs-up-to-date protos bench bench-quick soak lock clean reset
 
-help: ## List these targets
+help: ## List these targets, with how long they take on two cores
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Build .venv from the hashed lock file and install both distributions into it
+setup: $(STAMP) ## Build .venv from the hashed lock file and install both distributions into it (1 min)
 
 $(STAMP): $(LOCK) pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -34,17 +34,17 @@ $(STAMP): $(LOCK) pyproject.toml clients/python/pyproject.toml
 	  -e clients/python -e .
 	@touch $@
 
-run: $(STAMP) ## Start the service with its own PostgreSQL and Valkey, demo clients and a demo user
+run: $(STAMP) ## Start the service with its own PostgreSQL and Valkey, demo clients and a demo user (10 s)
 	@exec $(BIN)/token-service dev $(ARGS)
 
-demo: $(STAMP) ## Serve the QR login example, while `make run` runs in another terminal
+demo: $(STAMP) ## Serve the QR login example, while `make run` runs in another terminal (1 s)
 	@exec $(BIN)/python -m clients.examples.qr_login $(ARGS)
 
-test: $(STAMP) ## Run the tests (ARGS='-k exchange -x' reaches pytest)
+test: $(STAMP) ## Run the tests (under 10 min; ARGS='-k exchange -x' reaches pytest)
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 # What needs the server's code, to compare with, is left to `make test`.
-test-oldest: ## Run the client package's own tests on its wheel, with the oldest versions it allows
+test-oldest: ## Run the client package's own tests on its wheel, with the oldest versions it allows (1 min)
 	$(PYTHON) -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  ./clients/python -r clients/python/oldest.txt
@@ -52,7 +52,7 @@ test-oldest: ## Run the client package's own tests on its wheel, with the oldest
 	  --override-ini=addopts=--import-mode=importlib $(ARGS) \
 	  $$(grep --files-without-match 'token_service\.\|qr_login' tests/unit/client/test_*.py) tests/unit/core
 
-lint: lint-python lint-protos stubs-up-to-date ## Check style, types, import rules, protos and generated stubs
+lint: lint-python lint-protos stubs-up-to-date ## Check style, types, import rules, protos and generated stubs (10 s with warm caches)
 
 lint-python: $(STAMP)
 	$(BIN)/python -m ruff check .
@@ -72,19 +72,19 @@ lint-protos: $(STAMP)
 stubs-up-to-date: $(STAMP)
 	protos/generate.sh --check
 
-protos: $(STAMP) ## Generate the Python stubs from protos/
+protos: $(STAMP) ## Generate the Python stubs from protos/ (5 s)
 	PYTHON=$(BIN)/python protos/generate.sh
 
 bench: $(STAMP) ## Measure throughput and latency (13 min; ARGS=sizes: up to 10 million sessions, 6 min)
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
-bench-quick: $(STAMP) ## Compare ratios with the recorded ones, in a minute (ARGS=--record: record anew)
+bench-quick: $(STAMP) ## Compare ratios with the recorded ones (1 min; ARGS=--record: record anew)
 	@exec $(BIN)/python -m tests.bench.quick $(ARGS)
 
-soak: $(STAMP) ## Put a day's churn through a server and a validator in ten minutes, and look for leaks
+soak: $(STAMP) ## Put a day's churn through a server and a validator, and look for leaks (10 min)
 	@exec $(BIN)/python -m tests.soak $(ARGS)
 
-lock: $(STAMP) ## Resolve requirements.lock anew (takes the newest versions that fit)
+lock: $(STAMP) ## Resolve requirements.lock anew (5 s; takes the newest versions that fit)
 	$(BIN)/uv --no-config pip compile pyproject.toml clients/python/pyproject.toml \
 	  --all-extras --group dev --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links \
