@@ -36,6 +36,7 @@ from tokenservice.client import TokenClient
 from tokenservice.core import Verdict
 from tokenservice.token_source import TokenSource
 from tokenservice.tokens import Device
+from tokenservice.validator import Validator
 
 SNIPPETS = blocks(CLIENT_README, "")
 ADDRESS = "tokens.internal:50051"
@@ -169,6 +170,14 @@ async def knowing_of_a_revocation(desk: Desk, block: Block) -> None:
     assert names["decision"].verdict is Verdict.REVOKED
 
 
+async def counting(desk: Desk, block: Block) -> None:
+    connection = await desk.connection("demo-gateway")
+    names = await desk.run(block, {"Validator": Validator, "connection": connection})
+    async with names["validator"] as validator:
+        assert (await validator.validate(await desk.access(), audience="orders")).active
+    assert [count for (what, *_), count in names["counts"].items() if what == "ACTIVE"] == [1]
+
+
 async def calling_with_grpc(desk: Desk, block: Block) -> None:
     client = TokenClient(await desk.connection("demo-api"))
     source = await desk.open.enter_async_context(TokenSource(client, "orders"))
@@ -228,6 +237,7 @@ PLAYS: Mapping[str, Play] = {
     "from tokenservice.middleware.grpc_aio import": grpc_server,
     'validate(token, audience="orders", scopes=': validating,
     "revoked = await client.revoke(token=token)": knowing_of_a_revocation,
+    "from tokenservice.events import ValidatorEvents": counting,
     "from tokenservice.grpc_auth import": calling_with_grpc,
     "from tokenservice.stored_session import": keeping_sessions,
     "from tokenservice.pairing import": pairing,
