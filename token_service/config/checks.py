@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from tokenservice.core.limits import MAX_DURATION
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
@@ -20,8 +23,10 @@ _UNITS = {
     "d": timedelta(days=1),
     "": timedelta(seconds=1),
 }
+_MAX_PORT = 65_535
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d|)")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+|\*):(\d{1,5})")
+_NUMBERS = re.compile(r"[\d.]+")
 _POSTGRES = re.compile(r"postgres(ql)?://.")
 _REDIS = re.compile(r"(rediss?(\+cluster|\+sentinel)?|unix)://.+")
 
@@ -52,7 +57,10 @@ def parse_duration(value: object) -> object:
     match = _DURATION.fullmatch(str(value).strip().lower())
     if match is None:
         raise ValueError("must be a number of seconds, or one with a unit: ms, s, m, h, d")
-    return float(match[1]) * _UNITS[match[2]]
+    seconds = float(match[1]) * _UNITS[match[2]].total_seconds()
+    if seconds > MAX_DURATION.total_seconds():
+        raise ValueError(f"must be at most {MAX_DURATION.days} days")
+    return timedelta(seconds=seconds)
 
 
 def split_names(value: object) -> object:
@@ -65,7 +73,7 @@ def split_names(value: object) -> object:
 
 def check_listen_address(value: object) -> object:
     """A `host:port` or `unix:/path`. Raises ValueError."""
-    if str(value).startswith("unix:/"):
+    if re.fullmatch("unix:/.+", str(value)):
         return value
     try:
         return check_host_port(value)
@@ -75,11 +83,22 @@ def check_listen_address(value: object) -> object:
 
 def check_host_port(value: object) -> object:
     """A `host:port`. Raises ValueError."""
-    text = str(value)
-    match = _LISTEN.fullmatch(text)
-    if match is None or int(match[2]) > 65_535:
+    match = _LISTEN.fullmatch(str(value))
+    if match is None or int(match[2]) > _MAX_PORT or not _is_host(match[1]):
         raise ValueError("must be host:port, with an IPv6 address in brackets")
-    return text.replace("*:", "[::]:") if text.startswith("*:") else text
+    host = "[::]" if match[1] == "*" else match[1]
+    return f"{host}:{match[2]}"
+
+
+def _is_host(host: str) -> bool:
+    """Whether a text that looks like an address is one; a name may be any."""
+    if not host.startswith("[") and _NUMBERS.fullmatch(host) is None:
+        return True
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def is_private_address(listen: str) -> bool:
@@ -107,15 +126,26 @@ def check_secret_keys(text: str) -> None:
 
 
 def check_postgres_dsn(text: str) -> None:
-    """Raises ValueError for what is no PostgreSQL address by its scheme."""
+    """Raises ValueError for what is no PostgreSQL address, by its scheme and its ports."""
     if _POSTGRES.match(text) is None:
         raise ValueError("must begin with postgresql://")
+    try:
+        hosts = urlsplit(text).netloc.rpartition("@")[2].split(",")
+    except ValueError:
+        raise ValueError("is not a PostgreSQL address") from None
+    for host in hosts:
+        port = host.rpartition("]")[2].partition(":")[2]
+        if port and not (port.isdecimal() and 0 < int(port) <= _MAX_PORT):
+            raise ValueError("has a port that is not a number of one")
 
 
 def check_redis_url(text: str) -> None:
-    """Raises ValueError for what is no Redis address by its scheme."""
+    """Raises ValueError for what no client can be made for."""
+    from token_service.adapters.redis.connection import connect
+
     if _REDIS.fullmatch(text) is None:
         raise ValueError("is not a Redis address")
+    connect(text)
 
 
 def check_tls_files(cert: Path, key: Path, client_ca: Path | None) -> None:

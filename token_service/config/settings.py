@@ -6,24 +6,11 @@ Every setting is a variable `TOKEN_SERVICE_<NAME>`; a secret may also come from 
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from token_service.config.checks import (
-    UnusableError,
-    about,
-    check_host_port,
-    check_listen_address,
-    check_postgres_dsn,
-    check_redis_url,
-    check_secret_keys,
-    check_tls_files,
-    is_private_address,
-    parse_duration,
-    processors,
-    split_names,
-)
+from token_service.config import checks, values
 from tokenservice.core.limits import MAX_ISSUER_LENGTH
 
 PREFIX = "TOKEN_SERVICE_"
@@ -31,10 +18,7 @@ PREFIX = "TOKEN_SERVICE_"
 MOST_HASHING_THREADS = 8
 """Unless more are asked for: each takes 19 MiB while it hashes."""
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-Algorithm = Literal["EdDSA", "ES256", "RS256", "PS256", "HS256"]
-
-_NOTHING = timedelta(0)
+_HOUR = timedelta(hours=1)
 
 
 def _setting(group: str, description: str, default: Any = ..., **bounds: Any) -> Any:  # noqa: ANN401
@@ -50,12 +34,14 @@ class Settings(BaseModel):
     postgres_dsn: SecretStr = _setting(
         "Stores", "PostgreSQL, as `postgresql://user:password@host/database`. Required."
     )
-    postgres_pool_size: int = _setting("Stores", "Connections for all but Validate.", 10, ge=1)
-    postgres_validate_pool_size: int = _setting(
-        "Stores", "Connections kept for what Validate does not find in memory.", 4, ge=1
+    postgres_pool_size: values.Connections = _setting(
+        "Stores", "Connections for all but Validate.", 10
     )
-    postgres_timeout: Duration = _setting(
-        "Stores", "Longest wait for PostgreSQL in one call.", timedelta(seconds=2), gt=_NOTHING
+    postgres_validate_pool_size: values.Connections = _setting(
+        "Stores", "Connections kept for what Validate does not find in memory.", 4
+    )
+    postgres_timeout: values.Duration = _setting(
+        "Stores", "Longest wait for PostgreSQL in one call.", timedelta(seconds=2), le=_HOUR
     )
     redis_url: SecretStr | None = _setting(
         "Stores",
@@ -64,12 +50,11 @@ class Settings(BaseModel):
         "slower.",
         None,
     )
-    redis_connections: int = _setting("Stores", "Connections to Redis.", 16, ge=1)
-    redis_timeout: Duration = _setting(
+    redis_connections: values.Connections = _setting("Stores", "Connections to Redis.", 16)
+    redis_timeout: values.Duration = _setting(
         "Stores",
         "Longest wait for Redis before PostgreSQL is asked; at most 50 ms.",
         timedelta(milliseconds=50),
-        gt=_NOTHING,
         le=timedelta(milliseconds=50),
     )
     allow_unsafe_durability: bool = _setting(
@@ -84,20 +69,20 @@ class Settings(BaseModel):
         "Secrets from which keys are derived, as `id:base64url` of at least 32 random bytes, the "
         "newest first, separated by commas or lines. Required.",
     )
-    signing_algorithms: Annotated[tuple[Algorithm, ...], BeforeValidator(split_names)] = _setting(
+    signing_algorithms: values.Algorithms = _setting(
         "Keys",
         "Algorithms that always have a key (EdDSA, ES256, RS256, PS256, HS256), separated by "
         "commas. The first signs where a client's policy does not say.",
         ("EdDSA",),
         min_length=1,
     )
-    key_rotation_period: Duration = _setting(
-        "Keys", "How long a key makes tokens.", timedelta(days=30), gt=_NOTHING
+    key_rotation_period: values.Duration = _setting(
+        "Keys", "How long a key makes tokens.", timedelta(days=30)
     )
-    pepper_rotation_period: Duration = _setting(
-        "Keys", "How long secrets are hashed under one pepper.", timedelta(days=365), gt=_NOTHING
+    pepper_rotation_period: values.Duration = _setting(
+        "Keys", "How long secrets are hashed under one pepper.", timedelta(days=365)
     )
-    key_publish_lead: Duration = _setting(
+    key_publish_lead: values.Duration = _setting(
         "Keys",
         "How long before its first token a key is published; at least twice the staleness limit.",
         timedelta(minutes=1),
@@ -110,22 +95,22 @@ class Settings(BaseModel):
         max_length=MAX_ISSUER_LENGTH,
         pattern=r"^[!-~]+$",
     )
-    staleness_limit: Duration = _setting(
+    staleness_limit: values.Duration = _setting(
         "Tokens",
         "Oldest view of the trust log that a verdict may be given from; 1 s to 60 s.",
         timedelta(seconds=5),
         ge=timedelta(seconds=1),
         le=timedelta(minutes=1),
     )
-    heartbeat: Duration = _setting(
+    heartbeat: values.Duration = _setting(
         "Tokens",
         "Longest silence of the trust feed; less than half of the staleness limit.",
         timedelta(seconds=2),
-        gt=_NOTHING,
     )
-    activity_interval: Duration = _setting(
+    activity_interval: values.Duration = _setting(
         "Tokens",
-        "Activity of a session is written at most once in this time.",
+        "Activity of a session is written at most once in this time, or in a quarter of its idle "
+        "lifetime where that is shorter.",
         timedelta(minutes=1),
         ge=timedelta(seconds=1),
     )
@@ -141,50 +126,56 @@ class Settings(BaseModel):
     )
 
     argon2_memory_kib: int = _setting(
-        "Passwords", "Memory of one Argon2id hash in KiB; at least 19456.", 19_456, ge=19_456
+        "Passwords",
+        "Memory of one Argon2id hash in KiB; at least 19456.",
+        19_456,
+        ge=19_456,
+        le=4_194_304,
     )
-    argon2_passes: int = _setting("Passwords", "Passes of Argon2id; at least 2.", 2, ge=2)
-    argon2_lanes: int = _setting("Passwords", "Lanes of Argon2id.", 1, ge=1)
+    argon2_passes: int = _setting("Passwords", "Passes of Argon2id; at least 2.", 2, ge=2, le=1_000)
+    argon2_lanes: int = _setting("Passwords", "Lanes of Argon2id.", 1, ge=1, le=255)
     argon2_threads: int = _setting(
         "Passwords",
         "Passwords hashed at the same time; divided among the workers, at least one for each. "
         "0 stands for half of the processors that the process may use, and 8 at the most.",
         0,
         ge=0,
+        le=1_024,
     )
     argon2_queue: int = _setting(
         "Passwords",
         "Passwords that may wait to be hashed, divided likewise; more are refused.",
         64,
         ge=0,
+        le=1_000_000,
     )
-    login_attempts_per_account_and_address: int = _setting(
-        "Passwords", "Failed logins of one account from one address before a lock.", 10, ge=1
+    login_attempts_per_account_and_address: values.Count = _setting(
+        "Passwords", "Failed logins of one account from one address before a lock.", 10
     )
-    login_attempts_per_account: int = _setting(
-        "Passwords", "Failed logins of one account from anywhere before a lock.", 100, ge=1
+    login_attempts_per_account: values.Count = _setting(
+        "Passwords", "Failed logins of one account from anywhere before a lock.", 100
     )
-    login_attempts_per_address: int = _setting(
-        "Passwords", "Failed logins from one address before a lock.", 300, ge=1
+    login_attempts_per_address: values.Count = _setting(
+        "Passwords", "Failed logins from one address before a lock.", 300
     )
-    login_window: Duration = _setting(
-        "Passwords", "Time in which failed logins are counted.", timedelta(minutes=15), gt=_NOTHING
+    login_window: values.Duration = _setting(
+        "Passwords", "Time in which failed logins are counted.", timedelta(minutes=15)
     )
-    login_lock: Duration = _setting(
-        "Passwords", "How long a lock lasts.", timedelta(minutes=5), gt=_NOTHING
-    )
-
-    codes_per_recipient: int = _setting(
-        "Codes", "Codes that one client may issue for one recipient within the window.", 10, ge=1
-    )
-    codes_per_caller: int = _setting(
-        "Codes", "Codes that one client may issue within the window.", 30_000, ge=1
-    )
-    codes_window: Duration = _setting(
-        "Codes", "Time in which issued codes are counted.", timedelta(minutes=10), gt=_NOTHING
+    login_lock: values.Duration = _setting(
+        "Passwords", "How long a lock lasts.", timedelta(minutes=5)
     )
 
-    grpc_listen: Annotated[str, BeforeValidator(check_listen_address)] = _setting(
+    codes_per_recipient: values.Count = _setting(
+        "Codes", "Codes that one client may issue for one recipient within the window.", 10
+    )
+    codes_per_caller: values.Count = _setting(
+        "Codes", "Codes that one client may issue within the window.", 30_000
+    )
+    codes_window: values.Duration = _setting(
+        "Codes", "Time in which issued codes are counted.", timedelta(minutes=10)
+    )
+
+    grpc_listen: values.ListenAddress = _setting(
         "Server",
         "Where to listen: `host:port` (port 0 for any free one) or `unix:/path`.",
         "127.0.0.1:50051",
@@ -212,51 +203,52 @@ class Settings(BaseModel):
     open_registration: bool = _setting(
         "Server", "Let anybody register clients and collect credentials, limited by address.", False
     )
-    grace_period: Duration = _setting(
+    grace_period: values.Wait = _setting(
         "Server",
         "How long calls in flight may go on after a stop was asked for.",
         timedelta(seconds=20),
-        ge=_NOTHING,
     )
-    drain_delay: Duration = _setting(
+    drain_delay: values.Wait = _setting(
         "Server",
         "How long a stopping server goes on telling that it is not serving, before it closes "
         "its connections.",
         timedelta(milliseconds=500),
-        ge=_NOTHING,
     )
-    max_connection_age: Duration = _setting(
+    max_connection_age: values.Duration = _setting(
         "Server",
         "After this time a connection is ended gently, so that load spreads anew.",
         timedelta(minutes=10),
         ge=timedelta(seconds=1),
+        le=timedelta(milliseconds=values.MOST),
     )
-    metrics_listen: Annotated[str, BeforeValidator(check_host_port)] | None = _setting(
+    metrics_listen: values.HostPort | None = _setting(
         "Server", "Where to serve metrics and probes over plain HTTP, as `host:port`.", None
     )
 
-    max_unary_calls: int = _setting(
+    max_unary_calls: values.Count = _setting(
         "Limits",
         "Calls in flight, streams apart. One caller gets at most three quarters of this, and of "
         "each of the next three.",
         1_000,
-        ge=1,
     )
-    max_streams: int = _setting("Limits", "Streams at the same time.", 1_000, ge=1)
-    max_pairing_watches: int = _setting(
-        "Limits", "Streams of pairings at the same time.", 5_000, ge=1
+    max_streams: values.Count = _setting("Limits", "Streams at the same time.", 1_000)
+    max_pairing_watches: values.Count = _setting(
+        "Limits", "Streams of pairings at the same time.", 5_000
     )
-    max_password_calls: int = _setting(
+    max_password_calls: values.Count = _setting(
         "Limits",
         "Calls with a password in flight; at most as many as are hashed and may wait for it.",
         64,
-        ge=1,
     )
-    max_connection_streams: int = _setting(
-        "Limits", "Calls in flight on one connection.", 1_000, ge=1
+    max_connection_streams: values.Count = _setting(
+        "Limits", "Calls in flight on one connection.", 1_000
     )
     rate_scale: float = _setting(
-        "Limits", "Multiplies the calls per second that each client may make.", 1.0, gt=0
+        "Limits",
+        "Multiplies the calls per second that each client may make.",
+        1.0,
+        gt=0,
+        le=1_000_000,
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
@@ -275,48 +267,46 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _check_secrets(self) -> Self:
-        with about("postgres_dsn"):
-            check_postgres_dsn(self.postgres_dsn.get_secret_value())
-        with about("secret_keys"):
-            check_secret_keys(self.secret_keys.get_secret_value())
+        with checks.about("postgres_dsn"):
+            checks.check_postgres_dsn(self.postgres_dsn.get_secret_value())
+        with checks.about("secret_keys"):
+            checks.check_secret_keys(self.secret_keys.get_secret_value())
         if self.redis_url is not None:
-            with about("redis_url"):
-                check_redis_url(self.redis_url.get_secret_value())
+            with checks.about("redis_url"):
+                checks.check_redis_url(self.redis_url.get_secret_value())
         return self
 
     @model_validator(mode="after")
     def _check_times(self) -> Self:
         if self.heartbeat * 2 >= self.staleness_limit:
-            raise UnusableError("heartbeat", "must be less than half of the staleness limit")
+            raise checks.UnusableError("heartbeat", "must be less than half of the staleness limit")
         if self.key_publish_lead < self.staleness_limit * 2:
-            raise UnusableError("key_publish_lead", "must be at least twice the staleness limit")
+            raise checks.UnusableError(
+                "key_publish_lead", "must be at least twice the staleness limit"
+            )
         for name in ("key_rotation_period", "pepper_rotation_period"):
             if getattr(self, name) <= self.key_publish_lead:
-                raise UnusableError(name, "must be longer than key_publish_lead")
+                raise checks.UnusableError(name, "must be longer than key_publish_lead")
         return self
 
     @model_validator(mode="after")
     def _check_transport(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             missing = "tls_cert" if self.tls_cert is None else "tls_key"
-            raise UnusableError(missing, "certificate and key are needed together")
+            raise checks.UnusableError(missing, "certificate and key are needed together")
         if self.tls_client_ca is not None and self.tls_cert is None:
-            raise UnusableError("tls_client_ca", "needs tls_cert and tls_key as well")
+            raise checks.UnusableError("tls_client_ca", "needs tls_cert and tls_key as well")
         if self.tls_cert is not None and self.tls_key is not None:
-            with about("tls_cert"):
-                check_tls_files(self.tls_cert, self.tls_key, self.tls_client_ca)
-        elif not is_private_address(self.grpc_listen) and not self.allow_plaintext:
-            raise UnusableError(
+            with checks.about("tls_cert"):
+                checks.check_tls_files(self.tls_cert, self.tls_key, self.tls_client_ca)
+        elif not checks.is_private_address(self.grpc_listen) and not self.allow_plaintext:
+            raise checks.UnusableError(
                 "grpc_listen",
                 "other machines are served with TLS alone: set TOKEN_SERVICE_TLS_CERT and "
                 "TOKEN_SERVICE_TLS_KEY, or TOKEN_SERVICE_ALLOW_PLAINTEXT to go without",
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_workers(self) -> Self:
         if self.workers > 1 and self.grpc_listen.startswith("unix:"):
-            raise UnusableError(
+            raise checks.UnusableError(
                 "workers", "only one process can serve on a unix: address; listen on host:port"
             )
         return self
@@ -324,7 +314,7 @@ class Settings(BaseModel):
     @property
     def hashing_threads(self) -> int:
         """`argon2_threads` as a number of threads: at least one."""
-        return self.argon2_threads or min(max(1, processors() // 2), MOST_HASHING_THREADS)
+        return self.argon2_threads or min(max(1, checks.processors() // 2), MOST_HASHING_THREADS)
 
     @property
     def password_places(self) -> int:
@@ -340,4 +330,4 @@ class Settings(BaseModel):
     @property
     def plaintext_beyond_this_machine(self) -> bool:
         """Whether the server speaks to other machines unencrypted; worth a loud line in the log."""
-        return not self.tls and not is_private_address(self.grpc_listen)
+        return not self.tls and not checks.is_private_address(self.grpc_listen)

@@ -29,7 +29,7 @@ def test_hashing_is_divided(workers: int, threads: int, queue: int, share: tuple
 def test_half_of_the_processors_are_left_to_others(
     monkeypatch: pytest.MonkeyPatch, processors: int, workers: int, threads: int
 ) -> None:
-    monkeypatch.setattr("token_service.config.settings.processors", lambda: processors)
+    monkeypatch.setattr("token_service.config.checks.processors", lambda: processors)
     settings = loaded(WORKERS=str(workers))
     assert share_of(settings).argon2_threads == threads
     assert share_of(settings).hashing_threads == threads

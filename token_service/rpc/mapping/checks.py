@@ -23,6 +23,7 @@ from tokenservice.core.limits import (
     MAX_AUDIENCE_LENGTH,
     MAX_AUDIENCES,
     MAX_DEVICE_ID_LENGTH,
+    MAX_DURATION,
     MAX_SCOPE_LENGTH,
     MAX_SCOPES,
     MAX_TOKEN_LENGTH,
@@ -31,7 +32,6 @@ from tokenservice.core.limits import (
 MAX_NAME = 128
 MAX_NOTE = 512
 MAX_ADDRESS = 64
-MAX_DURATION = timedelta(days=3660)
 DEFAULT_PAGE = 50
 MAX_PAGE = 500
 MAX_PAGE_TOKEN = 1024

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from tokenservice.core import Requirement
 from tokenservice.core.facts import ACR_LEVELS
-from tokenservice.core.limits import AUDIENCE, MAX_SCOPES, SCOPE, THUMBPRINT_LENGTH
+from tokenservice.core.limits import AUDIENCE, MAX_DURATION, MAX_SCOPES, SCOPE, THUMBPRINT_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 MAX_KEPT: Final = 4096
-MAX_AGE: Final = timedelta(days=3660).total_seconds()
+MAX_AGE: Final = MAX_DURATION.total_seconds()
 """Longest ``max_auth_age`` that the server takes, in seconds."""
 
 
@@ -58,7 +58,7 @@ def _checked(
     if len(scopes) > MAX_SCOPES or not all(map(SCOPE.fullmatch, scopes)):
         raise ValueError(f"scopes must be at most {MAX_SCOPES} scope-tokens of 1 to 64 characters")
     if age is not None and not 0 <= age <= MAX_AGE:
-        raise ValueError("max_auth_age must be from 0 to 3660 days")
+        raise ValueError(f"max_auth_age must be from 0 to {MAX_DURATION.days} days")
     if acr not in ACR_LEVELS:
         raise ValueError(f"acr must be one of {', '.join(ACR_LEVELS[1:])}, or empty")
     if len(confirmation) not in (0, THUMBPRINT_LENGTH):

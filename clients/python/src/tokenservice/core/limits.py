@@ -7,6 +7,7 @@ accepts the other reads.
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Final
 
 MAX_TOKEN_LENGTH: Final = 8192
@@ -35,6 +36,9 @@ MAX_QUESTIONS: Final = 256
 """Tokens in one BatchValidate."""
 MAX_ACTIVITIES: Final = 1_000
 """Sessions in one ReportActivity."""
+
+MAX_DURATION: Final = timedelta(days=3660)
+"""Of durations in requests and settings."""
 
 EXCHANGE_ID_LENGTH: Final = 16
 THUMBPRINT_LENGTH: Final = 32
