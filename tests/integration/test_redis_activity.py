@@ -1,16 +1,17 @@
-"""Activity markers against a real Valkey."""
+"""Activity marks against a real Valkey."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
 
-from token_service.adapters.redis import ActivityMarks, RedisGate, connect
+from token_service.adapters.redis import RedisActivityMarks, RedisGate, connect
+from token_service.domain.ports import ActivityMark
 
-MINUTE = timedelta(minutes=1)
+NOW = 1_800_000_000.123456
+MARK = ActivityMark(NOW - 0.25, NOW + 59.75)
 
 
 @pytest.fixture
@@ -20,52 +21,39 @@ async def gate(redis_url: str) -> AsyncIterator[RedisGate]:
     await gate.close()
 
 
-async def test_one_node_of_many_writes_a_session(gate: RedisGate) -> None:
+async def test_nodes_read_what_others_wrote(gate: RedisGate) -> None:
     sessions = [uuid4() for _ in range(700)]
-    nodes = [ActivityMarks(gate, MINUTE, f"node-{n}".encode()) for n in range(4)]
-    answers = await asyncio.gather(*(node.unmarked(sessions) for node in nodes))
-    written = [session for answer in answers for session in answer]
-    assert sorted(written) == sorted(sessions)
+    marks = {session: ActivityMark(NOW - n, NOW + 60) for n, session in enumerate(sessions[:600])}
+    await RedisActivityMarks(gate).write(marks, NOW)
+    assert await RedisActivityMarks(gate).read(sessions) == marks
 
 
-async def test_the_own_marker_keeps_nobody_from_trying_again(gate: RedisGate) -> None:
-    session = uuid4()
-    first, second = ActivityMarks(gate, MINUTE, b"a"), ActivityMarks(gate, MINUTE, b"b")
-    assert await first.unmarked([session]) == [session]
-    assert await second.unmarked([session]) == []
-    assert await first.unmarked([session]) == [session]
-
-
-async def test_a_marker_ends_with_the_interval(gate: RedisGate) -> None:
-    session = uuid4()
-    interval = timedelta(milliseconds=40)
-    first, second = ActivityMarks(gate, interval, b"a"), ActivityMarks(gate, interval, b"b")
-    assert await first.unmarked([session]) == [session]
+async def test_a_mark_ends_with_the_interval(gate: RedisGate) -> None:
+    session, over = uuid4(), uuid4()
+    marks = RedisActivityMarks(gate)
+    await marks.write({session: ActivityMark(NOW, NOW + 0.04), over: ActivityMark(NOW, NOW)}, NOW)
     for _ in range(1000):
-        if await second.unmarked([session]):
+        if not await marks.read([session, over]):
             return
         await asyncio.sleep(0.005)
-    pytest.fail("the marker stays")
+    pytest.fail("the mark stays")
 
 
-async def test_order_is_kept_and_repetitions_are_dropped(gate: RedisGate) -> None:
-    one, two = UUID(int=1), UUID(int=2)
-    assert await ActivityMarks(gate, MINUTE, b"a").unmarked([two, one, two]) == [two, one]
-
-
-async def test_a_key_of_another_kind_counts_as_unmarked(gate: RedisGate) -> None:
-    session = uuid4()
+@pytest.mark.parametrize("planted", [b"planted", b"1 2 3", b"", b"nan", b"\xff \xff"])
+async def test_what_is_no_mark_counts_as_none(gate: RedisGate, planted: bytes) -> None:
+    session, other = uuid4(), uuid4()
     assert isinstance(gate.client, Redis)
-    await gate.client.rpush(gate.key("active", str(session)), "planted")
-    assert await ActivityMarks(gate, MINUTE, b"a").unmarked([session]) == [session]
+    await gate.client.set(gate.key("used", str(session)), planted)
+    await gate.client.rpush(gate.key("used", str(other)), "planted")
+    assert await RedisActivityMarks(gate).read([session, other]) == {}
     assert not gate.away
 
 
-async def test_after_a_flush_everyone_writes_once_more(gate: RedisGate) -> None:
-    sessions = [uuid4() for _ in range(5)]
-    first, second = ActivityMarks(gate, MINUTE, b"a"), ActivityMarks(gate, MINUTE, b"b")
-    assert await first.unmarked(sessions) == sessions
+async def test_after_a_flush_there_are_none(gate: RedisGate) -> None:
+    session = uuid4()
+    marks = RedisActivityMarks(gate)
+    await marks.write({session: MARK}, NOW)
+    assert await marks.read([session]) == {session: MARK}
     assert isinstance(gate.client, Redis)
     await gate.client.flushall()
-    assert await second.unmarked(sessions) == sessions
-    assert await first.unmarked(sessions) == []
+    assert await marks.read([session]) == {}

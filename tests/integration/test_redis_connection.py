@@ -16,7 +16,8 @@ from redis.exceptions import RedisError
 
 from token_service.adapters.embedded import EmbeddedValkey
 from token_service.adapters.embedded.binaries import valkey_server
-from token_service.adapters.redis import ActivityMarks, GcraLimiter, RedisGate, connect
+from token_service.adapters.redis import GcraLimiter, RedisActivityMarks, RedisGate, connect
+from token_service.domain.ports import ActivityMark
 
 KEY = b"\x07" * 16
 MINUTE = timedelta(minutes=1)
@@ -88,8 +89,10 @@ async def use(gate: RedisGate) -> None:
     assert await limiter.allow(KEY, per_minute=1, burst=1) is None
     assert await limiter.allow(KEY, per_minute=1, burst=1) is not None
     sessions = [uuid4() for _ in range(600)]
-    assert await ActivityMarks(gate, MINUTE, b"a").unmarked(sessions) == sessions
-    assert await ActivityMarks(gate, MINUTE, b"b").unmarked(sessions) == []
+    marks = dict.fromkeys(sessions, ActivityMark(1.0, 61.0))
+    assert await RedisActivityMarks(gate).read(sessions) == {}
+    await RedisActivityMarks(gate).write(marks, 1.0)
+    assert await RedisActivityMarks(gate).read(sessions) == marks
     key = gate.key("facts", str(uuid4()))
     await gate.ask(lambda client: client.set(key, b"entry", px=1000))
     assert await gate.ask(lambda client: client.getrange(key, 0, 100)) == b"entry"

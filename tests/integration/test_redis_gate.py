@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -16,14 +15,15 @@ from structlog.testing import capture_logs
 
 from token_service.adapters.embedded import EmbeddedValkey
 from token_service.adapters.redis import (
-    ActivityMarks,
     GcraLimiter,
+    RedisActivityMarks,
     RedisAway,
     RedisClient,
     RedisGate,
     connect,
 )
 from token_service.domain import deadline
+from token_service.domain.ports import ActivityMark
 
 KEY = b"\x01" * 16
 ONE_ANSWER = 1.0
@@ -96,8 +96,9 @@ async def everything(gate: RedisGate) -> None:
     """Use each part as if nothing were wrong; none may raise, all must let work go on."""
     assert await GcraLimiter(gate).allow(KEY, per_minute=1, burst=1) is None
     sessions = [uuid4() for _ in range(600)]
-    marks = ActivityMarks(gate, timedelta(minutes=1), b"node")
-    assert await marks.unmarked(sessions) == sessions
+    marks = RedisActivityMarks(gate)
+    await marks.write(dict.fromkeys(sessions, ActivityMark(1.0, 61.0)), 1.0)
+    assert await marks.read(sessions) == {}
 
 
 async def test_a_killed_server_costs_next_to_nothing(

@@ -123,7 +123,7 @@ async def test_the_dead_are_not_listed_nor_revived_by_activity(world: World, cha
 
     assert await listed(world, world.user_id) == []
     seen = [(session.session_id, NOW + SECOND)]
-    assert await world.sessions.record_activity(seen, NOW + 2 * SECOND) == 0
+    assert (await world.sessions.record_activity(seen, NOW + 2 * SECOND)).changed == 0
     assert await world.sessions.get(session.session_id) == before
 
 
@@ -134,7 +134,7 @@ async def test_activity_pushes_the_idle_deadline(world: World) -> None:
     sessions = [await world.issue() for _ in range(3)]
     seen = [(session.session_id, NOW + n * SECOND) for n, session in enumerate(sessions, 1)]
 
-    assert await world.sessions.record_activity(seen, NOW + 10 * SECOND) == 3
+    assert (await world.sessions.record_activity(seen, NOW + 10 * SECOND)).changed == 3
 
     for session, (_, at) in zip(sessions, seen, strict=True):
         assert await world.sessions.get(session.session_id) == replace(
@@ -148,7 +148,7 @@ async def test_activity_is_clamped_to_now_and_to_the_absolute_expiry(world: Worl
     now = NOW + timedelta(minutes=30)
 
     seen = [(session.session_id, NOW + timedelta(days=9)), (session.session_id, NOW)]
-    assert await world.sessions.record_activity(seen, now) == 1
+    assert (await world.sessions.record_activity(seen, now)).changed == 1
 
     assert await world.sessions.get(session.session_id) == replace(
         session, last_active_at=now, idle_expires_at=ends
@@ -159,9 +159,9 @@ async def test_activity_never_pulls_a_deadline_back(world: World) -> None:
     session = await world.issue(world.session(idle_seconds=60))
     seen = [(session.session_id, NOW + SECOND), (session.session_id, NOW - SECOND), (uuid4(), NOW)]
 
-    assert await world.sessions.record_activity(seen, NOW + SECOND) == 1
-    assert await world.sessions.record_activity(seen, NOW + SECOND) == 0
-    assert await world.sessions.record_activity([], NOW) == 0
+    assert (await world.sessions.record_activity(seen, NOW + SECOND)).changed == 1
+    assert (await world.sessions.record_activity(seen, NOW + SECOND)).changed == 0
+    assert (await world.sessions.record_activity([], NOW)).changed == 0
 
     assert await world.sessions.get(session.session_id) == replace(
         session, last_active_at=NOW + SECOND
@@ -172,9 +172,11 @@ async def test_reported_activity_counts_for_the_callers_audiences(world: World) 
     session = await world.issue()
     seen = [(session.session_id, NOW + SECOND)]
 
-    assert await world.sessions.record_activity(seen, NOW + SECOND, ["billing"]) == 0
-    assert await world.sessions.record_activity(seen, NOW + SECOND, ()) == 0
-    assert await world.sessions.record_activity(seen, NOW + SECOND, ["billing", "orders"]) == 1
+    assert (await world.sessions.record_activity(seen, NOW + SECOND, ["billing"])).changed == 0
+    assert (await world.sessions.record_activity(seen, NOW + SECOND, ())).changed == 0
+    assert (
+        await world.sessions.record_activity(seen, NOW + SECOND, ["billing", "orders"])
+    ).changed == 1
 
 
 async def test_activity_waits_for_no_one(world: World) -> None:
@@ -183,9 +185,9 @@ async def test_activity_waits_for_no_one(world: World) -> None:
     lock = "SELECT 1 FROM sessions WHERE session_id = $1 FOR UPDATE"
 
     async with holding(world.database, lock, busy.session_id), asyncio.timeout(5):
-        assert await world.sessions.record_activity(seen, NOW + SECOND) == 1
+        assert (await world.sessions.record_activity(seen, NOW + SECOND)).changed == 1
 
-    assert await world.sessions.record_activity(seen, NOW + SECOND) == 1
+    assert (await world.sessions.record_activity(seen, NOW + SECOND)).changed == 1
 
 
 async def test_an_exchange_after_later_activity_keeps_it(world: World) -> None:

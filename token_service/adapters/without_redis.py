@@ -7,7 +7,7 @@ from uuid import UUID
 
 from token_service.domain.errors import store_unavailable
 from token_service.domain.pairing import Pairing
-from token_service.domain.ports import SessionStore
+from token_service.domain.ports import ActivityMark, SessionStore
 from token_service.domain.records import Session
 
 
@@ -38,11 +38,16 @@ class NoCoarseLimit:
 
 
 class OwnActivity:
-    """Implements ports.ActivityMarker: each node writes what it saw itself."""
+    """Implements ports.ActivityMarks: each node writes what it saw itself."""
 
-    async def unmarked(self, session_ids: Sequence[UUID]) -> Sequence[UUID]:
-        """Return all of them."""
-        return session_ids
+    async def read(self, session_ids: Sequence[UUID]) -> dict[UUID, ActivityMark]:
+        """Find none."""
+        del session_ids
+        return {}
+
+    async def write(self, marks: Mapping[UUID, ActivityMark], now: float) -> None:
+        """Tell nobody."""
+        del marks, now
 
 
 class NoPendingPairings:

@@ -168,7 +168,7 @@ class Parts:
             key_schedule=schedule,
             key_maintenance=KeyMaintenance(keys, keyring, trust, clock, schedule),
             activity=ActivityRecorder(
-                sessions, redis.marker, clock, settings.activity_interval.total_seconds()
+                sessions, redis.marks, clock, settings.activity_interval.total_seconds()
             ),
             identities=IdentityCache(),
         )

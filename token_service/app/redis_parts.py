@@ -1,12 +1,11 @@
 """What Redis is used for, composed."""
 
-import os
 from dataclasses import dataclass
 
 from token_service.adapters.crypto.secrets_config import SecretKeys
 from token_service.adapters.postgres.sessions import SessionStore
 from token_service.adapters.redis import connection
-from token_service.adapters.redis.activity import ActivityMarks
+from token_service.adapters.redis.activity import RedisActivityMarks
 from token_service.adapters.redis.facts import CachedSessionFacts
 from token_service.adapters.redis.gate import RedisGate
 from token_service.adapters.redis.limiter import GcraLimiter
@@ -32,7 +31,7 @@ class RedisParts:
 
     facts: ports.SessionFacts
     coarse: ports.CoarseLimiter
-    marker: ports.ActivityMarker
+    marks: ports.ActivityMarks
     pairings: ports.PendingPairings
     gates: tuple[RedisGate, ...] = ()
 
@@ -54,11 +53,10 @@ def redis_parts(
         )
     gate = _redis_gate(settings, settings.redis_timeout.total_seconds())
     patient = _redis_gate(settings, PENDING_PAIRINGS_TIMEOUT)
-    interval = settings.activity_interval
     return RedisParts(
         CachedSessionFacts(gate, store, clock, secret_keys.cache_key()),
         GcraLimiter(gate),
-        ActivityMarks(gate, interval, os.urandom(8)),
+        RedisActivityMarks(gate),
         RedisPendingPairings(patient, secret_keys.cache_key()),
         (gate, patient),
     )

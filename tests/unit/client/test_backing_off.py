@@ -173,7 +173,7 @@ async def test_reports_of_activity(failure: Exception) -> None:
     time, calls = FakeTime(NOW), 0
     log, hand = ActivityLog(), HandClock()
 
-    async def report(_: dict[str, float]) -> None:
+    async def report(_: dict[str, float], __: float) -> dict[str, float]:
         nonlocal calls
         calls += 1
         raise error_of(cast("Any", failure))

@@ -23,7 +23,7 @@ from tokenservice.core import (
 )
 from tokenservice.core.clock import SETTLED_SECONDS
 from tokenservice.decision import Decision, Principal, Source
-from tokenservice.local_validator import PRUNED, LocalValidator
+from tokenservice.local_validator import PRUNED, SAMPLE_SECONDS, LocalValidator
 from tokenservice.signatures import Keyring
 from tokenservice.token_cache import TokenCache
 from tokenservice.validator import AssembledValidator
@@ -341,19 +341,27 @@ def test_a_view_that_is_known_to_be_wrong_accepts_nothing(here: Here) -> None:
 # --- the rest ---
 
 
-def test_activity_is_noted_once_in_an_interval(here: Here) -> None:
+def test_the_latest_use_is_told_once_in_an_interval(here: Here) -> None:
+    activity, session = here.local.activity, claims()["sid"]
+
+    def told() -> dict[str, float]:
+        batch = activity.take(here.local.clock.now())
+        activity.reported(batch, {})
+        return batch
+
     for _ in range(4):
         here.decide()
         here.decide(audience="billing")
-    assert here.local.activity.take() == {claims()["sid"]: NOW}
-    here.hand.advance(3)
+    assert told() == {session: NOW}
+    here.hand.advance(SAMPLE_SECONDS - 1)
     here.decide()
-    assert len(here.local.activity) == 0
-    here.hand.advance(57)
-    here.delta(101)
+    assert len(activity) == 0
+    here.hand.advance(1)
     here.decide()
-    assert here.local.activity.take() == {claims()["sid"]: NOW + 60}
-    assert here.local.known_session(here.token) == claims()["sid"]
+    assert told() == {}
+    here.hand.advance(60 - SAMPLE_SECONDS)
+    assert told() == {session: NOW + SAMPLE_SECONDS}
+    assert here.local.known_session(here.token) == session
 
 
 def test_known_sessions_are_those_that_were_good_lately(here: Here) -> None:

@@ -167,20 +167,28 @@ WITH seen AS (
     SELECT session_id, LEAST(max(at), $3::timestamptz) AS at
     FROM unnest($1::uuid[], $2::timestamptz[]) AS reported (session_id, at)
     GROUP BY session_id
-), live AS (
-    SELECT s.session_id, seen.at
+), live AS MATERIALIZED (
+    SELECT s.session_id, s.idle_seconds, s.last_active_at, seen.at
     FROM seen JOIN sessions s ON s.session_id = seen.session_id {VIEW_JOINS}
     WHERE {NOT_REVOKED} AND {not_expired("$3::timestamptz")}
-      AND seen.at > s.last_active_at
       AND ($4::text[] IS NULL OR s.audiences && $4::text[])
+), later AS (
+    SELECT s.session_id, live.at
+    FROM live JOIN sessions s ON s.session_id = live.session_id
+    WHERE live.at > live.last_active_at
+      AND s.revoked_at IS NULL AND {not_expired("$3::timestamptz")}
     ORDER BY s.session_id
     FOR NO KEY UPDATE OF s SKIP LOCKED
+), changed AS (
+    UPDATE sessions s
+    SET last_active_at = GREATEST(s.last_active_at, later.at),
+        idle_expires_at = LEAST(s.absolute_expires_at, GREATEST(
+            s.idle_expires_at, later.at + make_interval(secs => s.idle_seconds)))
+    FROM later WHERE s.session_id = later.session_id
+    RETURNING s.session_id
 )
-UPDATE sessions s
-SET last_active_at = live.at,
-    idle_expires_at = LEAST(s.absolute_expires_at, GREATEST(
-        s.idle_expires_at, live.at + make_interval(secs => s.idle_seconds)))
-FROM live WHERE s.session_id = live.session_id
+SELECT live.session_id, live.idle_seconds, changed.session_id IS NOT NULL AS changed
+FROM live LEFT JOIN changed ON changed.session_id = live.session_id
 """  # noqa: S608
 
 # A row outlives those that it let in: a revocation finds them through it.

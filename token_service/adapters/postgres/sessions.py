@@ -14,13 +14,13 @@ from token_service.adapters.postgres.plain_advances import PlainAdvances
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.removal import Removal
 from token_service.adapters.postgres.rows import (
-    count_of,
     session_args,
     session_from_row,
     view_from_row,
 )
 from token_service.domain.errors import invalid_field
 from token_service.domain.ports import (
+    ActivityRecord,
     Inserted,
     IssueGuard,
     PlainAdvance,
@@ -130,13 +130,17 @@ class SessionStore:
         seen: Sequence[tuple[UUID, datetime]],
         now: datetime,
         audiences: Sequence[str] | None = None,
-    ) -> int:
-        """Push idle deadlines of live sessions forward; how many rows changed."""
+    ) -> ActivityRecord:
+        """Push idle deadlines of live sessions forward."""
         if not seen:
-            return 0
+            return ActivityRecord(0, {})
         ids, times = zip(*seen, strict=True)
         wanted = None if audiences is None else list(audiences)
-        return count_of(await self._database.execute(session_sql.ACTIVITY, ids, times, now, wanted))
+        rows = await self._database.fetch(session_sql.ACTIVITY, ids, times, now, wanted)
+        return ActivityRecord(
+            sum(row["changed"] for row in rows),
+            {row["session_id"]: timedelta(seconds=row["idle_seconds"]) for row in rows},
+        )
 
     async def forget_devices(self, now: datetime) -> None:
         """Delete revocations of devices that no session is left for, some at a time."""

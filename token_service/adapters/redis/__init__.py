@@ -3,16 +3,16 @@
 Nothing here is a truth: whatever Redis says or fails to say costs time, never correctness.
 """
 
-from token_service.adapters.redis.activity import ActivityMarks
+from token_service.adapters.redis.activity import RedisActivityMarks
 from token_service.adapters.redis.connection import RedisClient, connect
 from token_service.adapters.redis.facts import CachedSessionFacts
 from token_service.adapters.redis.gate import RedisAway, RedisGate
 from token_service.adapters.redis.limiter import GcraLimiter
 
 __all__ = [
-    "ActivityMarks",
     "CachedSessionFacts",
     "GcraLimiter",
+    "RedisActivityMarks",
     "RedisAway",
     "RedisClient",
     "RedisGate",

@@ -1,55 +1,76 @@
-"""Shared markers by which several nodes write one session's activity once per interval."""
+"""Shared marks by which several nodes write one session's activity once per interval."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from token_service.adapters.redis.connection import RedisClient
 from token_service.adapters.redis.gate import RedisAway, RedisGate
+from token_service.domain.ports import ActivityMark
 
 _CHUNK = 256
-_MILLISECOND = timedelta(milliseconds=1)
+_FAMILY = "used"
 
 
-class ActivityMarks:
-    """Implements `ports.ActivityMarker`: the node that sets a session's marker writes.
+class RedisActivityMarks:
+    """Implements `ports.ActivityMarks`. A mark is gone when its interval has passed."""
 
-    `node` tells this node from the others. Its own markers do not keep it from writing: it asks
-    again only when Postgres failed it (Redis 7 or newer, for SET with NX and GET).
-    """
-
-    def __init__(self, gate: RedisGate, interval: timedelta, node: bytes) -> None:
+    def __init__(self, gate: RedisGate) -> None:
         self._gate = gate
-        self._milliseconds = interval // _MILLISECOND
-        self._node = node
 
-    async def unmarked(self, session_ids: Sequence[UUID]) -> list[UUID]:
-        """List those that this node shall write now, in the order given and each once.
+    async def read(self, session_ids: Sequence[UUID]) -> dict[UUID, ActivityMark]:
+        """The marks that there are; none where Redis gives no answer."""
+        found: dict[UUID, ActivityMark] = {}
+        for start in range(0, len(session_ids), _CHUNK):
+            chunk = session_ids[start : start + _CHUNK]
 
-        What Redis gives no answer for is among them.
-        """
-        wanted = list(dict.fromkeys(session_ids))
-        chosen: list[UUID] = []
-        for start in range(0, len(wanted), _CHUNK):
-            chosen += await self._mark(wanted[start : start + _CHUNK])
-        return chosen
+            async def get(client: RedisClient, chunk: Sequence[UUID] = chunk) -> list[Any]:
+                pipeline: Any = client.pipeline(transaction=False)
+                for session_id in chunk:
+                    pipeline.get(self._key(session_id))
+                answers: list[Any] = await pipeline.execute(raise_on_error=False)
+                return answers
 
-    async def _mark(self, chunk: Sequence[UUID]) -> list[UUID]:
-        async def run(client: RedisClient) -> list[Any]:
-            pipeline: Any = client.pipeline(transaction=False)
-            for session_id in chunk:
-                key = self._gate.key("active", str(session_id))
-                pipeline.set(key, self._node, nx=True, get=True, px=self._milliseconds)
-            answers: list[Any] = await pipeline.execute(raise_on_error=False)
-            return answers
+            try:
+                answers = await self._gate.ask(get)
+            except RedisAway:
+                return found
+            for session_id, answer in zip(chunk, answers, strict=True):
+                mark = _parse(answer)
+                if mark is not None:
+                    found[session_id] = mark
+        return found
 
-        try:
-            answers = await self._gate.ask(run)
-        except RedisAway:
-            return list(chunk)
-        return [one for one, holder in zip(chunk, answers, strict=True) if not self._taken(holder)]
+    async def write(self, marks: Mapping[UUID, ActivityMark], now: float) -> None:
+        """Tell the other nodes, until each interval has passed; best effort."""
+        listed = [(key, mark) for key, mark in marks.items() if mark.until > now]
+        for start in range(0, len(listed), _CHUNK):
+            chunk = listed[start : start + _CHUNK]
 
-    def _taken(self, holder: object) -> bool:
-        """Whether the former value is another node's marker: not none, not an error."""
-        return isinstance(holder, bytes) and holder != self._node
+            async def put(
+                client: RedisClient, chunk: Sequence[tuple[UUID, ActivityMark]] = chunk
+            ) -> None:
+                pipeline: Any = client.pipeline(transaction=False)
+                for session_id, mark in chunk:
+                    left = max(1, int((mark.until - now) * 1000))
+                    pipeline.set(self._key(session_id), f"{mark.at!r} {mark.until!r}", px=left)
+                await pipeline.execute(raise_on_error=False)
+
+            try:
+                await self._gate.ask(put)
+            except RedisAway:
+                return
+
+    def _key(self, session_id: UUID) -> str:
+        return self._gate.key(_FAMILY, str(session_id))
+
+
+def _parse(answer: object) -> ActivityMark | None:
+    """A mark; None for none, for an error, and for what somebody else put there."""
+    if not isinstance(answer, bytes):
+        return None
+    try:
+        at, until = map(float, answer.split(b" "))
+    except ValueError:
+        return None
+    return ActivityMark(at, until)

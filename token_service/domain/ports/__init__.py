@@ -38,6 +38,7 @@ from token_service.domain.ports.pairing import (
     PendingPairings,
 )
 from token_service.domain.ports.sessions import (
+    ActivityRecord,
     ClientTerms,
     Inserted,
     IssueGuard,
@@ -48,11 +49,13 @@ from token_service.domain.ports.sessions import (
     SessionStore,
 )
 from token_service.domain.ports.system import Clock, Randomness
-from token_service.domain.ports.trust import ActivityMarker, RevocationStore, Trust
+from token_service.domain.ports.trust import ActivityMark, ActivityMarks, RevocationStore, Trust
 
 __all__ = [
     "AccessTokens",
-    "ActivityMarker",
+    "ActivityMark",
+    "ActivityMarks",
+    "ActivityRecord",
     "AttemptBucket",
     "Attempts",
     "AuthenticSession",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -83,6 +83,14 @@ class PlainAdvance:
 
 
 @dataclass(frozen=True, slots=True)
+class ActivityRecord:
+    """How many rows changed, and the idle lifetimes of the sessions that are live."""
+
+    changed: int
+    idle: Mapping[UUID, timedelta]
+
+
+@dataclass(frozen=True, slots=True)
 class SessionPage:
     """One page of sessions; `next_page_token` is empty on the last."""
 
@@ -138,10 +146,9 @@ class SessionStore(Protocol):
         seen: Sequence[tuple[UUID, datetime]],
         now: datetime,
         audiences: Sequence[str] | None = None,
-    ) -> int:
+    ) -> ActivityRecord:
         """Push idle deadlines of live sessions forward (never past the absolute one, never
-        back, times clamped to `now`); with `audiences` only of sessions that have one of them.
-        Returns how many rows changed."""
+        back, times clamped to `now`); with `audiences` only of sessions that have one of them."""
         ...
 
 

@@ -1,6 +1,7 @@
 """Revocation, the trust log, and the markers of activity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -9,11 +10,24 @@ from token_service.domain.revocation import Revocation, Revoked
 from tokenservice.core import TrustState
 
 
-class ActivityMarker(Protocol):
-    """Shared between nodes: whose activity was written within the interval already."""
+@dataclass(frozen=True, slots=True)
+class ActivityMark:
+    """A node has written that a session was used at `at`; it is to be written again from `until`
+    on. Both are in Unix seconds."""
 
-    async def unmarked(self, session_ids: Sequence[UUID]) -> Sequence[UUID]:
-        """Those that this node shall write now; all of them when the store does not answer."""
+    at: float
+    until: float
+
+
+class ActivityMarks(Protocol):
+    """Shared between nodes: what was written of sessions lately. Best effort."""
+
+    async def read(self, session_ids: Sequence[UUID]) -> Mapping[UUID, ActivityMark]:
+        """The marks that there are; none when the store does not answer."""
+        ...
+
+    async def write(self, marks: Mapping[UUID, ActivityMark], now: float) -> None:
+        """Leave marks for the other nodes, each until its `until`."""
         ...
 
 

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import inf
 from uuid import UUID
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from token_service.domain.errors import invalid_field
@@ -24,6 +25,9 @@ KEPT_DELTAS = 64
 
 HEAD_SECONDS = 0.005
 """How old the time of sending in a message may be."""
+
+REPORT_INTERVAL = timedelta(minutes=1)
+"""Of validators that do not say."""
 
 SNAPSHOT_SECONDS = 60.0
 """How long a snapshot is used again: what need not be told any more drops out of the next."""
@@ -43,6 +47,20 @@ def reported_activity(message: pb.ReportActivityRequest) -> list[tuple[UUID, dat
         at = checks.timestamp(one.last_activity_at, f"{path}.last_activity_at")
         seen.append((session_id, at))
     return seen
+
+
+def report_interval(message: pb.ReportActivityRequest) -> timedelta:
+    """How often the validator reports a session, at most."""
+    if not message.HasField("interval"):
+        return REPORT_INTERVAL
+    return checks.duration(message.interval, "interval")
+
+
+def duration(value: timedelta) -> Duration:
+    """Map a duration."""
+    message = Duration()
+    message.FromTimedelta(value)
+    return message
 
 
 class TrustEncoder:

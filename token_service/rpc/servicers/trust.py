@@ -8,7 +8,13 @@ from token_service.domain.kinds import ClientState, Permission
 from token_service.domain.ports import Clock
 from token_service.rpc.errors import unauthenticated
 from token_service.rpc.mapping import checks
-from token_service.rpc.mapping.trust import SnapshotEncoder, TrustEncoder, reported_activity
+from token_service.rpc.mapping.trust import (
+    SnapshotEncoder,
+    TrustEncoder,
+    duration,
+    report_interval,
+    reported_activity,
+)
 from token_service.usecases.activity import ReportActivity
 from token_service.usecases.client_directory import ClientDirectory
 from token_service.usecases.trust_feed import TrustFeed
@@ -91,8 +97,14 @@ class TrustServicer:
         self, caller: Caller, request: pb.ReportActivityRequest
     ) -> pb.ReportActivityResponse:
         """Take over what a local validator saw."""
-        await self._report_activity(caller, reported_activity(request))
-        return pb.ReportActivityResponse()
+        interval = report_interval(request)
+        shorter = await self._report_activity(caller, reported_activity(request), interval)
+        return pb.ReportActivityResponse(
+            intervals=[
+                pb.ReportInterval(session_id=str(session_id), interval=duration(own))
+                for session_id, own in shorter.items()
+            ]
+        )
 
     async def _require_allowed(self, caller: Caller) -> None:
         """A client that was disabled, or lost its permission, is not told any more."""

@@ -15,10 +15,11 @@ from grpc import StatusCode
 
 from tokenservice.backoff import Pauses
 from tokenservice.core.limits import MAX_ACTIVITIES
+from tokenservice.core.uses import RecentUses
 from tokenservice.errors import TokenServiceError, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from tokenservice.core import AnchoredClock
 
@@ -33,9 +34,9 @@ _log = logging.getLogger("tokenservice.activity")
 class ActivityLog:
     """When sessions were last active, each told at most once per ``interval`` seconds.
 
-    Times are Unix seconds of the server's clock. At most ``max_sessions`` wait to be reported and
-    twice that many are remembered; beyond it, activity is not taken note of. Any thread may call
-    ``touch``; one task takes and gives back.
+    Where a session's idle lifetime is short, the service asks for it more often. Times are Unix
+    seconds of the server's clock. At most ``max_sessions`` wait to be reported; beyond it,
+    activity is not taken note of. Any thread may call ``touch``; one task takes and settles.
     """
 
     def __init__(self, interval: float = 60.0, max_sessions: int = 100_000) -> None:
@@ -43,67 +44,46 @@ class ActivityLog:
         if not interval > 0 or max_sessions < 1:
             raise ValueError("interval and max_sessions must be positive")
         self.interval = interval
-        self._max = max_sessions
-        self._pending: dict[str, float] = {}
-        # Two generations, so that forgetting costs nothing: one interval each.
-        self._young: dict[str, float] = {}
-        self._old: dict[str, float] = {}
-        self._turned_at = 0.0
+        self._uses = RecentUses(max_sessions)
+        self.touch = self._uses.note
+        """Note that a token of a session was accepted, at a time."""
 
     def __len__(self) -> int:
-        return len(self._pending)
-
-    def touch(self, session_id: str, now: float) -> None:
-        """Note that a token of the session was accepted."""
-        if not now - self._turned_at < self.interval or len(self._young) >= self._max:
-            self._turn(now)
-        if self._last(session_id) > now - self.interval:
-            return
-        if len(self._pending) < self._max:
-            self._young[session_id] = now
-            self._pending[session_id] = now
+        return self._uses.waiting
 
     def knows(self, session_id: str) -> bool:
         """Whether the session was active here in the last interval or so."""
-        return session_id in self._young or session_id in self._old
+        return session_id in self._uses
 
-    def take(self) -> dict[str, float]:
+    def take(self, now: float) -> dict[str, float]:
         """Take the next batch to report: sessions and when they were last active."""
-        pending = self._pending
-        batch: dict[str, float] = {}
-        while pending and len(batch) < MAX_BATCH:
-            session_id, at = pending.popitem()
-            batch[session_id] = at
-        return batch
+        return self._uses.take(now, MAX_BATCH)
 
-    def give_back(self, batch: dict[str, float], oldest: float) -> None:
-        """Keep a batch that could not be reported for another try, but for what is older."""
+    def reported(self, batch: Mapping[str, float], shorter: Mapping[str, float]) -> None:
+        """The batch was taken over; ``shorter`` has the intervals of sessions that are to be told
+        of more often, in seconds."""
         for session_id, at in batch.items():
-            if at >= oldest and len(self._pending) < self._max:
-                self._pending.setdefault(session_id, at)
+            interval = min(self.interval, shorter.get(session_id, self.interval))
+            self._uses.rest(session_id, at + interval)
 
-    def _last(self, session_id: str) -> float:
-        found = self._young.get(session_id)
-        return self._old.get(session_id, 0.0) if found is None else found
-
-    def _turn(self, now: float) -> None:
-        self._old = self._young
-        self._young = {}
-        self._turned_at = now
+    def give_back(self, batch: Mapping[str, float], oldest: float) -> None:
+        """Keep a batch that could not be reported for another try, but for what is older."""
+        self._uses.give_back(batch, oldest)
 
 
 class ActivityReporter:
     """Reports what a log gathers, every ten seconds or so, and once more at the end.
 
-    ``report`` makes the call; it raises TokenServiceError. Randomness ([0, 1)) and sleep are given
-    by tests.
+    ``report`` makes the call, with how often sessions are reported at most; it gives the shorter
+    intervals that the service asks for, by session, and raises TokenServiceError. Randomness
+    ([0, 1)) and sleep are given by tests.
     """
 
     def __init__(
         self,
         log: ActivityLog,
         clock: AnchoredClock,
-        report: Callable[[dict[str, float]], Awaitable[None]],
+        report: Callable[[dict[str, float], float], Awaitable[Mapping[str, float]]],
         *,
         every: float = REPORT_SECONDS,
         random: Callable[[], float] = random.random,
@@ -133,19 +113,21 @@ class ActivityReporter:
 
         What was not taken is kept for the next time, within bounds.
         """
-        while batch := self._activity.take():
+        log = self._activity
+        while batch := log.take(self._clock.now()):
             settled = False
             try:
-                await self._report(batch)
+                log.reported(batch, await self._report(batch, log.interval))
                 settled = True
             except TokenServiceError as error:
-                settled = error.code is StatusCode.INVALID_ARGUMENT  # it would be refused again
                 self._log_failure(error)
-                if not settled:
+                if error.code is not StatusCode.INVALID_ARGUMENT:
                     return error
+                log.reported(batch, {})  # it would be refused again
+                settled = True
             finally:
                 if not settled:
-                    self._activity.give_back(batch, self._clock.now() - KEEP_SECONDS)
+                    log.give_back(batch, self._clock.now() - KEEP_SECONDS)
         return None
 
     def _log_failure(self, error: TokenServiceError) -> None:

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tokenservice.calls import Calls, Effort
 from tokenservice.errors import Unreachable, error_of
+from tokenservice.messages import duration
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import trust_service_pb2 as trust_pb
 
@@ -41,15 +42,22 @@ class ServerCalls:
         batch = pb.BatchValidateRequest(requests=requests)
         return (await call(lambda stubs: stubs.tokens.BatchValidate, batch, effort)).responses
 
-    async def report(self, activity: dict[str, float]) -> None:
-        """Report when sessions were last active (Unix seconds). Raises TokenServiceError."""
+    async def report(self, activity: dict[str, float], interval: float) -> dict[str, float]:
+        """Report when sessions were last active (Unix seconds), each once in ``interval`` seconds;
+        give the shorter intervals that are asked for. Raises TokenServiceError."""
         request = trust_pb.ReportActivityRequest(
+            interval=duration(interval),
             activities=[
                 trust_pb.SessionActivity(session_id=session_id, last_activity_at=_timestamp(at))
                 for session_id, at in activity.items()
-            ]
+            ],
         )
-        await self._calls.call(lambda stubs: stubs.trust.ReportActivity, request, self._effort)
+        reply = await self._calls.call(
+            lambda stubs: stubs.trust.ReportActivity, request, self._effort
+        )
+        return {
+            one.session_id: one.interval.ToTimedelta().total_seconds() for one in reply.intervals
+        }
 
     async def watch(self, begin: Callable[[], trust_pb.WatchTrustRequest]) -> Stream:
         """Open a stream of the trust feed on a server that is connected.

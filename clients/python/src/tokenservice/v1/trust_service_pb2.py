@@ -22,45 +22,48 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tokenservice.v1 import types_pb2 as tokenservice_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tokenservice/v1/trust_service.proto\x12\x0ftokenservice.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btokenservice/v1/types.proto\"w\n\x08TrustKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0b\n\x03\x61lg\x18\x02 \x01(\t\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x13\n\x0bserver_only\x18\x04 \x01(\x08\x12(\n\x05state\x18\x05 \x01(\x0e\x32\x19.tokenservice.v1.KeyState\"\xfd\x01\n\nTrustEntry\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.tokenservice.v1.TrustEntryKind\x12\n\n\x02id\x18\x03 \x01(\t\x12\x11\n\tdevice_id\x18\x04 \x01(\t\x12,\n\x06\x65\x66\x66\x65\x63t\x18\x05 \x01(\x0e\x32\x1c.tokenservice.v1.TrustEffect\x12.\n\nkeep_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x06reason\x18\x07 \x01(\x0e\x32!.tokenservice.v1.RevocationReason\"y\n\x12TrustSnapshotChunk\x12\'\n\x04keys\x18\x01 \x03(\x0b\x32\x19.tokenservice.v1.TrustKey\x12,\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1b.tokenservice.v1.TrustEntry\x12\x0c\n\x04last\x18\x03 \x01(\x08\"\x90\x01\n\nTrustDelta\x12\x15\n\rfrom_revision\x18\x01 \x01(\x04\x12,\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1b.tokenservice.v1.TrustEntry\x12\'\n\x04keys\x18\x03 \x03(\x0b\x32\x19.tokenservice.v1.TrustKey\x12\x14\n\x0ckeys_changed\x18\x04 \x01(\x08\"\x10\n\x0eTrustHeartbeat\"9\n\x11WatchTrustRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x15\n\rfrom_revision\x18\x02 \x01(\x04\"\xcb\x02\n\x12WatchTrustResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12-\n\tread_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bserver_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06issuer\x18\x05 \x01(\t\x12\x37\n\x08snapshot\x18\x06 \x01(\x0b\x32#.tokenservice.v1.TrustSnapshotChunkH\x00\x12,\n\x05\x64\x65lta\x18\x07 \x01(\x0b\x32\x1b.tokenservice.v1.TrustDeltaH\x00\x12\x34\n\theartbeat\x18\x08 \x01(\x0b\x32\x1f.tokenservice.v1.TrustHeartbeatH\x00\x42\x07\n\x05\x65vent\"\x11\n\x0fGetTrustRequest\"\xda\x01\n\x10GetTrustResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12-\n\tread_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bserver_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06issuer\x18\x05 \x01(\t\x12\x35\n\x08snapshot\x18\x06 \x01(\x0b\x32#.tokenservice.v1.TrustSnapshotChunk\"[\n\x0fSessionActivity\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x34\n\x10last_activity_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x15ReportActivityRequest\x12\x34\n\nactivities\x18\x01 \x03(\x0b\x32 .tokenservice.v1.SessionActivity\"\x18\n\x16ReportActivityResponse*\x87\x02\n\x0eTrustEntryKind\x12 \n\x1cTRUST_ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16TRUST_ENTRY_KIND_TOKEN\x10\x01\x12\x1c\n\x18TRUST_ENTRY_KIND_SESSION\x10\x02\x12\x1c\n\x18TRUST_ENTRY_KIND_SUBJECT\x10\x03\x12#\n\x1fTRUST_ENTRY_KIND_SUBJECT_DEVICE\x10\x04\x12\x1b\n\x17TRUST_ENTRY_KIND_CLIENT\x10\x05\x12\x18\n\x14TRUST_ENTRY_KIND_KEY\x10\x06\x12\x1f\n\x1bTRUST_ENTRY_KIND_EVERYTHING\x10\x07*^\n\x0bTrustEffect\x12\x1c\n\x18TRUST_EFFECT_UNSPECIFIED\x10\x00\x12\x17\n\x13TRUST_EFFECT_REVOKE\x10\x01\x12\x18\n\x14TRUST_EFFECT_REISSUE\x10\x02\x32\x9d\x02\n\x0cTrustService\x12W\n\nWatchTrust\x12\".tokenservice.v1.WatchTrustRequest\x1a#.tokenservice.v1.WatchTrustResponse0\x01\x12Q\n\x08GetTrust\x12 .tokenservice.v1.GetTrustRequest\x1a!.tokenservice.v1.GetTrustResponse0\x01\x12\x61\n\x0eReportActivity\x12&.tokenservice.v1.ReportActivityRequest\x1a\'.tokenservice.v1.ReportActivityResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tokenservice/v1/trust_service.proto\x12\x0ftokenservice.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btokenservice/v1/types.proto\"w\n\x08TrustKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0b\n\x03\x61lg\x18\x02 \x01(\t\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x13\n\x0bserver_only\x18\x04 \x01(\x08\x12(\n\x05state\x18\x05 \x01(\x0e\x32\x19.tokenservice.v1.KeyState\"\xfd\x01\n\nTrustEntry\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.tokenservice.v1.TrustEntryKind\x12\n\n\x02id\x18\x03 \x01(\t\x12\x11\n\tdevice_id\x18\x04 \x01(\t\x12,\n\x06\x65\x66\x66\x65\x63t\x18\x05 \x01(\x0e\x32\x1c.tokenservice.v1.TrustEffect\x12.\n\nkeep_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x06reason\x18\x07 \x01(\x0e\x32!.tokenservice.v1.RevocationReason\"y\n\x12TrustSnapshotChunk\x12\'\n\x04keys\x18\x01 \x03(\x0b\x32\x19.tokenservice.v1.TrustKey\x12,\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1b.tokenservice.v1.TrustEntry\x12\x0c\n\x04last\x18\x03 \x01(\x08\"\x90\x01\n\nTrustDelta\x12\x15\n\rfrom_revision\x18\x01 \x01(\x04\x12,\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1b.tokenservice.v1.TrustEntry\x12\'\n\x04keys\x18\x03 \x03(\x0b\x32\x19.tokenservice.v1.TrustKey\x12\x14\n\x0ckeys_changed\x18\x04 \x01(\x08\"\x10\n\x0eTrustHeartbeat\"9\n\x11WatchTrustRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x15\n\rfrom_revision\x18\x02 \x01(\x04\"\xcb\x02\n\x12WatchTrustResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12-\n\tread_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bserver_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06issuer\x18\x05 \x01(\t\x12\x37\n\x08snapshot\x18\x06 \x01(\x0b\x32#.tokenservice.v1.TrustSnapshotChunkH\x00\x12,\n\x05\x64\x65lta\x18\x07 \x01(\x0b\x32\x1b.tokenservice.v1.TrustDeltaH\x00\x12\x34\n\theartbeat\x18\x08 \x01(\x0b\x32\x1f.tokenservice.v1.TrustHeartbeatH\x00\x42\x07\n\x05\x65vent\"\x11\n\x0fGetTrustRequest\"\xda\x01\n\x10GetTrustResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12-\n\tread_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bserver_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06issuer\x18\x05 \x01(\t\x12\x35\n\x08snapshot\x18\x06 \x01(\x0b\x32#.tokenservice.v1.TrustSnapshotChunk\"[\n\x0fSessionActivity\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x34\n\x10last_activity_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x15ReportActivityRequest\x12\x34\n\nactivities\x18\x01 \x03(\x0b\x32 .tokenservice.v1.SessionActivity\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"Q\n\x0eReportInterval\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"L\n\x16ReportActivityResponse\x12\x32\n\tintervals\x18\x01 \x03(\x0b\x32\x1f.tokenservice.v1.ReportInterval*\x87\x02\n\x0eTrustEntryKind\x12 \n\x1cTRUST_ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16TRUST_ENTRY_KIND_TOKEN\x10\x01\x12\x1c\n\x18TRUST_ENTRY_KIND_SESSION\x10\x02\x12\x1c\n\x18TRUST_ENTRY_KIND_SUBJECT\x10\x03\x12#\n\x1fTRUST_ENTRY_KIND_SUBJECT_DEVICE\x10\x04\x12\x1b\n\x17TRUST_ENTRY_KIND_CLIENT\x10\x05\x12\x18\n\x14TRUST_ENTRY_KIND_KEY\x10\x06\x12\x1f\n\x1bTRUST_ENTRY_KIND_EVERYTHING\x10\x07*^\n\x0bTrustEffect\x12\x1c\n\x18TRUST_EFFECT_UNSPECIFIED\x10\x00\x12\x17\n\x13TRUST_EFFECT_REVOKE\x10\x01\x12\x18\n\x14TRUST_EFFECT_REISSUE\x10\x02\x32\x9d\x02\n\x0cTrustService\x12W\n\nWatchTrust\x12\".tokenservice.v1.WatchTrustRequest\x1a#.tokenservice.v1.WatchTrustResponse0\x01\x12Q\n\x08GetTrust\x12 .tokenservice.v1.GetTrustRequest\x1a!.tokenservice.v1.GetTrustResponse0\x01\x12\x61\n\x0eReportActivity\x12&.tokenservice.v1.ReportActivityRequest\x1a\'.tokenservice.v1.ReportActivityResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tokenservice.v1.trust_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRUSTENTRYKIND']._serialized_start=1615
-  _globals['_TRUSTENTRYKIND']._serialized_end=1878
-  _globals['_TRUSTEFFECT']._serialized_start=1880
-  _globals['_TRUSTEFFECT']._serialized_end=1974
-  _globals['_TRUSTKEY']._serialized_start=118
-  _globals['_TRUSTKEY']._serialized_end=237
-  _globals['_TRUSTENTRY']._serialized_start=240
-  _globals['_TRUSTENTRY']._serialized_end=493
-  _globals['_TRUSTSNAPSHOTCHUNK']._serialized_start=495
-  _globals['_TRUSTSNAPSHOTCHUNK']._serialized_end=616
-  _globals['_TRUSTDELTA']._serialized_start=619
-  _globals['_TRUSTDELTA']._serialized_end=763
-  _globals['_TRUSTHEARTBEAT']._serialized_start=765
-  _globals['_TRUSTHEARTBEAT']._serialized_end=781
-  _globals['_WATCHTRUSTREQUEST']._serialized_start=783
-  _globals['_WATCHTRUSTREQUEST']._serialized_end=840
-  _globals['_WATCHTRUSTRESPONSE']._serialized_start=843
-  _globals['_WATCHTRUSTRESPONSE']._serialized_end=1174
-  _globals['_GETTRUSTREQUEST']._serialized_start=1176
-  _globals['_GETTRUSTREQUEST']._serialized_end=1193
-  _globals['_GETTRUSTRESPONSE']._serialized_start=1196
-  _globals['_GETTRUSTRESPONSE']._serialized_end=1414
-  _globals['_SESSIONACTIVITY']._serialized_start=1416
-  _globals['_SESSIONACTIVITY']._serialized_end=1507
-  _globals['_REPORTACTIVITYREQUEST']._serialized_start=1509
-  _globals['_REPORTACTIVITYREQUEST']._serialized_end=1586
-  _globals['_REPORTACTIVITYRESPONSE']._serialized_start=1588
-  _globals['_REPORTACTIVITYRESPONSE']._serialized_end=1612
-  _globals['_TRUSTSERVICE']._serialized_start=1977
-  _globals['_TRUSTSERVICE']._serialized_end=2262
+  _globals['_TRUSTENTRYKIND']._serialized_start=1827
+  _globals['_TRUSTENTRYKIND']._serialized_end=2090
+  _globals['_TRUSTEFFECT']._serialized_start=2092
+  _globals['_TRUSTEFFECT']._serialized_end=2186
+  _globals['_TRUSTKEY']._serialized_start=150
+  _globals['_TRUSTKEY']._serialized_end=269
+  _globals['_TRUSTENTRY']._serialized_start=272
+  _globals['_TRUSTENTRY']._serialized_end=525
+  _globals['_TRUSTSNAPSHOTCHUNK']._serialized_start=527
+  _globals['_TRUSTSNAPSHOTCHUNK']._serialized_end=648
+  _globals['_TRUSTDELTA']._serialized_start=651
+  _globals['_TRUSTDELTA']._serialized_end=795
+  _globals['_TRUSTHEARTBEAT']._serialized_start=797
+  _globals['_TRUSTHEARTBEAT']._serialized_end=813
+  _globals['_WATCHTRUSTREQUEST']._serialized_start=815
+  _globals['_WATCHTRUSTREQUEST']._serialized_end=872
+  _globals['_WATCHTRUSTRESPONSE']._serialized_start=875
+  _globals['_WATCHTRUSTRESPONSE']._serialized_end=1206
+  _globals['_GETTRUSTREQUEST']._serialized_start=1208
+  _globals['_GETTRUSTREQUEST']._serialized_end=1225
+  _globals['_GETTRUSTRESPONSE']._serialized_start=1228
+  _globals['_GETTRUSTRESPONSE']._serialized_end=1446
+  _globals['_SESSIONACTIVITY']._serialized_start=1448
+  _globals['_SESSIONACTIVITY']._serialized_end=1539
+  _globals['_REPORTACTIVITYREQUEST']._serialized_start=1541
+  _globals['_REPORTACTIVITYREQUEST']._serialized_end=1663
+  _globals['_REPORTINTERVAL']._serialized_start=1665
+  _globals['_REPORTINTERVAL']._serialized_end=1746
+  _globals['_REPORTACTIVITYRESPONSE']._serialized_start=1748
+  _globals['_REPORTACTIVITYRESPONSE']._serialized_end=1824
+  _globals['_TRUSTSERVICE']._serialized_start=2189
+  _globals['_TRUSTSERVICE']._serialized_end=2474
 # @@protoc_insertion_point(module_scope)

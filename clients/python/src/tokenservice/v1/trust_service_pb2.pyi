@@ -7,6 +7,7 @@ and the log of revocations, with the moment at which they were read.
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -488,22 +489,58 @@ class ReportActivityRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACTIVITIES_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def activities(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionActivity]:
         """One per session, 1 to 1000."""
+
+    @_builtins.property
+    def interval(self) -> _duration_pb2.Duration:
+        """How often the caller reports a session that is in use, at most. Absent means
+        once a minute.
+        """
 
     def __init__(
         self,
         *,
         activities: _abc.Iterable[Global___SessionActivity] | None = ...,
+        interval: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activities", b"activities"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activities", b"activities", "interval", b"interval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportActivityRequest: _TypeAlias = ReportActivityRequest  # noqa: Y015
+
+@_typing.final
+class ReportInterval(_message.Message):
+    """How often a session in use has to be reported so that it does not expire."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session."""
+    @_builtins.property
+    def interval(self) -> _duration_pb2.Duration:
+        """A quarter of its idle lifetime."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        interval: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportInterval: _TypeAlias = ReportInterval  # noqa: Y015
 
 @_typing.final
 class ReportActivityResponse(_message.Message):
@@ -511,12 +548,21 @@ class ReportActivityResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    INTERVALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def intervals(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportInterval]:
+        """The reported sessions for which the caller's interval is too long, since
+        their idle lifetime is short.
+        """
+
     def __init__(
         self,
+        *,
+        intervals: _abc.Iterable[Global___ReportInterval] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["intervals", b"intervals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
