@@ -6,7 +6,7 @@ arrive unparsed and replies leave serialised, so that every failure on the way i
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError, Message
 
 from token_service.domain import deadline
 from token_service.domain.caller import Caller
-from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.errors import TokenServiceError
 from token_service.rpc.admission import (
     REQUEST_ID,
     CallContext,
@@ -29,6 +29,7 @@ from token_service.rpc.admission import (
 from token_service.rpc.errors import (
     DETAILS_KEY,
     RefusedAtTheDoor,
+    missing_request,
     reply_for,
     too_large,
     unparsable,
@@ -56,6 +57,9 @@ class Context(CallContext, Protocol):
     async def write(self, message: bytes) -> None:
         """One message of a stream."""
 
+    async def read(self) -> Any:  # noqa: ANN401
+        """The next message as it came; EOF after the last."""
+
     async def abort(self, code: grpc.StatusCode, details: str, metadata: Metadata) -> NoReturn:
         """End the call with an error status; always raises."""
 
@@ -69,22 +73,27 @@ class Call:
 
     __slots__ = (
         "_address",
+        "_at_work",
         "_caller",
         "_envelope",
         "_holder",
         "_metadata",
-        "_started",
+        "_peer",
         "pipeline",
         "route",
+        "started",
     )
 
-    request_streaming: ClassVar[bool] = False
+    # To the library every method takes many requests: then it lets a call in before its request
+    # is there, and leaves to us whether and when to read one.
+    request_streaming: ClassVar[bool] = True
     response_streaming: ClassVar[bool] = False
     request_deserializer: ClassVar[None] = None
     response_serializer: ClassVar[None] = None
 
     def __init__(self, pipeline: "Pipeline", route: "Route", metadata: Metadata) -> None:
-        self._started = time.perf_counter()
+        self.started = time.perf_counter()
+        self._at_work = False
         self.pipeline = pipeline
         self.route = route
         self._metadata = metadata
@@ -99,10 +108,18 @@ class Call:
             self._envelope = Envelope(self._metadata, self.pipeline.new_request_id)
         return self._envelope
 
-    def enter(self, context: Context) -> None:
+    def begin(self, context: Context) -> None:
+        """Look at where the call comes from. Raises CancelledError for what still comes up of a
+        connection that is ended: an answer would go nowhere."""
+        self._peer = context.peer()
+        if self.pipeline.peers.condemned(self._peer):
+            self.route.counters.count("CANCELLED", 0.0)
+            raise asyncio.CancelledError
+
+    def enter(self) -> None:
         """Take a place among the calls in flight, for the caller's address as yet. Raises
         OVERLOADED and SHUTTING_DOWN."""
-        self._address = peer_address(context.peer())
+        self._address = peer_address(self._peer)
         self.take(place_of(self._address))
 
     def take(self, holder: str) -> None:
@@ -124,10 +141,27 @@ class Call:
         if caller.client_id:
             self.route.bound.pass_on(self._holder, caller.client_id)
             self._holder = caller.client_id
+            self.pipeline.peers.recognise(self._peer)
         structlog.contextvars.bind_contextvars(
             request_id=caller.request_id, caller=caller.client_id
         )
         return caller
+
+    async def request(self, caller: Caller, context: Context) -> bytes:
+        """The request as it came. Raises FIELD_INVALID when there is none, OVERLOADED, and what
+        Arrivals.request does. The call's place is free while it waits,
+        and taken again for the work."""
+        holder = caller.client_id or self._holder
+        self.leave()
+        pipeline = self.pipeline
+        arrivals = pipeline.arrivals if caller.client_id else pipeline.anonymous_arrivals
+        raw = await arrivals.request(self, context)
+        if raw is None:
+            self.pipeline.peers.abandoned(self._peer)
+            raise missing_request()
+        self.take(holder)
+        self._at_work = True
+        return raw
 
     def parse(self, raw: bytes) -> Message:
         """The request. Raises FIELD_INVALID for one that is too large or no request at all."""
@@ -159,7 +193,7 @@ class Call:
     def succeeded(self, context: Context) -> None:
         """Count and report a call that ended well."""
         context.set_trailing_metadata(((REQUEST_ID, self.envelope.request_id),))
-        seconds = time.perf_counter() - self._started
+        seconds = time.perf_counter() - self.started
         self.route.counters.count("OK", seconds)
         if not self.route.audited:
             self._report("OK", "", seconds)
@@ -167,9 +201,7 @@ class Call:
     async def failed(self, error: BaseException, context: Context) -> NoReturn:
         """Turn `error` into a status, and always raise: what the library expects after that."""
         if isinstance(error, asyncio.CancelledError) and _cancelled_from_outside():
-            left = context.time_remaining()
-            code = "CANCELLED" if left is None or left > 0 else "DEADLINE_EXCEEDED"
-            self._report(code, "", self._count(code))
+            self._cancelled(context)
             raise error
         if isinstance(error, grpc.aio.AbortError) or not isinstance(
             error, (Exception, asyncio.CancelledError)
@@ -189,13 +221,24 @@ class Call:
             ((DETAILS_KEY, reply.details), (REQUEST_ID, self.envelope.request_id)),
         )
 
+    def _cancelled(self, context: Context) -> None:
+        left = context.time_remaining()
+        if left is not None and left <= 0:
+            self._report("DEADLINE_EXCEEDED", "", self._count("DEADLINE_EXCEEDED"))
+            return
+        seconds = self._count("CANCELLED")
+        if not self._at_work:
+            self.pipeline.peers.abandoned(self._peer)
+        if self._at_work or self.route.abandoned.is_first():
+            self._report("CANCELLED", "", seconds)
+
     def _is_worth_a_line(self, error: BaseException) -> bool:
         if not isinstance(error, RefusedAtTheDoor):
             return True
         return self.route.refused[error.reason].is_first()
 
     def _count(self, code: str) -> float:
-        seconds = time.perf_counter() - self._started
+        seconds = time.perf_counter() - self.started
         self.route.counters.count(code, seconds)
         return seconds
 
@@ -218,85 +261,6 @@ class Call:
             milliseconds=round(seconds * 1e3, 2),
             exc_info=fault,
             **about,
-        )
-
-
-class UnaryCall(Call):
-    """One request, one reply."""
-
-    __slots__ = ()
-
-    async def unary_unary(self, raw: bytes, context: Context) -> bytes:
-        """Called by the library."""
-        try:
-            try:
-                self.enter(context)
-                async with self.limited(context):
-                    caller = await self.admit(context)
-                    reply = serialised(await self.route.handler(caller, self.parse(raw)))
-            finally:
-                self.leave()
-        except BaseException as error:  # noqa: BLE001 - the one place where errors are mapped
-            await self.failed(error, context)
-        self.succeeded(context)
-        return reply
-
-
-class HotCall(Call):
-    """One request, one reply, in the fewest steps: no timer (the deadline bounds store calls,
-    and as a rule there are none), and when it succeeds neither a log line nor a request id."""
-
-    __slots__ = ()
-
-    async def unary_unary(self, raw: bytes, context: Context) -> bytes:
-        """Called by the library."""
-        route = self.route
-        try:
-            try:
-                seconds = self.seconds_left(context)
-                if seconds is not None:
-                    deadline.start(seconds)
-                caller = route.admission.recognise(self._metadata)
-                if caller is None:
-                    self.enter(context)
-                    caller = await self.admit(context)
-                else:
-                    self._caller = caller.client_id  # who is refused is named in the log
-                    self.take(caller.client_id)
-                reply = await route.handler(caller, self.parse(raw))
-                if type(reply) is not bytes:
-                    reply = reply.SerializeToString()
-            finally:
-                self.leave()
-        except BaseException as error:  # noqa: BLE001 - the one place where errors are mapped
-            await self.failed(error, context)
-        route.counters.count("OK", time.perf_counter() - self._started)
-        return reply  # type: ignore[no-any-return]
-
-
-class UnknownCall:
-    """A call of a method that is not offered. Requests are not even read."""
-
-    __slots__ = ("_envelope", "_pipeline")
-
-    request_streaming: ClassVar[bool] = True
-    response_streaming: ClassVar[bool] = False
-    request_deserializer: ClassVar[None] = None
-    response_serializer: ClassVar[None] = None
-
-    def __init__(self, pipeline: "Pipeline", metadata: Metadata) -> None:
-        self._pipeline = pipeline
-        self._envelope = Envelope(metadata, pipeline.new_request_id)
-
-    async def stream_unary(self, requests: AsyncIterator[bytes], context: Context) -> NoReturn:
-        """Called by the library."""
-        del requests
-        self._pipeline.unknown_counters.count("UNIMPLEMENTED", 0.0)
-        reply = reply_for(TokenServiceError(Reason.METHOD_UNKNOWN, "there is no such method"))
-        await context.abort(
-            reply.code,
-            reply.message,
-            ((DETAILS_KEY, reply.details), (REQUEST_ID, self._envelope.request_id)),
         )
 
 

@@ -140,6 +140,16 @@ def unparsable() -> TokenServiceError:
     return invalid_field("", "the request could not be parsed")
 
 
+def missing_request() -> TokenServiceError:
+    """The client closed its side of the call without having sent a request."""
+    return invalid_field("", "the request is missing")
+
+
+def late_request() -> TokenServiceError:
+    """The request did not come after its headers."""
+    return TokenServiceError(Reason.DEADLINE_EXCEEDED, "the request did not arrive in time")
+
+
 def too_large(limit: int) -> TokenServiceError:
     """The request is over its method's limit."""
     return invalid_field("", f"the request is larger than {limit} bytes")

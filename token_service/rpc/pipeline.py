@@ -16,13 +16,16 @@ import structlog
 
 from token_service.domain.errors import Reason
 from token_service.rpc.admission import Admission, Gate, request_ids
-from token_service.rpc.calls import Call, HotCall, UnaryCall, UnknownCall
+from token_service.rpc.arrivals import Arrivals
+from token_service.rpc.calls import Call
 from token_service.rpc.errors import RefusedAtTheDoor, no_health_to_watch, shutting_down
 from token_service.rpc.limits import Crowd, RateLimiter, WorkBound
 from token_service.rpc.methods import Method, Shape
 from token_service.rpc.metrics import Counts, MethodCounters
+from token_service.rpc.peers import Peers
 from token_service.rpc.policy import METHODS, MethodPolicy, Rate, Work
 from token_service.rpc.streams import DialogueCall, StreamCall
+from token_service.rpc.unary import HotCall, UnaryCall, UnknownCall
 
 _log = structlog.get_logger(__name__)
 
@@ -42,6 +45,14 @@ passwords take their time, and a crowd at the login would be refused over and ov
 
 _AT_THE_DOOR = (Reason.OVERLOADED, Reason.RATE_LIMITED)
 
+MOST_ARRIVING = 10_000
+MOST_ANONYMOUS_ARRIVING = 100
+"""Calls that wait for their request, of clients and of anybody. What is really sent is there at
+once, so these are many; the second times the largest request is what strangers can make us hold."""
+
+ARRIVAL_SECONDS = 5.0
+"""How long a request may take to arrive after its headers."""
+
 PATIENCE = 5.0
 """How long the client of a stream may take to accept a message, in seconds."""
 
@@ -50,6 +61,7 @@ class Route:
     """One method with all that its calls need, looked up once."""
 
     __slots__ = (
+        "abandoned",
         "admission",
         "audited",
         "bound",
@@ -78,12 +90,16 @@ class Route:
         self.refused = {
             reason: Crowd(partial(self._report_refused, reason)) for reason in _AT_THE_DOOR
         }
+        self.abandoned = Crowd(self._report_abandoned)
         self.counters = MethodCounters()
         self.handler = cast("Callable[..., Any]", method.handler)
         self.parse = method.request.FromString
 
     def _report_refused(self, reason: Reason, calls: int) -> None:
         _log.info("calls_refused", method=self.name, reason=reason.value, calls=calls)
+
+    def _report_abandoned(self, calls: int) -> None:
+        _log.info("calls_abandoned", method=self.name, calls=calls)
 
 
 class Pipeline(grpc.GenericRpcHandler):
@@ -97,6 +113,7 @@ class Pipeline(grpc.GenericRpcHandler):
         bounds: Mapping[Work, int] = BOUNDS,
         rate_scale: float = 1.0,
         patience: float = PATIENCE,
+        arrival: float = ARRIVAL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gate = gate
@@ -106,6 +123,9 @@ class Pipeline(grpc.GenericRpcHandler):
         self._clock = clock
         self.bounds = {work: WorkBound(limit, PAUSES.get(work)) for work, limit in bounds.items()}
         self.new_request_id = request_ids()
+        self.peers = Peers(clock)
+        self.arrivals = Arrivals(MOST_ARRIVING, arrival)
+        self.anonymous_arrivals = Arrivals(MOST_ANONYMOUS_ARRIVING, arrival)
         self.streams: set[StreamCall] = set()
         self.unknown_counters = MethodCounters()
         self._routes: dict[str, tuple[type[Any], Route]] = {}
@@ -142,6 +162,16 @@ class Pipeline(grpc.GenericRpcHandler):
         counters = {name: route.counters for name, (_, route) in self._routes.items()}
         active = {work.name.lower(): bound.active for work, bound in self.bounds.items()}
         return Counts({**counters, "unknown": self.unknown_counters}, active)
+
+    @property
+    def largest_request(self) -> int:
+        """The largest request in bytes that any method of the policy table takes."""
+        return max(policy.max_bytes for policy in self._policies.values())
+
+    def end_late(self) -> None:
+        """End calls whose requests do not come."""
+        self.arrivals.end_late()
+        self.anonymous_arrivals.end_late()
 
     @property
     def busy(self) -> bool:

@@ -2,23 +2,25 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import grpc
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
 
 from token_service.rpc import health, reflection
+from token_service.rpc.connections import PAUSE, ConnectionLimits, Connections, affordable
 from token_service.rpc.methods import methods_of
 from token_service.rpc.metrics import Counts
 from token_service.rpc.pipeline import Pipeline
 from token_service.rpc.policy import Work
 from token_service.rpc.tls import TlsFiles, server_credentials
 
-MAX_RECEIVE_BYTES = 4 * 1024 * 1024
-"""What the library lets through at all; the policy table has the limits that are explained."""
 MAX_METADATA_BYTES = 16 * 1024
 CONNECTION_GRACE_MS = 60_000
+MOST_PENDING = 10_000
+"""Calls that may wait for the loop before the library drops some of them, by chance and with a bare
+CANCELLED: as many as a few connections can open before they are ended for it."""
 HAND_OVER_SECONDS = 0.5
 SETTLING_SECONDS = 0.05
 PROBES = frozenset({Work.PROBE, Work.PROBE_STREAM})
@@ -39,6 +41,7 @@ class ServerOptions:
     tls: TlsFiles | None = None
     reflection: bool = False
     reuse_port: bool = False
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     max_connection_streams: int = 1_000
     max_connection_age: float = 600.0
     drain_delay: float = 0.5
@@ -56,8 +59,10 @@ class RpcServer:
         self, pipeline: Pipeline, options: ServerOptions, usable: Callable[[], bool]
     ) -> None:
         self._pipeline = pipeline
-        self._options = options
-        self._server = grpc.aio.server(options=_channel_options(options))
+        most = affordable(options.connections.most)
+        self._options = replace(options, connections=replace(options.connections, most=most))
+        self._server = grpc.aio.server(options=_channel_options(self._options, pipeline))
+        self._watching: asyncio.Task[None] | None = None
         self._services: list[str] = []
         self.health = health.Health(usable)
         pipeline.add(methods_of(health.SERVICE, self.health))
@@ -89,6 +94,7 @@ class RpcServer:
             raise BindError(f"cannot listen on {options.listen}") from error
         await self._server.start()
         self.health.tell(serving=True)
+        self._watching = asyncio.create_task(self._watch(port))
         if options.listen.startswith("unix:"):
             return options.listen
         return f"{options.listen.rpartition(':')[0]}:{port}"
@@ -102,6 +108,7 @@ class RpcServer:
         await asyncio.sleep(options.drain_delay)
         self._pipeline.stop(*PROBES)
         await self._server.stop(options.grace_period)
+        self._stop_watching()
 
     async def hand_over(self) -> None:
         """Finish what is in flight, where others serve on at the same address. The process has to
@@ -117,6 +124,20 @@ class RpcServer:
         elif not await self._idle(HAND_OVER_SECONDS):
             await self._server.stop(self._options.grace_period)
         await asyncio.sleep(SETTLING_SECONDS)  # the last replies are on their way
+        self._stop_watching()
+
+    async def _watch(self, port: int) -> None:
+        """Tend what no call of its own tends: connections, and calls that have not begun."""
+        tend = self._pipeline.end_late
+        if self._options.listen.startswith("unix:"):
+            while True:
+                await asyncio.sleep(PAUSE)
+                tend()
+        await Connections(port, self._pipeline.peers, self._options.connections).watch(tend)
+
+    def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
 
     async def _idle(self, within: float) -> bool:
         """Wait for the end of the last call, but not longer than `within` seconds."""
@@ -127,11 +148,16 @@ class RpcServer:
         return not self._pipeline.busy
 
 
-def _channel_options(options: ServerOptions) -> Sequence[tuple[str, int]]:
+def _channel_options(options: ServerOptions, pipeline: Pipeline) -> Sequence[tuple[str, int]]:
     return (
+        # Requests are small; one that is compressed could be a thousand times what it seems.
+        ("grpc.compression_enabled_algorithms_bitset", 1 << grpc.Compression.NoCompression),
+        ("grpc.max_allowed_incoming_connections", options.connections.most),
+        ("grpc.server.max_pending_requests", MOST_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", MOST_PENDING),
         ("grpc.so_reuseport", int(options.reuse_port)),
         ("grpc.max_concurrent_streams", options.max_connection_streams),
-        ("grpc.max_receive_message_length", MAX_RECEIVE_BYTES),
+        ("grpc.max_receive_message_length", pipeline.largest_request),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_connection_age_ms", int(options.max_connection_age * 1000)),
@@ -141,7 +167,7 @@ def _channel_options(options: ServerOptions) -> Sequence[tuple[str, int]]:
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        # A client may ask for signs of life every ten seconds; who floods is disconnected.
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-        ("grpc.http2.max_ping_strikes", 2),
+        # The library would answer a flood of pings with work that grows with its square (1.85: four
+        # connections stop all others for 13 s). What a stranger may send is bounded anyway.
+        ("grpc.http2.max_ping_strikes", 0),
     )

@@ -1,7 +1,7 @@
 """Calls that stream: many replies to one request, or many each way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, closing
 from typing import Any, NoReturn
 
@@ -16,6 +16,7 @@ from token_service.rpc.errors import too_slow
 from token_service.rpc.policy import Work
 
 Refusal = Callable[[], TokenServiceError]
+Replies = AsyncGenerator[Any, None]
 
 
 class _Patience:
@@ -71,19 +72,18 @@ class StreamCall(Call):
 
     response_streaming = True
 
-    async def unary_stream(self, raw: bytes, context: Context) -> None:
+    async def stream_stream(self, requests: object, context: Context) -> None:
         """Called by the library."""
-        await self._run(context, lambda caller: self.route.handler(caller, self.parse(raw)))
-
-    async def _run(self, context: Context, replies: Callable[[Caller], Any]) -> None:
+        del requests
+        self.begin(context)
         self._refusal: Refusal | None = None
         self._task: asyncio.Task[Any] | None = None
         try:
             try:
-                self.enter(context)
+                self.enter()
                 self.pipeline.streams.add(self)
                 try:
-                    await self._stream(context, replies)
+                    await self._stream(context)
                 finally:
                     self.pipeline.streams.discard(self)
             except BaseException as error:  # noqa: BLE001 - the one place where errors are mapped
@@ -92,21 +92,27 @@ class StreamCall(Call):
             self.leave()
         self.succeeded(context)
 
-    async def _stream(self, context: Context, replies: Callable[[Caller], Any]) -> None:
+    async def _stream(self, context: Context) -> None:
         patience = _Patience(self.pipeline.patience, lambda: self.end(too_slow))
         async with self.limited(context):
             caller = await self.admit(context)
+            raw = await self.request(caller, context)
             with closing(patience):
-                await self._send(caller, context, replies, patience)
+                await self._send(caller, context, self._replies(caller, raw, context), patience)
+
+    def _replies(self, caller: Caller, raw: bytes, context: Context) -> Replies:
+        """What the handler answers to the request."""
+        del context
+        return self.route.handler(caller, self.parse(raw))  # type: ignore[no-any-return]
 
     async def _send(
         self,
         caller: Caller,
         context: Context,
-        replies: Callable[[Caller], Any],
+        replies: Replies,
         patience: _Patience,
     ) -> None:
-        async with aclosing(replies(caller)) as messages:
+        async with aclosing(replies) as messages:
             await context.send_initial_metadata(((REQUEST_ID, caller.request_id),))
             self._task = asyncio.current_task()
             if self._refusal is not None:
@@ -148,12 +154,12 @@ class DialogueCall(StreamCall):
 
     __slots__ = ()
 
-    request_streaming = True
+    def _replies(self, caller: Caller, raw: bytes, context: Context) -> Replies:
+        """What the handler answers to the requests, of which the first is there."""
+        requests = self._parsed(raw, context)
+        return self.route.handler(caller, requests)  # type: ignore[no-any-return]
 
-    async def stream_stream(self, requests: AsyncIterator[bytes], context: Context) -> None:
-        """Called by the library."""
-        await self._run(context, lambda caller: self.route.handler(caller, self._parsed(requests)))
-
-    async def _parsed(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Message]:
-        async for raw in requests:
+    async def _parsed(self, first: bytes, context: Context) -> AsyncIterator[Message]:
+        yield self.parse(first)
+        while (raw := await context.read()) is not grpc.aio.EOF:
             yield self.parse(raw)

@@ -1,0 +1,59 @@
+"""What is known of the other side of each connection: it may be a client, or only cost."""
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from token_service.domain.errors import TokenServiceError
+from token_service.rpc.limits import RateLimiter
+from token_service.rpc.policy import Rate
+
+ABANDONED = Rate(100, 200)
+"""How many calls one connection may give up before their requests were read. A flood of resets is
+thousands a second; an honest client changes its mind that early now and then."""
+REMEMBERED = 10.0
+"""For so many seconds after a connection ended, calls of it may still come up."""
+
+
+class Peers:
+    """The other sides of connections, by the names that the library has for them, such as
+    `ipv4:192.0.2.7:4711`: one name is one connection."""
+
+    __slots__ = ("_abandoned", "_clock", "_condemned", "_known", "condemning")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` gives monotonic seconds."""
+        self._clock = clock
+        self._known: set[str] = set()
+        self._condemned: dict[str, float] = {}
+        self._abandoned = RateLimiter(ABANDONED, clock)
+        self.condemning = asyncio.Event()
+
+    def recognise(self, peer: str) -> None:
+        """A client has called over this connection, with credentials that hold."""
+        self._known.add(peer)
+
+    def knows(self, peer: str) -> bool:
+        """Whether a client has."""
+        return peer in self._known
+
+    def abandoned(self, peer: str) -> None:
+        """Count a call that was given up before its request was read; too many, and the connection
+        ends."""
+        try:
+            self._abandoned.take(peer)
+        except TokenServiceError:
+            self._condemned[peer] = self._clock()
+            self.condemning.set()
+
+    def condemned(self, peer: str) -> bool:
+        """Whether the connection has to end, or did: what still comes from it is not answered."""
+        return peer in self._condemned
+
+    def keep(self, peers: Collection[str]) -> None:
+        """Forget who is connected no more."""
+        self.condemning.clear()
+        self._known.intersection_update(peers)
+        before = self._clock() - REMEMBERED
+        self._condemned = {
+            peer: at for peer, at in self._condemned.items() if at > before or peer in peers
+        }
