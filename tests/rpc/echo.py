@@ -26,7 +26,7 @@ from token_service.domain.records import Client
 from token_service.rpc.admission import Gate
 from token_service.rpc.limits import FailureLimiter
 from token_service.rpc.methods import Method, Shape
-from token_service.rpc.pipeline import BOUNDS, Pipeline
+from token_service.rpc.pipeline import ARRIVAL_SECONDS, BOUNDS, Pipeline
 from token_service.rpc.policy import (
     METHODS,
     WRONG_CREDENTIALS,
@@ -176,6 +176,7 @@ async def serving(
     open_registration: bool = False,
     client_certificates: bool = False,
     wrong_credentials: Rate = WRONG_CREDENTIALS,
+    arrival: float = ARRIVAL_SECONDS,
     **options: Any,
 ) -> AsyncIterator[World]:
     """Serve the tiny service until the block ends."""
@@ -188,7 +189,9 @@ async def serving(
         client_certificates=client_certificates,
         wrong_credentials=FailureLimiter(wrong_credentials, lambda: world.now),
     )
-    pipeline = Pipeline(gate, policies=policies, bounds=bounds, clock=lambda: world.now)
+    pipeline = Pipeline(
+        gate, policies=policies, bounds=bounds, arrival=arrival, clock=lambda: world.now
+    )
     pipeline.add(
         [
             Method(ECHO, Shape.UNARY, StringValue, world.unary),
@@ -281,6 +284,10 @@ def unary_unary(channel: grpc.aio.Channel, method: str) -> Any:
 
 def unary_stream(channel: grpc.aio.Channel, method: str) -> Any:
     return channel.unary_stream(method)
+
+
+def stream_unary(channel: grpc.aio.Channel, method: str) -> Any:
+    return channel.stream_unary(method)
 
 
 def stream_stream(channel: grpc.aio.Channel, method: str) -> Any:

@@ -24,10 +24,9 @@ from tests.bench.blast import (
     spelt_out,
 )
 
-CONTINUATION = 9
+PRIORITY, CONTINUATION = 2, 9
 CANCEL = (8).to_bytes(4, "big")
 """The error code of RFC 9113 that says that nobody wants the reply any more."""
-GZIP_FLAG = b"\1"
 
 
 def call_headers(
@@ -127,6 +126,13 @@ class RawConnection(asyncio.Protocol):
             frames += frame(RESET, 0, stream, CANCEL)
         return frames
 
+    def unfinished(self, body: bytes) -> bytes:
+        """The frames of a call with the first part of a body, sent whatever the window."""
+        stream, frames = self.opening()
+        for at in range(0, len(body), 16_384):
+            frames += frame(DATA, 0, stream, body[at : at + 16_384])
+        return frames
+
     def abort(self) -> None:
         """Hang up."""
         self._transport.abort()
@@ -152,10 +158,11 @@ __all__ = [
     "DATA",
     "END_HEADERS",
     "END_STREAM",
-    "GZIP_FLAG",
     "HEADERS",
     "PING",
+    "PRIORITY",
     "SETTINGS",
+    "WINDOW",
     "RawConnection",
     "call_headers",
     "frame",

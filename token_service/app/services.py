@@ -6,6 +6,7 @@ from token_service.app.pairing import pairing_servicer
 from token_service.app.parts import Parts
 from token_service.config import Settings
 from token_service.rpc.admission import Gate
+from token_service.rpc.connections import ConnectionLimits
 from token_service.rpc.pipeline import BOUNDS, Pipeline
 from token_service.rpc.policy import Work
 from token_service.rpc.server import RpcServer, ServerOptions
@@ -132,6 +133,9 @@ def _options(settings: Settings, shares_port: bool) -> ServerOptions:
         tls=tls,
         reflection=settings.reflection,
         reuse_port=shares_port,
+        connections=ConnectionLimits(
+            settings.max_connections, settings.max_connections_per_address
+        ),
         max_connection_streams=settings.max_connection_streams,
         max_connection_age=settings.max_connection_age.total_seconds(),
         drain_delay=settings.drain_delay.total_seconds(),

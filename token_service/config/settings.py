@@ -240,6 +240,18 @@ class Settings(BaseModel):
         "Calls with a password in flight; at most as many as are hashed and may wait for it.",
         64,
     )
+    max_connections: values.Count = _setting(
+        "Limits",
+        "Connections at the same time, as far as the limit of open files allows; more are closed "
+        "at once.",
+        4_000,
+    )
+    max_connections_per_address: values.Count = _setting(
+        "Limits",
+        "Connections from one address (an IPv6 /64) at the same time; the newest of more are "
+        "closed. What stands in front of the service is one address.",
+        1_000,
+    )
     max_connection_streams: values.Count = _setting(
         "Limits", "Calls in flight on one connection.", 1_000
     )

@@ -33,6 +33,11 @@ class Arrivals:
         self._waiting: dict[Call, Context] = {}
         self._ending: dict[Call, asyncio.Task[None]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait now."""
+        return len(self._waiting)
+
     async def request(self, call: "Call", context: "Context") -> bytes | None:
         """The request of this call; None when the client closed its side without one. Raises
         CancelledError when it went away, and AbortError when the wait was ended here."""

@@ -41,6 +41,7 @@ class ServerOptions:
     tls: TlsFiles | None = None
     reflection: bool = False
     reuse_port: bool = False
+    handshake_timeout: float = 10.0
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     max_connection_streams: int = 1_000
     max_connection_age: float = 600.0
@@ -162,7 +163,7 @@ def _channel_options(options: ServerOptions, pipeline: Pipeline) -> Sequence[tup
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_connection_age_ms", int(options.max_connection_age * 1000)),
         ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
-        ("grpc.server_handshake_timeout_ms", 10_000),
+        ("grpc.server_handshake_timeout_ms", int(options.handshake_timeout * 1000)),
         # A peer that is gone is noticed within a minute and a half.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

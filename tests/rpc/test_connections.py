@@ -1,0 +1,189 @@
+"""How many connections there may be, and which of them end."""
+
+import asyncio
+import resource
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.rpc.echo import ALICE, ECHO, World, connected, raw, serving, unary_unary
+from tests.support.elsewhere import seen_from
+from tests.support.raw_http2 import RawConnection, call_headers, raw_connection
+from token_service.rpc.connections import (
+    OTHER_FILES,
+    Connection,
+    ConnectionLimits,
+    Connections,
+    affordable,
+    connections_of,
+    shut_down,
+)
+from token_service.rpc.peers import ABANDONED, Peers
+
+LIMITS = ConnectionLimits(most_per_address=3, stranger_bytes=1_000, stranger_bytes_per_second=100)
+
+
+class Watched:
+    """What would be ended, decided at moments that the test chooses."""
+
+    def __init__(self) -> None:
+        self.now = 50.0
+        self.peers = Peers(lambda: self.now)
+        self._connections = Connections(1, self.peers, LIMITS)
+
+    def ended(self, *found: Connection) -> dict[str, str]:
+        superfluous = self._connections.superfluous(found, self.now)
+        return {connection.peer: reason for connection, reason in superfluous}
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def one(peer: str, address: str = "", received: int = 0) -> Connection:
+    return Connection(0, peer, address or peer, received)
+
+
+def test_who_calls_as_no_client_may_send_little(watched: Watched) -> None:
+    assert watched.ended(one("a", received=1_000), one("b", received=1_001)) == {
+        "b": "too much without a client"
+    }
+    watched.now += 10
+    assert watched.ended(one("a", received=2_000)) == {}
+    assert list(watched.ended(one("a", received=2_001))) == ["a"]
+    watched.peers.recognise("a")
+    assert watched.ended(one("a", received=10**9)) == {}
+
+
+def test_a_client_that_has_gone_is_forgotten(watched: Watched) -> None:
+    watched.peers.recognise("a")
+    watched.ended(one("a"))
+    watched.ended()
+    assert list(watched.ended(one("a", received=1_001))) == ["a"]
+
+
+def test_of_a_crowd_the_newest_end(watched: Watched) -> None:
+    early = [one(f"early {number}", "x") for number in range(3)]
+    assert watched.ended(*early, one("y")) == {}
+    watched.now += 1
+    late = [one("late 1", "x"), one("late 2", "x")]
+    assert watched.ended(*late, *early, one("z")) == {
+        "late 1": "too many from one address",
+        "late 2": "too many from one address",
+    }
+    assert watched.ended(*late, *early[1:]) == {"late 2": "too many from one address"}
+
+
+def test_who_gives_up_too_many_calls_ends_and_gets_no_answers(watched: Watched) -> None:
+    for _ in range(ABANDONED.burst):
+        watched.peers.abandoned("a")
+        watched.peers.abandoned("b")
+    assert not watched.peers.condemned("a")
+    watched.peers.abandoned("a")
+    assert watched.peers.condemning.is_set()
+    assert watched.ended(one("a"), one("b")) == {"a": "calls given up"}
+    watched.now += 1
+    assert watched.peers.condemned("a")  # what comes late from it is known as such
+    watched.now += 60
+    watched.ended(one("b"))
+    assert not watched.peers.condemned("a")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::]"])
+async def test_a_peer_is_found_by_the_name_that_the_library_has_for_it(host: str) -> None:
+    names: list[str] = []
+
+    class Seeing(Peers):
+        def recognise(self, peer: str) -> None:
+            names.append(peer)
+
+    world = World()
+    try:
+        served = serving(world, listen=f"{host}:0")
+        async with served:
+            assert world.pipeline is not None
+            world.pipeline.peers = Seeing(lambda: 0.0)
+            port = int(world.address.rpartition(":")[2])
+            targets = ["127.0.0.1"] if host == "[::]" else []
+            for target in [host.replace("[::]", "[::1]"), *targets]:
+                world.address = f"{target}:{port}"
+                async with connected(world) as channel:
+                    await unary_unary(channel, ECHO)(raw("x"), metadata=ALICE)
+                    found = {connection.peer: connection for connection in connections_of(port)}
+                    assert names[-1] in found
+                    assert found[names[-1]].received > 100
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+
+
+async def test_an_ended_connection_is_another_by_then(world: World) -> None:
+    port = int(world.address.rpartition(":")[2])
+    async with raw_connection(world.address, call_headers(ECHO)) as raw_client:
+        (connection,) = await found(port, 1)
+        assert not shut_down(Connection(connection.file, "ipv4:192.0.2.7:1", "", 0))
+        assert shut_down(connection)
+        async with asyncio.timeout(5):
+            await raw_client.closed.wait()
+    assert not shut_down(connection)
+
+
+async def found(port: int, number: int) -> list[Connection]:
+    async with asyncio.timeout(5):
+        while len(result := connections_of(port)) != number:
+            await asyncio.sleep(0.01)
+    return result
+
+
+async def open_connections(stack: AsyncExitStack, address: str, number: int) -> list[RawConnection]:
+    return [
+        await stack.enter_async_context(raw_connection(address, call_headers(ECHO)))
+        for _ in range(number)
+    ]
+
+
+async def test_connections_are_bounded_in_total_and_from_each_address() -> None:
+    limits = ConnectionLimits(most=5, most_per_address=3)
+    async with serving(connections=limits) as world, AsyncExitStack() as stack:
+        port = int(world.address.rpartition(":")[2])
+        await open_connections(stack, world.address, 4)
+        assert len(await found(port, 3)) == 3
+        elsewhere = await stack.enter_async_context(seen_from("127.0.0.2", world.address))
+        await open_connections(stack, elsewhere, 3)
+        assert len(await found(port, 5)) == 5
+
+
+async def test_who_does_not_finish_its_greeting_is_not_waited_for() -> None:
+    async with serving(handshake_timeout=0.2) as world:
+        host, _, port = world.address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"PRI * HTT")
+        async with asyncio.timeout(5):
+            await reader.read()
+        writer.close()
+        await found(int(port), 0)
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The limits of open files, soft and hard, as they are set; the first is what there is."""
+    limits = [(300, 1_000)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.append(wanted))
+    return limits
+
+
+def test_files_for_all_connections_are_asked_for(files: list[tuple[int, int]]) -> None:
+    assert affordable(500) == 500
+    assert files == [(300, 1_000), (500 + OTHER_FILES, 1_000)]
+
+
+def test_there_are_no_more_connections_than_files(files: list[tuple[int, int]]) -> None:
+    assert affordable(5_000) == 1_000 - OTHER_FILES
+    assert files[-1] == (1_000, 1_000)
+
+
+def test_no_limit_of_files_is_none(files: list[tuple[int, int]]) -> None:
+    files.append((resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert affordable(5_000) == 5_000
+    assert len(files) == 2
