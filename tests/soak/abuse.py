@@ -148,6 +148,7 @@ class Abuse:
             "wrong client secret",
             api.tokens.Validate(pb.ValidateRequest(), metadata=(("authorization", wrong),)),
             "UNAUTHENTICATED CALLER_UNAUTHENTICATED",
+            "RESOURCE_EXHAUSTED RATE_LIMITED",  # too many from this address
         )
 
     async def _made_up_token(self) -> None:
