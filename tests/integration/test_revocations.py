@@ -19,6 +19,7 @@ from tests.integration.postgres_world import (
     revocation,
 )
 from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.revocation_effects import MOST_COUNTED
 from token_service.adapters.postgres.revocations import RevocationStore
 from token_service.domain.kinds import KeyState, RevocationReason, TrustEntryKind
 from token_service.domain.revocation import Revoked
@@ -124,6 +125,25 @@ async def test_a_revoked_subject_loses_every_session_issued_before(
     assert (await revocations.revoke(revocation(TrustEntryKind.SUBJECT, world.user_id), NOW)) == (
         Revoked(2, 1)
     )
+
+
+async def test_a_subject_is_revoked_however_many_sessions_it_has(
+    world: World, revocations: RevocationStore
+) -> None:
+    """They are counted up to a bound: counting a million takes longer than a statement may."""
+    one = await world.issue()
+    columns = await world.value(
+        """SELECT string_agg(column_name, ', ') FROM information_schema.columns
+           WHERE table_name = 'sessions' AND column_name NOT IN ('session_id', 'lookup_id')"""
+    )
+    await world.database.execute(
+        f"""INSERT INTO sessions (session_id, lookup_id, {columns})
+            SELECT gen_random_uuid(), gen_random_uuid(), {columns}
+            FROM sessions, generate_series(1, {MOST_COUNTED})"""  # noqa: S608 - names of columns
+    )
+    change = revocation(TrustEntryKind.SUBJECT, one.subject)
+    assert await revocations.revoke(change, NOW) == Revoked(1, MOST_COUNTED)
+    assert await revocations.revoke(change, NOW) == Revoked(2, 0)
 
 
 async def test_a_client_as_subject_loses_its_own_sessions_only(

@@ -48,16 +48,36 @@ UPDATE sessions s SET revoked_at = $3, revoked_reason = r.reason
 FROM unnest($1::uuid[], $2::smallint[]) AS r (session_id, reason)
 WHERE s.session_id = r.session_id
 """
+MOST_COUNTED = 10_000
+MOST_LOOKED_AT = 200_000
+"""Sessions of one subject, for the count: a revocation must not fail because they are many."""
+
 _COUNT_LIVE = f"""
+WITH wanted AS (
+    SELECT w.*, GREATEST(
+        h.valid_rev,
+        (SELECT valid_rev FROM users u WHERE u.user_id = w.user_id),
+        (SELECT GREATEST(valid_rev, own_valid_rev) FROM clients c
+         WHERE c.client_id = w.subject AND w.user_id IS NULL)
+    ) AS valid_rev
+    FROM unnest($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY
+         AS w (subject, user_id, device_id, place)
+    CROSS JOIN trust_head h
+)
 SELECT w.place, count(*) AS sessions
-FROM unnest($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY
-     AS w (subject, user_id, device_id, place)
+FROM wanted w
 CROSS JOIN LATERAL (
-    SELECT * FROM sessions WHERE user_id = w.user_id
-    UNION ALL
-    SELECT * FROM sessions WHERE user_id IS NULL AND client_id = w.subject
+    SELECT * FROM (
+        SELECT * FROM sessions WHERE user_id = w.user_id
+        UNION ALL
+        SELECT * FROM sessions WHERE user_id IS NULL AND client_id = w.subject
+        LIMIT {MOST_LOOKED_AT}
+    ) s
+    WHERE s.revoked_at IS NULL AND {not_expired("$4::timestamptz")}
+      AND w.device_id IN ('', s.device_id) AND s.rev >= w.valid_rev
+    LIMIT {MOST_COUNTED}
 ) s {VIEW_JOINS}
-WHERE w.device_id IN ('', s.device_id) AND {NOT_REVOKED} AND {not_expired("$4::timestamptz")}
+WHERE {NOT_REVOKED}
 GROUP BY w.place
 """  # noqa: S608
 _LATELY = timedelta(minutes=5)

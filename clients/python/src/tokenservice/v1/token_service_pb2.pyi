@@ -643,7 +643,8 @@ class RevokeResponse(_message.Message):
     """
     revoked_sessions: _builtins.int
     """How many sessions ended, descendants included. Counted for a token, session,
-    subject or device; 0 for the rest.
+    subject or device; 0 for the rest. Of a subject or device at most 10,000 are
+    counted, however many end, and 200,000 looked at.
     """
     def __init__(
         self,
