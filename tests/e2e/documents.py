@@ -4,7 +4,10 @@ A block in `text` is output or a picture. Every other one is run by a test, and 
 line above it (`<!-- tour -->`) says how; several blocks with one mark are run in their order.
 """
 
+import os
 import re
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,9 @@ README = "README.md"
 CLIENT_README = "clients/python/README.md"
 QR_README = "clients/examples/qr_login/README.md"
 OPERATIONS = "docs/operations.md"
+
+GRPCURL = shutil.which("grpcurl", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+"""The program, where it is installed: `.ci/run` does that."""
 
 _FENCE = "```"
 _MARK = re.compile(r"<!-- (.+) -->")

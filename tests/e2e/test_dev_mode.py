@@ -21,6 +21,7 @@ from tests.e2e.dev_server import (
     on_a_terminal,
     read_banner,
 )
+from tests.e2e.documents import GRPCURL
 from tests.integration.processes import wait_until_gone
 from tests.support.servers import ROOT
 from token_service.cli import demo_file
@@ -71,6 +72,8 @@ def pasted(server: DevServer, snippet: Snippet) -> str:
     assert snippet.text in server.banner
     environment = CommandLine(server.folder).process_environment()
     del environment["TOKEN_SERVICE_DATA_DIR"]  # the snippets say where the data are
+    if GRPCURL is not None:
+        environment["PATH"] += f":{Path(GRPCURL).parent}"
     result = subprocess.run(
         ["/bin/sh", "-c", snippet.text],
         env=environment,
@@ -97,10 +100,12 @@ def test_everything_is_there_after_one_command_and_gone_after_ctrl_c(start: Star
     # What is redirected is kept, so no secret is in it.
     assert not [secret for secret in secrets_of(server) if secret in server.banner + server.log]
 
-    own, python, _, buf = snippets(server.demo.grpc, server.folder)
+    own, python, grpcurl, buf = snippets(server.demo.grpc, server.folder)
     assert pasted(server, own).split()[:2] == ["verdict", "active"]
     assert "TOKEN_KIND_WEB_SESSION" in pasted(server, python)
     assert "TOKEN_KIND_WEB_SESSION" in pasted(server, buf)
+    if GRPCURL is not None:
+        assert "TOKEN_KIND_WEB_SESSION" in pasted(server, grpcurl)
 
     healthy = server.command_line.run_apart("doctor")
     assert healthy.code == 0, healthy

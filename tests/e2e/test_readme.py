@@ -1,10 +1,8 @@
 """The README's promises: a clean clone starts with one command, and its tour goes as shown."""
 
-import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +13,11 @@ import httpx
 import pytest
 
 from tests.e2e.checkout import GIT, MAKE, Checkout
-from tests.e2e.documents import QR_README, README, between, blocks, outline, shows
+from tests.e2e.documents import GRPCURL, QR_README, README, between, blocks, outline, shows
 from tests.integration.processes import wait_until_gone
 from tests.support.servers import ROOT
 from token_service.config import settings_table
 
-GRPCURL = shutil.which("grpcurl", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 TOUR = ("tour", "tour fails", "tour python")
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.command_line import CommandLine
+from tests.faults.callers import Callers
 from tests.pairing.devices import other_number
-from tests.support.fixtures import StartServer
 from tests.support.servers import ROOT
 from tests.support.world import World
 from token_service.cli import demo_file
@@ -23,13 +23,12 @@ from tokenservice.v1 import types_pb2 as types
 
 
 @pytest.fixture
-def cli(world: World, start_server: StartServer, tmp_path: Path) -> CommandLine:
+def cli(shared_world: World, nodes: tuple[Callers, Callers], tmp_path: Path) -> CommandLine:
     """The command line beside the `credentials.json` of a server with Redis."""
+    world = shared_world
     clients = {name: DemoClient(name, secret) for name, secret in world.clients.items()}
     user = DemoUser(world.username, world.password)
-    file = DemoFile(
-        grpc=start_server().address, postgres=world.dsn, redis="", clients=clients, user=user
-    )
+    file = DemoFile(grpc=nodes[0].address, postgres=world.dsn, redis="", clients=clients, user=user)
     demo_file.write(tmp_path, file)
     return CommandLine(tmp_path)
 

@@ -94,6 +94,18 @@ async def test_a_request_id_comes_back(world: World, channel: grpc.aio.Channel) 
     assert world.callers[0].request_id == "mine-1"
 
 
+async def test_a_hot_call_tells_its_request_id_only_when_it_fails(
+    world: World, channel: grpc.aio.Channel
+) -> None:
+    metadata = (*ALICE, ("x-request-id", "mine-1"))
+    for _ in range(2):  # as a stranger, and recognised
+        call = unary_unary(channel, HOT)(raw("x"), metadata=metadata)
+        await call
+        assert "x-request-id" not in dict(await call.trailing_metadata())
+    refused = await failure(unary_unary(channel, HOT)(b"\xff", metadata=metadata))
+    assert refused.request_id == "mine-1"
+
+
 @pytest.mark.parametrize("given", ["", "with blank", "x" * 65, "tsk_web_abc", 'quo"te'])
 async def test_a_request_id_that_is_not_sane_is_replaced(
     world: World, channel: grpc.aio.Channel, given: str
