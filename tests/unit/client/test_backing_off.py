@@ -246,3 +246,20 @@ async def test_a_token_source(failure: Exception) -> None:
             await source.token()
         time.now += 0.1
     assert few(1_000 - len(service.failures), failure)
+
+
+async def test_a_token_source_whose_tokens_are_refused_elsewhere() -> None:
+    """An API that refuses every token does not cost the service an exchange per request."""
+    time = FakeTime()
+    service = FakeService(time)
+    source = TokenSource(service.client, "orders", time=time.server_time(), random=half)
+    for _ in range(int(10 * SECONDS)):
+        source.rejected(await source.token())
+        time.now += 0.1
+    assert 2 <= service.logins + len(service.exchanges) <= OFTEN
+    # A refusal long after that is answered at once.
+    for _ in range(2):
+        time.now += 120.0
+        token = await source.token()
+        source.rejected(token)
+        assert await source.token() != token

@@ -75,21 +75,26 @@ class Pem(NamedTuple):
 
     def check(self) -> None:
         """Raise ValueError unless a handshake can be made with this; its text is not secret."""
-        # Loading these takes long, and few programs ever come here.
-        from cryptography.hazmat.primitives.serialization import (
-            load_pem_private_key,
-        )
-        from cryptography.x509 import load_pem_x509_certificates
-
-        if self.authorities is not None:
-            _checked(lambda: load_pem_x509_certificates(self.authorities or b""), "authorities")
+        if self.authorities is not None and not _whole(self.authorities):
+            raise ValueError("authorities: not usable as PEM")
         if self.certificate is None or self.key is None:
             return
+        # Loading these takes long, and few programs ever come here.
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+        from cryptography.x509 import load_pem_x509_certificate
+
         chain, key = self.certificate, self.key
-        leaf = _checked(lambda: load_pem_x509_certificates(chain)[0], "certificate")
+        leaf = _checked(lambda: load_pem_x509_certificate(chain), "certificate")
         private = _checked(lambda: load_pem_private_key(key, None), "key")
         if leaf.public_key() != private.public_key():
             raise ValueError("certificate and key do not belong together")
+
+
+def _whole(authorities: bytes) -> bool:
+    """Whether there are certificates, none cut off. What is in them is gRPC's to judge, which
+    passes over those of a bundle that it does not understand."""
+    begun = authorities.count(b"-----BEGIN CERTIFICATE-----")
+    return begun == authorities.count(b"-----END CERTIFICATE-----") > 0
 
 
 def _checked(load: Callable[[], Result], what: str) -> Result:

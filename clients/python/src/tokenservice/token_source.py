@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Final, Self
 
 from tokenservice.backoff import Backoff
@@ -40,6 +41,9 @@ MARGIN: Final = 2.0
 
 REFRESH_TIMEOUT: Final = 60.0
 """Seconds for one refresh with all its waiting; the calls have shorter deadlines of their own."""
+
+REJECTION_SECONDS: Final = 60.0
+"""A token that was refused later than so many seconds after another one is the first again."""
 
 _UNFIT: Final = NOT_CONSUMED | {"CLIENT_MISMATCH"}
 """Refusals that a stored session of another configuration gets; a new login cures them."""
@@ -80,6 +84,9 @@ class TokenSource:
         self._backoff = backoff or Backoff(0.2, 10.0)
         self._held: _Held | None = None
         self._rejected = ""
+        self._rejections = 0
+        self._rejected_at = -inf
+        self._keep_until = -inf
         self._refresh: asyncio.Task[AccessToken | None] | None = None
         self._failure: Exception | None = None
         self._failures = 0
@@ -133,11 +140,17 @@ class TokenSource:
 
     def rejected(self, token: str) -> None:
         """Take note that a server refused this token before its time: the next caller waits for
-        another. One that was replaced meanwhile changes nothing."""
-        held = self._held
-        if held is not None and held.access.token == token:
-            self._rejected = token
-            self._held = None
+        another. One that was replaced meanwhile changes nothing, and where those that replace it
+        are refused too, they are replaced less and less often."""
+        held, now = self._held, self._time.local()
+        if held is None or held.access.token != token or now < self._keep_until:
+            return
+        again = now - self._rejected_at < REJECTION_SECONDS
+        self._rejections = self._rejections + 1 if again else 1
+        self._rejected_at = now
+        self._keep_until = now + self._backoff.pause(self._rejections, self._random)
+        self._rejected = token
+        self._held = None
 
     def _refreshing(self) -> asyncio.Task[AccessToken | None] | None:
         """The refresh under way, a new one, or none shortly after one that failed."""
