@@ -42,6 +42,9 @@ def test_the_authority_is_named_and_no_other_is_believed(
     )
     trusting = caller.with_variables(ca_file=str(tmp_path / "ca.pem"))
     assert trusting.json("client", "show")["client_id"] == "demo-admin"
+    nowhere = {**trusting.variables, "grpc_proxy": "http://127.0.0.1:1", "no_proxy": ""}
+    proxied = CommandLine(trusting.folder, nowhere)  # takes nothing meant for this machine
+    assert proxied.json("client", "show")["client_id"] == "demo-admin"
     unencrypted = caller.run("client", "show")
     assert unencrypted.code == 1
     other = tmp_path / "other.pem"
