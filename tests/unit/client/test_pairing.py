@@ -95,6 +95,17 @@ async def test_a_broken_stream_is_opened_again_and_nothing_is_told_twice() -> No
     assert [one.watch_secret for one in service.watched] == ["watch-secret"] * 3
 
 
+async def test_a_stream_moves_when_its_channel_was_replaced() -> None:
+    """Files of the connection were renewed; the server repeats what it told, so that it is seen."""
+    streams = (Stream(PENDING, PENDING), Stream(PENDING, DENIED))
+    service = PairingService(FakeTime(), streams=streams)
+    current = iter([True, False, True, True])
+    service.current = lambda _: next(current)  # type: ignore[method-assign]
+    states = [status.state.name for status in await followed(service)]
+    assert states == ["PENDING", "DENIED"]
+    assert all(stream.cancelled for stream in streams)
+
+
 async def test_what_the_server_asks_for_is_waited_for() -> None:
     service = PairingService(FakeTime(), streams=(Stream(BUSY), Stream(DENIED)))
     await followed(service)

@@ -45,6 +45,9 @@ REFRESH_TIMEOUT: Final = 60.0
 REJECTION_SECONDS: Final = 60.0
 """A token that was refused later than so many seconds after another one is the first again."""
 
+FREE_REJECTIONS: Final = 2
+"""So many in a row are cured at once: a token is revoked, and then its session."""
+
 _UNFIT: Final = NOT_CONSUMED | {"CLIENT_MISMATCH"}
 """Refusals that a stored session of another configuration gets; a new login cures them."""
 
@@ -148,7 +151,9 @@ class TokenSource:
         again = now - self._rejected_at < REJECTION_SECONDS
         self._rejections = self._rejections + 1 if again else 1
         self._rejected_at = now
-        self._keep_until = now + self._backoff.pause(self._rejections, self._random)
+        if self._rejections > FREE_REJECTIONS:
+            beyond = self._rejections - FREE_REJECTIONS
+            self._keep_until = now + self._backoff.pause(beyond, self._random)
         self._rejected = token
         self._held = None
 
