@@ -126,8 +126,8 @@ class TokenSetMaker:
             token = self._rolling(keys, session, grant, policy, rev)
             return IssuedTokens("", session, (token,))
         session_token = keys.mint.token(session.kind, session.lookup_id, session.generation)
-        expires_at = _whole(min(now + policy.access_lifetime, session.absolute_expires_at))
         issued_at = _whole(now)
+        expires_at = _end(issued_at, now + policy.access_lifetime, session)
         access = self._sealed if policy.access_format is AccessFormat.OPAQUE else self._signed
         accesses = tuple(
             IssuedAccess(
@@ -195,7 +195,7 @@ class TokenSetMaker:
         self, keys: HeldKeys, session: Generation, grant: Grant, policy: ClientPolicy, rev: int
     ) -> IssuedAccess:
         issued_at = _whole(session.rotated_at)
-        expires_at = _whole(min(issued_at + policy.rolling_lifetime, session.absolute_expires_at))
+        expires_at = _end(issued_at, issued_at + policy.rolling_lifetime, session)
         audience = grant.audiences[0]
         token_id = _derived_id(session.session_id, session.generation)
         facts = _facts(
@@ -252,6 +252,13 @@ def _facts(
 def _derived_id(session_id: UUID, generation: int) -> str:
     digest = sha256(b"rolling jti\0" + session_id.bytes + generation.to_bytes(4, "big"))
     return str(UUID(bytes=digest.digest()[:16], version=4))
+
+
+def _end(issued_at: datetime, end: datetime, session: Generation) -> datetime:
+    """When a token ends: with its session at the latest. A reader takes no token that ends in the
+    second of its making, so in the last second of a session that has to pass."""
+    whole = _whole(min(end, session.absolute_expires_at))
+    return max(whole, issued_at + timedelta(seconds=1))
 
 
 def _whole(moment: datetime) -> datetime:

@@ -174,3 +174,37 @@ def test_the_largest_policy_there_can_be_is_refused() -> None:
         limits.require(policy)
     assert refused.value.field == "policy.scopes"
     limits.require(replace(policy, access_format=AccessFormat.OPAQUE))
+
+
+@pytest.mark.parametrize("kind", [TokenKind.WEB_SESSION, TokenKind.ROLLING])
+@pytest.mark.parametrize("left", [0.001, 0.4, 0.999, 1.5, 7.0])
+def test_a_token_of_the_last_second_is_read_too(kind: TokenKind, left: float) -> None:
+    now = NOW + timedelta(milliseconds=600)
+    session = Generation(
+        session_id=UUID(int=2),
+        lookup_id=UUID(int=1),
+        kind=kind,
+        client_id="shop",
+        user_id=None,
+        generation=3,
+        mint_kid=KEYRING.active_mac_key(KeyPurpose.MINT).kid,
+        acr=1,
+        amr=Amr.PWD,
+        auth_time=NOW,
+        rotated_at=now,
+        idle_expires_at=now + timedelta(seconds=left),
+        absolute_expires_at=now + timedelta(seconds=left),
+        audiences=("orders",),
+        scopes=("orders.read",),
+        roles=(),
+        device_id="",
+        confirmation=b"",
+    )
+    tokens = tokens_of("https://i")
+    maker = TokenSetMaker(Mint(KEYRING, "https://i"), tokens, SystemRandomness())
+    grant = Grant(session.audiences, session.scopes)
+    made = maker.make(maker.ready(session, grant, POLICY), session, grant, POLICY, 1, now)
+    facts = tokens.authenticate_jwt(made.access_tokens[0].token)
+    end = session.absolute_expires_at.timestamp()
+    assert facts.issued_at < facts.expires_at < end + 1
+    assert facts.expires_at == made.access_tokens[0].expires_at.timestamp()

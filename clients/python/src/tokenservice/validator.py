@@ -45,7 +45,8 @@ class Validator(AssembledValidator):
     long a revoked token may still be accepted. ``max_entries`` and ``max_bytes`` bound what is
     remembered of tokens. ``remote_timeout`` (seconds) bounds a question to the server.
     A ``min_revision`` that the feed has yet to bring is waited for up to 50 ms before that.
-    ``activity_interval`` (seconds) is how often, at most, a session's activity is reported;
+    ``activity_interval`` (seconds) is how often, at most, a session's activity is reported; the
+    service asks for it more often where a session's idle lifetime is short;
     ``report_activity=False`` leaves that to others, and sessions that are used but here alone
     then run into their idle limit. ``events`` hears of decisions, questions and outages.
     """
