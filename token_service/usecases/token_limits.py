@@ -66,11 +66,9 @@ class TokenLimits:
 
     def longest_jwt(self, policy: ClientPolicy) -> int:
         """The same, were they JWTs in any case. Raises KEY_STATE."""
-        return self._longest_jwt(
-            own_audiences(policy),
-            policy.scopes,
-            policy.signing_algorithm,
-        )
+        algorithm = policy.signing_algorithm
+        self._tokens.signer(algorithm)  # what was measured once says nothing of today's keys
+        return self._longest_jwt(own_audiences(policy), policy.scopes, algorithm)
 
     def exceeds_cookie(self, policy: ClientPolicy) -> bool:
         """Whether browsers may be given a token that they do not keep in a cookie."""

@@ -152,6 +152,17 @@ def test_a_policy_may_name_no_algorithm_without_a_key_that_signs() -> None:
             assert refused.value.field == "policy.signing_algorithm"
 
 
+def test_a_key_that_went_away_is_missed_although_it_was_measured_with() -> None:
+    keyring = loaded(*one_of_each(), new_key(KeyPurpose.SIGNING, "ES256"))
+    limits = TokenLimits(AccessTokenFactory(keyring, "https://i"))
+    policy = replace(POLICY, signing_algorithm="ES256")
+    limits.require(policy)
+    keyring.load(one_of_each())
+    assert limits.longest_if_any(policy) == 0
+    with pytest.raises(TokenServiceError):
+        limits.require(policy)
+
+
 def test_cookies_are_spoken_of_where_browsers_get_tokens() -> None:
     limits = TokenLimits(tokens_of("https://auth.example.com"))
     scopes = frozenset(f"{number:02d}".ljust(50, "s") for number in range(30))
