@@ -8,6 +8,7 @@ from datetime import timedelta
 from token_service.domain.errors import invalid_field
 from token_service.domain.kinds import CodeKind
 from token_service.domain.passwords import folded
+from tokenservice.core.limits import MAX_DURATION
 
 MAX_CODE_CHARACTERS = 128
 MAX_RECIPIENT_CHARACTERS = 256
@@ -43,7 +44,7 @@ class CodeRules:
     fixed: bool = False
 
 
-MAX_TTL = timedelta(days=3660)
+MAX_TTL = MAX_DURATION
 RULES = {
     CodeKind.COUPON: CodeRules(12, UNAMBIGUOUS, timedelta(days=30), MAX_TTL),
     CodeKind.INVITATION: CodeRules(16, UNAMBIGUOUS, timedelta(days=7), MAX_TTL),

@@ -12,6 +12,7 @@ from token_service.domain.records import AuditEvent, Client
 from token_service.usecases.client_credentials import draw_secret
 from token_service.usecases.names import shown_name
 from token_service.usecases.token_limits import TokenLimits
+from tokenservice.core.limits import CLIENT_ID_PATTERN
 
 ADMINISTRATOR = ClientPolicy(platforms=frozenset({Platform.API}), permissions=frozenset(Permission))
 ACTOR = "command-line"
@@ -51,7 +52,7 @@ class BootstrapClient:
         """Create an ACTIVE client and its secret. Again, the secret is replaced as long as it was
         never used. Raises FIELD_INVALID, and CLIENT_STATE for a client that is in use."""
         if not is_client_id(client_id):
-            raise invalid_field("client_id", "must match [a-z0-9][a-z0-9._-]{0,63}")
+            raise invalid_field("client_id", f"must match {CLIENT_ID_PATTERN}")
         check_policy(policy)
         self._limits.require(policy)
         name = shown_name(name, "name")
