@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 import pytest
 from typer.main import get_command
@@ -77,10 +78,19 @@ def test_commands_that_are_named_exist() -> None:
     for words in named:
         command = get_command(app)
         for word in words[1:]:
-            if word.startswith("-") or not hasattr(command, "get_command"):
-                break
-            command = command.get_command(None, word)
-            assert command is not None, words
+            if word.startswith("-"):
+                options = {"--help"}.union(*(one.opts for one in command.params))
+                assert word in options, words
+            elif hasattr(command, "get_command"):
+                command = command.get_command(None, word)
+                assert command is not None, words
+
+
+def test_modules_that_are_named_exist() -> None:
+    named = {code.split()[2] for _, code in spans() if code.startswith("python -m ")}
+    assert named
+    for module in named:
+        assert find_spec(module) is not None, module
 
 
 def test_targets_that_are_named_exist() -> None:
