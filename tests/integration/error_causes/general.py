@@ -21,7 +21,6 @@ SETTINGS: Mapping[str, str] = {
     "login_attempts_per_account_and_address": str(ATTEMPTS),
     "max_streams": str(STREAMS),
     "open_registration": "false",
-    "postgres_timeout": "1s",
     "rate_scale": "0.25",
     "staleness_limit": "1s",
     "heartbeat": "400ms",
