@@ -30,9 +30,14 @@ class Service:
     secrets: list[str] = field(default_factory=list)
     accepted: str = ""
     """The only authorization that is accepted, unless it is ""."""
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Until it is set, Validate waits where `slow` says so."""
+    slow: bool = False
 
     async def validate(self, _: pb.ValidateRequest, context: Any) -> pb.ValidateResponse:
         await self._note(context)
+        if self.slow:
+            await self.gate.wait()
         return pb.ValidateResponse()
 
     async def watch(self, _: trust_pb.WatchTrustRequest, context: Any) -> Any:

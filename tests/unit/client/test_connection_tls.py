@@ -12,9 +12,14 @@ import pytest
 
 from tests.unit.client.pem import Issued, issue
 from tests.unit.client.services import serving
-from tokenservice.calls import READ, Calls
+from tokenservice.calls import LOGIN, READ, Calls, Effort
 from tokenservice.connection import Connection, Tls
-from tokenservice.credentials import ClientCertificate, ClientSecret, ClientSecretFile
+from tokenservice.credentials import (
+    AccessTokenCredentials,
+    ClientCertificate,
+    ClientSecret,
+    ClientSecretFile,
+)
 from tokenservice.errors import TokenServiceError, Unreachable, error_of
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.validator import Validator
@@ -33,10 +38,10 @@ class Hand:
         return self.now
 
 
-async def call(connection: Connection, within: float = 5.0) -> None:
+async def call(connection: Connection, within: float = 5.0, effort: Effort = READ) -> None:
     """Make one call. Raises TokenServiceError."""
     request = pb.ValidateRequest(token="t", audience="a")
-    await Calls(connection).call(lambda stubs: stubs.tokens.Validate, request, READ, within)
+    await Calls(connection).call(lambda stubs: stubs.tokens.Validate, request, effort, within)
 
 
 class Files:
@@ -101,7 +106,104 @@ async def test_a_renewed_authority(files: Files) -> None:
     await connection.close()
 
 
-async def test_a_stream_moves_and_calls_in_flight_end_where_they_are(files: Files) -> None:
+async def test_calls_in_flight_end_where_they_are(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenservice.lanes.RETIRE_SECONDS", 0.1)
+    monkeypatch.setattr("tokenservice.lanes.GRACE_SECONDS", 60.0)
+    files.install(issue("former", AUTHORITY))
+    certificate = issue("server", AUTHORITY)
+    hand = Hand()
+    async with (
+        serving(certificate=certificate, client_authority=AUTHORITY) as service,
+        Connection(service.address, CALLER, tls=files.tls, channels=1, clock=hand) as connection,
+    ):
+        service.slow = True
+        in_flight = asyncio.create_task(call(connection, 60.0))
+        await until(lambda: service.callers == ["former"])
+        service.slow = False
+        files.install(issue("renewed", AUTHORITY))
+        hand.now += 1
+        await call(connection)
+        lanes = connection._lanes
+        assert lanes is not None
+        await asyncio.sleep(0.3)  # the former channel takes no more calls, and waits for this one
+        assert len(lanes._retiring) == 1
+        service.gate.set()
+        await in_flight
+        await until(lambda: not lanes._retiring)
+        assert service.callers == ["former", "renewed"]
+
+
+@pytest.mark.parametrize("closing", [False, True])
+async def test_a_call_that_outlives_its_channel_fails_and_cancels_nobody(
+    files: Files, monkeypatch: pytest.MonkeyPatch, closing: bool
+) -> None:
+    monkeypatch.setattr("tokenservice.lanes.RETIRE_SECONDS", 0.01)
+    monkeypatch.setattr("tokenservice.lanes.GRACE_SECONDS", 0.01)
+    files.install(issue("former", AUTHORITY))
+    certificate = issue("server", AUTHORITY)
+    hand = Hand()
+    async with (
+        serving(certificate=certificate, client_authority=AUTHORITY) as service,
+        Connection(service.address, CALLER, tls=files.tls, channels=1, clock=hand) as connection,
+    ):
+        service.slow = True
+        in_flight = asyncio.create_task(call(connection, 60.0, LOGIN))
+        await until(lambda: service.callers == ["former"])
+        if closing:  # as it says
+            await connection.close()
+            expected: type[BaseException] = asyncio.CancelledError
+        else:
+            files.install(issue("renewed", AUTHORITY))
+            hand.now += 1
+            connection.stubs()
+            expected = Unreachable
+        (ended,) = await asyncio.gather(in_flight, return_exceptions=True)
+        assert type(ended) is expected
+
+
+async def test_closing_does_not_wait_for_channels_that_were_replaced(files: Files) -> None:
+    files.install(issue("former", AUTHORITY))
+    hand = Hand()
+    async with Connection("127.0.0.1:1", CALLER, tls=files.tls, clock=hand) as connection:
+        stubs = connection.stubs()
+        files.install(issue("renewed", AUTHORITY))
+        hand.now += 1
+        assert not connection.current(stubs)
+        lanes = connection._lanes
+        assert lanes is not None
+        retiring = [*lanes._retiring]
+        assert len(retiring) == 4
+    assert all(task.done() for task in retiring)
+
+
+class Supplier:
+    """Gives numbered tokens."""
+
+    def __init__(self) -> None:
+        self.given = 1
+
+    async def token(self) -> str:
+        return f"token-{self.given}"
+
+    def rejected(self, token: str) -> None:
+        self.given += token == f"token-{self.given}"
+
+
+async def test_a_stream_that_is_refused_asks_for_another_credential() -> None:
+    async with serving() as service:
+        service.accepted = "Bearer token-2"
+        credentials = AccessTokenCredentials(Supplier())
+        async with (
+            Connection(service.address, credentials) as connection,
+            Validator(connection) as validator,
+        ):
+            assert await validator.wait_ready(10)
+        assert service.secrets == ["Bearer token-1", "Bearer token-2"]
+
+
+async def test_a_stream_moves(files: Files) -> None:
     files.install(issue("former", AUTHORITY))
     certificate = issue("server", AUTHORITY)
     hand = Hand()

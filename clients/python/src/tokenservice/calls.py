@@ -133,6 +133,9 @@ class _Call:
         self.sent = True
         try:
             return await method(stubs)(request, timeout=limit, metadata=self._metadata)
+        except asyncio.CancelledError:
+            self._connection.raise_if_replaced()
+            raise
         except grpc.RpcError as error:
             failure = error_of(error)
             if isinstance(failure, Unreachable):

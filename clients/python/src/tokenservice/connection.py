@@ -148,6 +148,17 @@ class Connection:
         move: files of ``tls`` may have been renewed."""
         return self._closed or self._open().of(stubs) is not None
 
+    def raise_if_replaced(self) -> None:
+        """Raise Unreachable if a call was cancelled because its channel was replaced long ago.
+
+        Not if :meth:`close` did it, or whoever cancelled the task that waits for it.
+        """
+        task = asyncio.current_task()
+        if self._closed or task is None or task.cancelling():
+            return
+        text = "its channel was replaced"
+        raise Unreachable("CANCELLED", text, grpc.StatusCode.CANCELLED) from None
+
     async def ready_stubs(self, timeout: float) -> Stubs:
         """Give the stubs of a channel that is connected, waiting for one up to ``timeout`` seconds.
 

@@ -31,9 +31,11 @@ STUCK_SECONDS: Final = 5.0
 """A channel by name that fails for so long is opened anew, and its name looked up at once: gRPC
 asks less and less often for a name that it did not find, every two minutes in the end."""
 
-RETIRE_SECONDS: Final = 30.0
-"""A channel that was replaced takes calls that are just beginning, and then ends those that go on
-for as long again. Streams move by themselves before."""
+RETIRE_SECONDS: Final = 5.0
+"""How long a channel that was replaced takes calls that were just beginning."""
+
+GRACE_SECONDS: Final = 60.0
+"""How long it then waits for calls in flight. Streams move by themselves before."""
 
 PROBE: Final = "/grpc.health.v1.Health/Check"
 PROBE_SECONDS: Final = 0.2
@@ -200,6 +202,6 @@ class Lanes:
 async def _close_later(channel: grpc.aio.Channel) -> None:
     try:
         await asyncio.sleep(RETIRE_SECONDS)
-        await channel.close(grace=RETIRE_SECONDS)
+        await channel.close(grace=GRACE_SECONDS)
     finally:
         await channel.close()

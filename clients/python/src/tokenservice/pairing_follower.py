@@ -89,6 +89,9 @@ class PairingFollower:
                 yield pairing_messages.status(reply)
                 if not self._connection.current(stubs):
                     return
+        except asyncio.CancelledError:
+            self._connection.raise_if_replaced()
+            raise
         except grpc.RpcError as error:
             failure = error_of(error)
             if isinstance(failure, Unreachable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -94,6 +95,9 @@ class FeedStream:
         """Give the next message, or ``grpc.aio.EOF``. Raises TokenServiceError."""
         try:
             return await self._call.read()
+        except asyncio.CancelledError:
+            self._connection.raise_if_replaced()
+            raise
         except grpc.RpcError as error:
             failure = error_of(error)
             if isinstance(failure, Unreachable):
