@@ -93,7 +93,7 @@ def show_ended(
     mistyped device or token looks like."""
     out.message(reply)
     if reply.revoked_sessions == 0:
-        out.note("no session ended: what was named had no live session")
+        out.note("no session ended: no live one was found for what was named")
         raise typer.Exit(REFUSED)
 
 
