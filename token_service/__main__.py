@@ -7,6 +7,10 @@ import os
 # of a short call's CPU (grpcio 1.85). What the environment says already is left alone.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
+# A server that begins anew starts another one while it serves. Nothing of ours goes on in a forked
+# process, so the core need not prepare for that; it could not, and would say so in the log.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 from token_service.cli.main import app
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.error import HTTPError
 
+import asyncpg
+
 from tests.faults.waiting import until
 from tests.integration.processes import children_of
 from tests.support.servers import ServerProcess
@@ -109,3 +111,13 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+async def allow_connections(world: World, *, allowed: bool) -> None:
+    """To the database, or refuse them; those that there are stay."""
+    name = world.dsn.partition("?")[0].rpartition("/")[2]
+    connection = await asyncpg.connect(world.dsn, database="postgres")
+    try:
+        await connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {allowed}')
+    finally:
+        await connection.close()

@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from tests.bench.processes import free_port
 from tests.faults.outcomes import outcome
 from tests.faults.steady import Steady
-from tests.faults.supervised import probed
+from tests.faults.supervised import allow_connections, probed
 from tests.faults.waiting import until
 from tests.integration.processes import children_of, is_alive
 from tests.support.servers import ServerProcess
@@ -65,6 +66,7 @@ def start(shared_world: World) -> Iterator[Start]:
     yield start_one
     for server in started:
         server.kill()
+        sys.stdout.writelines(server.output[-40:])
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "unix:{}/socket"])
@@ -81,9 +83,10 @@ async def test_sighup_renews_the_process_under_load(
         secret_keys_file=str(secrets),
         metrics_listen=metrics,
     )
-    async with Steady.calling(shared_world, service.address) as load:
+    async with Steady.calling(shared_world, service.address, callers=3) as load:
         await load.more()
-        service.send(signal.SIGHUP)
+        for number in (signal.SIGHUP, *OTHERS):
+            service.send(number)
         await service.event("renewed")
         assert [one["address"] for one in service.events("serving")] == [service.address] * 2
         await load.more()
@@ -94,37 +97,41 @@ async def test_sighup_renews_the_process_under_load(
         assert refused["reason"].startswith("TOKEN_SERVICE_SECRET_KEYS: ")
         await load.more()
     assert load.failures == []
+    assert [line for line in service.server.output if not line.startswith("{")] == []
     assert children_of(service.pid) == []
     assert await asyncio.to_thread(service.server.terminate) == 0
 
 
-async def test_no_signal_kills_it_at_any_time(shared_world: World, start: Start) -> None:
-    """While it serves, is being renewed, and starts anew: each is heard, once is enough."""
-    service = start()
+async def test_a_database_that_goes_away_in_the_middle_only_delays(world: World) -> None:
+    service = Alone(ServerProcess(world.environment()))
+    try:
+        service.send(signal.SIGHUP)
+        await service.event("stopping")  # the other one serves
+        await allow_connections(world, allowed=False)
+        told = await service.event("not_renewed_yet")
+        assert told["reason"].startswith("TOKEN_SERVICE_POSTGRES_DSN: ")
+        async with world.api(service.address, "demo-api") as api:
+            assert await outcome(api.exchange("none")) == "TOKEN_MALFORMED"
+        await allow_connections(world, allowed=True)
+        await service.event("renewed")
+        async with world.api(service.address, "demo-api") as api:
+            assert await outcome(api.exchange("none")) == "TOKEN_MALFORMED"
+        assert await asyncio.to_thread(service.server.terminate) == 0
+    finally:
+        service.server.kill()
 
-    async def renewed_twice() -> bool:
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_sighup_during_a_start_or_a_renewal_is_remembered(start: Start, workers: str) -> None:
+    """What was read by then may be what has changed."""
+    service = start(hang_up, workers=workers)
+    await service.event("renewing")
+    while len(service.events("renewed")) < 1:
         for number in (signal.SIGHUP, *OTHERS):
             service.send(number)
         await asyncio.sleep(0.05)
         assert service.server.process.poll() is None, "it ended"
-        return len(service.events("renewed")) >= 2
-
-    await until(renewed_twice, within=60.0)
-
-    async def settled() -> bool:
-        return len(service.events("renewing")) == len(service.events("renewed"))
-
-    await until(settled, within=60.0)
-    async with shared_world.api(service.address, "demo-api") as api:
-        assert await outcome(api.exchange("none")) == "TOKEN_MALFORMED"
-    assert await asyncio.to_thread(service.server.terminate) == 0
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-async def test_sighup_during_the_start_is_remembered(start: Start, workers: str) -> None:
-    """What was read by then may be what has changed."""
-    service = start(hang_up, workers=workers)
-    await service.event("renewed")
+    await service.event("renewed", 2)
     assert await asyncio.to_thread(service.server.terminate) == 0
 
 

@@ -4,19 +4,26 @@ import asyncio
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
-import asyncpg
 import pytest
 
 from tests.conftest import Stores
 from tests.faults.breakable import Breakable
 from tests.faults.outcomes import outcome
 from tests.faults.steady import Steady
-from tests.faults.supervised import EXCHANGE, ISSUE, Supervised, falling, supervised
+from tests.faults.supervised import (
+    EXCHANGE,
+    ISSUE,
+    Supervised,
+    allow_connections,
+    falling,
+    supervised,
+)
 from tests.faults.waiting import until
 from tests.integration.processes import command_line, environment, is_alive, wait_until_gone
 from tests.support.api import Api, basic
@@ -151,8 +158,8 @@ async def test_a_node_is_ready_while_its_workers_read_the_trust_log(
 ) -> None:
     quick = {"staleness_limit": "1s", "heartbeat": "400ms", "key_publish_lead": "2s"}
     with running(breakable.world, **quick) as service:
-        for path in ("/livez", "/readyz"):
-            assert await service.probe(path) == (200, "ok\n")
+        await until(lambda: probes_as(service, 200))
+        assert await service.probe("/livez") == (200, "ok\n")
         await asyncio.to_thread(breakable.postgres.stop)
         try:
             await until(lambda: probes_as(service, 503))
@@ -166,6 +173,18 @@ async def test_a_node_is_ready_while_its_workers_read_the_trust_log(
 
 async def probes_as(service: Supervised, status: int) -> bool:
     return (await service.probe("/readyz"))[0] == status
+
+
+async def test_workers_leave_signals_to_their_supervisor(service: Supervised) -> None:
+    """Whoever reloads a whole control group means each process once."""
+    workers, before = service.workers(), await service.samples()
+    for worker in workers:
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            os.kill(worker, number)
+    after = await service.samples()
+    assert after[DEATHS] == before[DEATHS]
+    assert after["token_service_workers"] == 2
+    assert service.workers() == workers
 
 
 async def test_a_stop_ends_all_workers_gracefully(world: World) -> None:
@@ -193,7 +212,7 @@ async def test_workers_that_cannot_start_are_given_up(world: World) -> None:
     """First those of a renewal, which leaves the old ones; then, without those, the service."""
     with running(world) as service:
         former = service.workers()
-        await refuse_connections(world)
+        await allow_connections(world, allowed=False)
         service.renew()
         await service.event("renewing_given_up")
         died = await service.event("worker_died")
@@ -213,16 +232,6 @@ async def test_workers_that_cannot_start_are_given_up(world: World) -> None:
         told = "".join(line for line in service.server.output if not line.startswith("{"))
         reason = "5 workers ended unasked within 60 s; the last one: TOKEN_SERVICE_POSTGRES_DSN: "
         assert reason in told
-
-
-async def refuse_connections(world: World) -> None:
-    """To the database; those that there are stay."""
-    name = world.dsn.partition("?")[0].rpartition("/")[2]
-    connection = await asyncpg.connect(world.dsn, database="postgres")
-    try:
-        await connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-    finally:
-        await connection.close()
 
 
 def test_what_keeps_the_first_workers_from_serving_is_told(seeded: World, embedded: Stores) -> None:

@@ -1,16 +1,20 @@
 """A server without a supervisor: one process, which begins anew at SIGHUP."""
 
 import asyncio
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import structlog
 
 from token_service.app.ending import Ending, on_hangup
+from token_service.app.errors import StartupError
 from token_service.app.reservation import reserved
 from token_service.app.server import Application, collect_less
 from token_service.app.stand_in import StandIn, begin_anew, started
 from token_service.app.worker_process import WorkerProcess, patience_with
 from token_service.config import Settings
+from token_service.domain.errors import TokenServiceError
+
+RETRY_SECONDS = 1.0
 
 _log = structlog.stdlib.get_logger("token_service")
 
@@ -29,11 +33,8 @@ async def serve_alone(settings: Settings, stand_in: StandIn | None) -> int:
     worker: WorkerProcess | None = None
     with nullcontext(stand_in.address) if stand_in else _held(settings) as listen:
         here = settings.model_copy(update={"grpc_listen": listen})
-        application = await Application.create(here, shares_port=True)
+        application = await _serving(here, ending, stand_in)
         try:
-            address = await application.start()
-            collect_less()
-            _log.info("serving", address=address)
             if stand_in is not None:
                 leaving = asyncio.create_task(stand_in.leave(patience_with(settings)))
             worker = await _replaced(here, ending, hangup)
@@ -49,6 +50,37 @@ async def serve_alone(settings: Settings, stand_in: StandIn | None) -> int:
         await worker.gone(patience_with(settings))
     _log.info("stopped")
     return 0
+
+
+async def _serving(settings: Settings, ending: Ending, stand_in: StandIn | None) -> Application:
+    """A server that serves. Tried again and again while somebody else serves in its place: they
+    could begin, so what is wrong has only just come, and will go. Raises as `serve_alone`."""
+    while True:
+        try:
+            application = await _started(settings)
+        except (StartupError, TokenServiceError) as error:
+            if stand_in is None or not stand_in.serves:
+                raise
+            _log.error("not_renewed_yet", reason=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_SECONDS):
+                    await ending.wait()
+            if ending.asked:
+                raise
+        else:
+            return application
+
+
+async def _started(settings: Settings) -> Application:
+    application = await Application.create(settings, shares_port=True)
+    try:
+        address = await application.start()
+    except BaseException:
+        await application.stop()
+        raise
+    collect_less()
+    _log.info("serving", address=address)
+    return application
 
 
 def _held(settings: Settings) -> AbstractContextManager[str]:

@@ -56,6 +56,13 @@ class StandIn:
         os.set_inheritable(descriptor, False)
         return cls(pid, socket.socket(fileno=descriptor), address)
 
+    @property
+    def serves(self) -> bool:
+        """Whether it still lives. To be asked before it is told to leave."""
+        with suppress(ChildProcessError):
+            return os.waitpid(self._pid, os.WNOHANG) == (0, 0)
+        return False
+
     async def leave(self, patience: float) -> None:
         """Let it finish what it has in flight and end, within `patience` seconds."""
         line = await ControlLine.open(self._end)
