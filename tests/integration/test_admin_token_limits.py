@@ -3,8 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.integration.admin_world import ADMIN, APP, NOBODY, started
+from tests.support.fixtures import StartApplication
+from tests.support.world import World
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import AccessFormat, ClientState, TokenScheme
 from token_service.domain.policy import ClientPolicy
@@ -15,6 +18,8 @@ from token_service.usecases.clients import (
     Review,
     ReviewClient,
 )
+from tokenservice.core.limits import COOKIE_TOKEN_LENGTH
+from tokenservice.v1 import client_service_pb2 as clients
 
 REQUEST = Registration("Web Shop", "shop@example.test", APP)
 HUGE = replace(
@@ -84,3 +89,25 @@ async def test_a_policy_whose_tokens_cannot_be_made_is_refused_when_it_is_set(
         # The reviewer decides: without what cannot be, it is let in, or it is turned away.
         await review(ADMIN, Review(wished, approve=True, policy=APP))
         await review(ADMIN, Review(other, approve=False))
+
+
+async def test_a_policy_whose_tokens_no_cookie_holds_is_logged_and_told(
+    world: World, start_application: StartApplication
+) -> None:
+    server = await start_application()
+    async with world.api(server.address, "demo-admin") as admin:
+        wanted = clients.GetClientRequest(client_id="demo-rolling")
+        found = await admin.clients.GetClient(wanted, metadata=admin.metadata)
+        assert 0 < found.client.longest_token <= COOKIE_TOKEN_LENGTH
+        for warned in (False, True):
+            policy = found.client.policy
+            policy.scopes.extend(f"{number:02d}".ljust(60, "s") for number in range(30 * warned))
+            request = clients.UpdateClientPolicyRequest(client_id="demo-rolling", policy=policy)
+            with capture_logs() as logs:
+                changed = await admin.clients.UpdateClientPolicy(request, metadata=admin.metadata)
+            longest = changed.client.longest_token
+            assert (longest > COOKIE_TOKEN_LENGTH) is warned
+            told = [line for line in logs if line["event"] == "tokens_exceed_cookies"]
+            assert [(line["client"], line["longest"]) for line in told] == [
+                ("demo-rolling", longest)
+            ] * warned
