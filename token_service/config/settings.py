@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from token_service.config import checks, values
+from token_service.config import checks, consistency, values
 from tokenservice.core.limits import MAX_ISSUER_LENGTH
 
 PREFIX = "TOKEN_SERVICE_"
@@ -278,49 +278,8 @@ class Settings(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _check_secrets(self) -> Self:
-        with checks.about("postgres_dsn"):
-            checks.check_postgres_dsn(self.postgres_dsn.get_secret_value())
-        with checks.about("secret_keys"):
-            checks.check_secret_keys(self.secret_keys.get_secret_value())
-        if self.redis_url is not None:
-            with checks.about("redis_url"):
-                checks.check_redis_url(self.redis_url.get_secret_value())
-        return self
-
-    @model_validator(mode="after")
-    def _check_times(self) -> Self:
-        if self.heartbeat * 2 >= self.staleness_limit:
-            raise checks.UnusableError("heartbeat", "must be less than half of the staleness limit")
-        if self.key_publish_lead < self.staleness_limit * 2:
-            raise checks.UnusableError(
-                "key_publish_lead", "must be at least twice the staleness limit"
-            )
-        for name in ("key_rotation_period", "pepper_rotation_period"):
-            if getattr(self, name) <= self.key_publish_lead:
-                raise checks.UnusableError(name, "must be longer than key_publish_lead")
-        return self
-
-    @model_validator(mode="after")
-    def _check_transport(self) -> Self:
-        if (self.tls_cert is None) != (self.tls_key is None):
-            missing = "tls_cert" if self.tls_cert is None else "tls_key"
-            raise checks.UnusableError(missing, "certificate and key are needed together")
-        if self.tls_client_ca is not None and self.tls_cert is None:
-            raise checks.UnusableError("tls_client_ca", "needs tls_cert and tls_key as well")
-        if self.tls_cert is not None and self.tls_key is not None:
-            with checks.about("tls_cert"):
-                checks.check_tls_files(self.tls_cert, self.tls_key, self.tls_client_ca)
-        elif not checks.is_private_address(self.grpc_listen) and not self.allow_plaintext:
-            raise checks.UnusableError(
-                "grpc_listen",
-                "other machines are served with TLS alone: set TOKEN_SERVICE_TLS_CERT and "
-                "TOKEN_SERVICE_TLS_KEY, or TOKEN_SERVICE_ALLOW_PLAINTEXT to go without",
-            )
-        if self.workers > 1 and self.grpc_listen.startswith("unix:"):
-            raise checks.UnusableError(
-                "workers", "only one process can serve on a unix: address; listen on host:port"
-            )
+    def _check(self) -> Self:
+        consistency.check(self)
         return self
 
     @property

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.unit.client.clocks import HandClock
 from tests.unit.core.builders import ISSUER, KID, NOW, claims, der, entry, header, key, sign
 from tests.unit.crypto.builders import access, facts
+from tokenservice.activity import SAMPLE_SECONDS
 from tokenservice.core import (
     AnchoredClock,
     KeyState,
@@ -23,7 +24,7 @@ from tokenservice.core import (
 )
 from tokenservice.core.clock import SETTLED_SECONDS
 from tokenservice.decision import Decision, Principal, Source
-from tokenservice.local_validator import PRUNED, SAMPLE_SECONDS, LocalValidator
+from tokenservice.local_validator import PRUNED, LocalValidator
 from tokenservice.signatures import Keyring
 from tokenservice.token_cache import TokenCache
 from tokenservice.validator import AssembledValidator

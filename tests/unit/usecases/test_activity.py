@@ -20,8 +20,7 @@ from token_service.domain.policy import ClientPolicy
 from token_service.domain.policy_rules import MIN_IDLE
 from token_service.domain.ports import ActivityMark, ActivityRecord
 from token_service.usecases.activity import ActivityRecorder, ReportActivity
-from tokenservice.activity import REPORT_SECONDS, ActivityLog
-from tokenservice.local_validator import SAMPLE_SECONDS
+from tokenservice.activity import REPORT_SECONDS, SAMPLE_SECONDS, ActivityLog
 
 SESSION = UUID(int=1)
 BEGIN = 1_800_000_000.0

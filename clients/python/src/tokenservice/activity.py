@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_BATCH: Final = MAX_ACTIVITIES
 REPORT_SECONDS: Final = 10.0
+SAMPLE_SECONDS: Final = 5.0
+"""So often is the use of a token that is known already taken note of."""
+
 KEEP_SECONDS: Final = 300.0
 """How long activity waits for a server that cannot be reached."""
 
@@ -44,6 +47,7 @@ class ActivityLog:
         if not interval > 0 or max_sessions < 1:
             raise ValueError("interval and max_sessions must be positive")
         self.interval = interval
+        self.sample = min(interval, SAMPLE_SECONDS)
         self._uses = RecentUses(max_sessions)
         self.touch = self._uses.note
         """Note that a token of a session was accepted, at a time."""

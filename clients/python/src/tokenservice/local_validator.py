@@ -40,9 +40,6 @@ REFUSAL_SECONDS: Final = 1.0
 PRUNED: Final = 256
 """Entries of the trust log that one call of :meth:`LocalValidator.upkeep` drops at the most."""
 
-SAMPLE_SECONDS: Final = 5.0
-"""So often is the use of a token that is known already taken note of as activity."""
-
 _ACTIVE: Final = Verdict.ACTIVE
 _WITH_PRINCIPAL: Final = frozenset({Verdict.INSUFFICIENT_SCOPE, Verdict.STEP_UP_REQUIRED})
 
@@ -286,8 +283,7 @@ class LocalValidator:
 
     def _touch(self, entry: CachedToken, boot: float, now: float) -> None:
         self.activity.touch(entry.facts.session_id, now)
-        sampled = min(self.activity.interval, SAMPLE_SECONDS)
-        entry.look_at = min(boot + sampled, entry.until)
+        entry.look_at = min(boot + self.activity.sample, entry.until)
 
     def _refuse_authentic(
         self,
