@@ -212,6 +212,12 @@ def test_private_networks_are_other_machines(target: str) -> None:
     assert refused in ChannelSettings(trust_env=False).options(target, secure=True)
 
 
+def test_a_channel_that_replaces_one_that_failed_is_as_patient_as_that() -> None:
+    options = dict(ChannelSettings().options("tokens.test:443", secure=True, patient=True))
+    pauses = ("grpc.initial_reconnect_backoff_ms", "grpc.max_reconnect_backoff_ms")
+    assert [options[name] for name in pauses] == [3_000, 3_000]
+
+
 def test_keepalive_asks_less_often_than_servers_allow() -> None:
     """A server ends connections that ping it more often than each ten seconds."""
     options = dict(ChannelSettings().options("tokens.test:443", secure=True))

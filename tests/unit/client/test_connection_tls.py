@@ -2,6 +2,7 @@
 says: with real servers."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -390,6 +391,29 @@ async def once(connection: Connection) -> None:
         assert isinstance(error, Unreachable)
         connection.failed(stubs, error)
         raise error from None
+
+
+async def answer_as_http1(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_another_kind_of_server(secure: bool, tmp_path: Path) -> None:
+    """With TLS it does not offer HTTP/2 (RFC 7301)."""
+    context: ssl.SSLContext | None = None
+    if secure:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        own = issue("server", AUTHORITY)
+        (tmp_path / "own").write_bytes(own.certificate + own.key)
+        context.load_cert_chain(tmp_path / "own")
+    server = await asyncio.start_server(answer_as_http1, "127.0.0.1", 0, ssl=context)
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    tls = trusting(AUTHORITY) if secure else None
+    async with server, Connection(address, CALLER, tls=tls, channels=1) as connection:
+        with pytest.raises(Unreachable, match="does not speak HTTP/2"):
+            await once(connection)
 
 
 async def connected(connection: Connection) -> None:

@@ -22,7 +22,6 @@ COMMON_OPTIONS: Final = (
     # A server that moved is found at its new address at once; the default asks DNS each 30 seconds.
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # A server that restarted is found again within seconds; the defaults go up to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 3_000),
     # A peer that vanished is noticed within 30 seconds. Servers allow a ping each ten seconds.
@@ -33,6 +32,11 @@ COMMON_OPTIONS: Final = (
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 )
 
+FIRST_PAUSE_MS: Final = 100
+PATIENT_PAUSE_MS: Final = 3_000
+"""Between two attempts to connect: at first, and of a channel that replaces one that failed, which
+must not begin with quick ones again."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
@@ -42,9 +46,15 @@ class ChannelSettings:
     server_name: str = ""
     trust_env: bool = True
 
-    def options(self, target: str, *, secure: bool) -> Sequence[tuple[str, int | str]]:
+    def options(
+        self, target: str, *, secure: bool, patient: bool = False
+    ) -> Sequence[tuple[str, int | str]]:
         """Give the options of a channel to a target."""
-        options: list[tuple[str, int | str]] = [*COMMON_OPTIONS]
+        pause = PATIENT_PAUSE_MS if patient else FIRST_PAUSE_MS
+        options: list[tuple[str, int | str]] = [
+            *COMMON_OPTIONS,
+            ("grpc.initial_reconnect_backoff_ms", pause),
+        ]
         # What is meant for this machine, or may be read on the way, goes through no proxy.
         if not (self.trust_env and secure) or is_local(target):
             options.append(("grpc.enable_http_proxy", 0))
@@ -57,10 +67,14 @@ class ChannelSettings:
 
 
 def open_channel(
-    target: str, credentials: grpc.ChannelCredentials | None, settings: ChannelSettings
+    target: str,
+    credentials: grpc.ChannelCredentials | None,
+    settings: ChannelSettings,
+    *,
+    patient: bool = False,
 ) -> grpc.aio.Channel:
     """Open one; without credentials in plaintext. It connects at its first use."""
-    options = settings.options(target, secure=credentials is not None)
+    options = settings.options(target, secure=credentials is not None, patient=patient)
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=options)
     return grpc.aio.secure_channel(target, credentials, options=options)

@@ -212,9 +212,9 @@ class Connection:
             self._lanes.replace()
         return self._lanes
 
-    def _channel(self, target: str) -> grpc.aio.Channel:
+    def _channel(self, target: str, patient: bool) -> grpc.aio.Channel:
         credentials = None if self._tls is None else self._tls.credentials()
-        return open_channel(target, credentials, self._settings)
+        return open_channel(target, credentials, self._settings, patient=patient)
 
 
 def _checked(

@@ -24,6 +24,10 @@ _PROXY: Final = (
 _NO_TLS: Final = (
     "what answers there does not speak TLS: is it the right port, and is TLS on at the server?"
 )
+_NO_HTTP2: Final = (
+    "what answers there does not speak HTTP/2, which gRPC needs: is it the right port, and does a "
+    "proxy in front of the service offer h2 (ALPN)?"
+)
 _STRANGE_AUTHORITY: Final = (
     "the server's certificate comes from an authority that is not known here: give "
     "Tls(authorities=…)"
@@ -47,6 +51,8 @@ _SECURE: Final[Hints] = {
     "not in peer certificate": _OTHER_NAME,
     "CERTIFICATE_VERIFY_FAILED": _STRANGE_AUTHORITY,
     "Failed to create security handshaker": _UNUSABLE_PEM,
+    "ALPN": _NO_HTTP2,
+    "parsing HTTP/2": _NO_HTTP2,
     "Socket closed": _CLIENT_CERTIFICATE,
     "Connection reset": _CLIENT_CERTIFICATE,
 }
@@ -54,7 +60,7 @@ _SECURE: Final[Hints] = {
 _PLAIN: Final[Hints] = {
     "Socket closed": _TLS_ONLY,
     "Connection reset": _TLS_ONLY,
-    "http1": _TLS_ONLY,
+    "parsing HTTP/2": _NO_HTTP2,
 }
 
 _CONNECTING: Final = ("connections to all backends failing", "failed to connect to all addresses")

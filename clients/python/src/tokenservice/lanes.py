@@ -94,16 +94,15 @@ class Lane:
 
 
 class Lanes:
-    """Some channels to each target. ``open_channel`` opens one; ``clock`` gives monotonic seconds.
-
-    Used on one event loop.
+    """Some channels to each target. ``open_channel`` opens one, a patient one where it is told so;
+    ``clock`` gives monotonic seconds. Used on one event loop.
     """
 
     def __init__(
         self,
         targets: Sequence[str],
         channels: int,
-        open_channel: Callable[[str], grpc.aio.Channel],
+        open_channel: Callable[[str, bool], grpc.aio.Channel],
         clock: Callable[[], float],
     ) -> None:
         self._open_channel = open_channel
@@ -113,7 +112,7 @@ class Lanes:
         self._retiring: set[asyncio.Task[None]] = set()
         # Neighbours lead to different servers.
         self._lanes = [
-            Lane(target, open_channel(target)) for _ in range(channels) for target in targets
+            Lane(target, open_channel(target, False)) for _ in range(channels) for target in targets
         ]
 
     def next(self) -> Lane:
@@ -156,7 +155,7 @@ class Lanes:
 
     def replace(self) -> None:
         """Open all channels anew, for what is new after this. Raises what opening raises."""
-        fresh = [Lane(lane.target, self._open_channel(lane.target)) for lane in self._lanes]
+        fresh = [Lane(lane.target, self._open_channel(lane.target, False)) for lane in self._lanes]
         former, self._lanes = self._lanes, fresh
         for lane in former:
             self._retire(lane)
@@ -188,7 +187,7 @@ class Lanes:
         if lane.failing_since is None:
             lane.failing_since = now
         elif now - lane.failing_since >= STUCK_SECONDS and has_name(lane.target):
-            fresh = Lane(lane.target, self._open_channel(lane.target), replaces=True)
+            fresh = Lane(lane.target, self._open_channel(lane.target, True), replaces=True)
             self._lanes[position] = fresh
             fresh.state()
             self._retire(lane)
