@@ -60,7 +60,8 @@ class Shop:
         roles = RoleAdministration(node.users, node.feed, node.clock, node.shield)
         await roles.define(ADMIN, "sales", ("orders.read", "orders.write"), "")
         create = CreateUser(node.users, node.hasher, node.clock, node.random, node.shield)
-        await create(ADMIN, NewUser("alice", PASSWORD, ("sales",)))
+        for name in ("alice", "bob"):
+            await create(ADMIN, NewUser(name, PASSWORD, ("sales",)))
         return cls(node, caller, (await node.login(caller, "alice")).session_token)
 
     async def exchange(self, token: str, once: bytes, **asked: Any) -> ExchangeOutcome:
@@ -68,14 +69,19 @@ class Shop:
         return await self.node.exchange(self.caller, request)
 
     async def step_up(
-        self, once: bytes, *, password: str = PASSWORD, meanwhile: Happens | None = None
+        self,
+        once: bytes,
+        *,
+        username: str = "alice",
+        password: str = PASSWORD,
+        meanwhile: Happens | None = None,
     ) -> ExchangeOutcome:
         node, hasher = self.node, Hasher(self.node, meanwhile)
         verify = copy(node.verify_password)
         verify._hasher = hasher
         use_case = Reauthenticate(node.rotation, verify, node.clock, node.shield)
         request = ReauthenticateRequest(
-            ExchangeRequest(self.token, once), PasswordCredential("alice", password)
+            ExchangeRequest(self.token, once), PasswordCredential(username, password)
         )
         try:
             return await use_case(self.caller, request)
@@ -184,3 +190,11 @@ async def test_an_exchange_after_it_does_not_get_the_stronger_login(node: Node) 
     assert (await shop.step_up(ONE)).replayed
     assert await shop.refused(shop.step_up(ONE, password="wrong")) is Reason.CREDENTIALS_INVALID
     assert await shop.lives(stronger.tokens.session_token)
+
+
+async def test_the_password_of_another_user_is_wrong_and_noted_as_such(node: Node) -> None:
+    shop = await Shop.open(node)
+    reason = await shop.refused(shop.step_up(ONE, username="bob"))
+    assert reason is Reason.CREDENTIALS_INVALID
+    assert await node.audited("user.authenticate") == 1
+    assert not (await shop.step_up(ONE)).replayed

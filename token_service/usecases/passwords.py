@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NoReturn
+from uuid import UUID
 
 from token_service.domain.addresses import counted_network
 from token_service.domain.caller import Caller
@@ -81,10 +82,16 @@ class VerifyPassword:
         self._limits = limits
 
     async def __call__(
-        self, credential: PasswordCredential, reported_address: str, caller: Caller
+        self,
+        credential: PasswordCredential,
+        reported_address: str,
+        caller: Caller,
+        *,
+        due: UUID | None = None,
     ) -> VerifiedUser:
         """The user behind `credential`, attempted from the browser's address as its gateway,
-        `caller`, reported it, else from the peer's.
+        `caller`, reported it, else from the peer's. Where one user is `due`, the password of
+        another is as wrong as any.
         """
         username = canonical_username(credential.username)
         password = canonical_password(credential.password)
@@ -97,7 +104,7 @@ class VerifyPassword:
             user = found[0] if found else None
             about["subject"] = str(user.user_id) if user else UNKNOWN
             right = await self._hasher.verify(password, user.password_hash if user else None)
-            cause = _cause(user, right=right, otp_code=credential.otp_code)
+            cause = _cause(user, right=right, otp_code=credential.otp_code, due=due)
             if found is None or user is None or cause:
                 await self._refuse(buckets, caller, {**about, "cause": cause})
             await self._require_open(buckets, clear=True)
@@ -191,7 +198,7 @@ def account_bucket(secrets: Secrets, username: str) -> bytes:
     return secrets.bucket("login-account", username)[:_PREFIX_BYTES]
 
 
-def _cause(user: User | None, *, right: bool, otp_code: str) -> str:
+def _cause(user: User | None, *, right: bool, otp_code: str, due: UUID | None) -> str:
     """Why the credential is refused, for the audit log alone; empty when it is not."""
     if user is None:
         return "unknown_user"
@@ -199,6 +206,8 @@ def _cause(user: User | None, *, right: bool, otp_code: str) -> str:
         return "wrong_password"
     if otp_code:
         return "unexpected_otp_code"
+    if due is not None and user.user_id != due:
+        return "another_user"
     return "disabled" if user.disabled_at is not None else ""
 
 

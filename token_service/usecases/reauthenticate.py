@@ -75,9 +75,8 @@ class Reauthenticate:
                 request.password,
                 request.exchange.device.ip_address,
                 caller,
+                due=user_id,
             )
-            if verified.user.user_id != user_id:
-                raise TokenServiceError(Reason.CREDENTIALS_INVALID, "wrong username or password")
             if isinstance(decision, Replay):
                 return ExchangeOutcome(self._rotation.replay(view, decision.grant), True)
             if verified.user.version != view.user_version:
