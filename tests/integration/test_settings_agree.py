@@ -11,8 +11,8 @@ from token_service.cli.deployment import server_settings
 from token_service.cli.doctor import configuration
 from token_service.cli.doctor.checks import Status
 from token_service.cli.problems import CliError
+from token_service.config.checks import LONGEST
 from token_service.config.values import MOST
-from tokenservice.core.limits import MAX_DURATION
 
 LARGEST = {
     "issuer": "i" * 255,
@@ -20,12 +20,12 @@ LARGEST = {
     "postgres_validate_pool_size": "10000",
     "postgres_timeout": "1h",
     "redis_connections": "10000",
-    "key_rotation_period": f"{MAX_DURATION.days}d",
-    "pepper_rotation_period": f"{MAX_DURATION.days}d",
-    "key_publish_lead": "3000d",
+    "key_rotation_period": f"{LONGEST.days}d",
+    "pepper_rotation_period": f"{LONGEST.days}d",
+    "key_publish_lead": "36000d",
     "staleness_limit": "60s",
     "heartbeat": "29s",
-    "activity_interval": f"{MAX_DURATION.days}d",
+    "activity_interval": f"{LONGEST.days}d",
     "qr_uri_prefix": "q" * 256,
     "argon2_lanes": "255",
     "argon2_threads": "1024",
@@ -33,12 +33,12 @@ LARGEST = {
     "login_attempts_per_account_and_address": str(MOST),
     "login_attempts_per_account": str(MOST),
     "login_attempts_per_address": str(MOST),
-    "login_window": f"{MAX_DURATION.days}d",
-    "login_lock": f"{MAX_DURATION.days}d",
+    "login_window": f"{LONGEST.days}d",
+    "login_lock": f"{LONGEST.days}d",
     "codes_per_recipient": str(MOST),
     "codes_per_caller": str(MOST),
-    "codes_window": f"{MAX_DURATION.days}d",
-    "grace_period": f"{MAX_DURATION.days}d",
+    "codes_window": f"{LONGEST.days}d",
+    "grace_period": f"{LONGEST.days}d",
     "max_connection_age": f"{MOST // 1000}s",
     "max_unary_calls": str(MOST),
     "max_streams": str(MOST),

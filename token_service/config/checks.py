@@ -11,8 +11,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tokenservice.core.limits import MAX_DURATION
-
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _UNITS = {
@@ -23,6 +21,9 @@ _UNITS = {
     "d": timedelta(days=1),
     "": timedelta(seconds=1),
 }
+LONGEST = timedelta(days=36_500)
+"""For ever, as some say; what is added to a date stays a date."""
+
 _MAX_PORT = 65_535
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d|)")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+|\*):(\d{1,5})")
@@ -58,8 +59,8 @@ def parse_duration(value: object) -> object:
     if match is None:
         raise ValueError("must be a number of seconds, or one with a unit: ms, s, m, h, d")
     seconds = float(match[1]) * _UNITS[match[2]].total_seconds()
-    if seconds > MAX_DURATION.total_seconds():
-        raise ValueError(f"must be at most {MAX_DURATION.days} days")
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"must be at most {LONGEST.days} days")
     return timedelta(seconds=seconds)
 
 
