@@ -53,6 +53,7 @@ _SECURE: Final[Hints] = {
     "Failed to create security handshaker": _UNUSABLE_PEM,
     "ALPN": _NO_HTTP2,
     "parsing HTTP/2": _NO_HTTP2,
+    "http1": _NO_HTTP2,
     "Socket closed": _CLIENT_CERTIFICATE,
     "Connection reset": _CLIENT_CERTIFICATE,
 }
@@ -61,6 +62,7 @@ _PLAIN: Final[Hints] = {
     "Socket closed": _TLS_ONLY,
     "Connection reset": _TLS_ONLY,
     "parsing HTTP/2": _NO_HTTP2,
+    "http1": _NO_HTTP2,
 }
 
 _CONNECTING: Final = ("connections to all backends failing", "failed to connect to all addresses")
