@@ -1,18 +1,18 @@
 """A small HTTP server for programs of one's own network: GET, a few pages, no TLS.
 
 It runs on a thread and a loop of its own, so a slow client never keeps the service waiting, and it
-can still answer when the service cannot. One request per connection
-(RFC 9112); what a client may cost is bounded.
+can still answer when the service cannot. One request per connection; what a client may cost is
+bounded. h11 reads and writes HTTP/1.1 (RFC 9112).
 """
 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from socket import socket
 
+import h11
 import structlog
 
 MAX_HEAD = 8 * 1024
@@ -24,7 +24,7 @@ MAX_CONNECTIONS = 32
 PATIENCE = 5.0
 """How long the head of a request may take to arrive, and a reply to be taken, in seconds."""
 
-_END_OF_HEAD = b"\r\n\r\n"
+_VERSIONS = frozenset({b"1.0", b"1.1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,12 @@ class PlainHttp:
         connection.add_done_callback(ended)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         try:
             async with asyncio.timeout(PATIENCE):
-                head = await _head(reader)
-            reply, body_too = await self._answer(head)
-            writer.write(_encoded(reply, body_too=body_too))
+                request = await _request(http, reader)
+            bodiless = isinstance(request, h11.Request) and request.method == b"HEAD"
+            writer.write(_encoded(http, await self._answer(request), bodiless=bodiless))
             async with asyncio.timeout(PATIENCE):
                 await writer.drain()
                 writer.close()
@@ -106,15 +107,15 @@ class PlainHttp:
         except (OSError, EOFError, TimeoutError):
             return  # the client is gone, or takes too long
 
-    async def _answer(self, head: bytes | None) -> tuple[Reply, bool]:
-        """The reply, and whether its body is wanted."""
-        if head is None:
-            return _refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE), True
-        first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
-        match first.split(" "):
-            case [method, target, "HTTP/1.0" | "HTTP/1.1"]:
-                return await self._page(method, target, _headers(lines)), method != "HEAD"
-        return _refusal(HTTPStatus.BAD_REQUEST), True
+    async def _answer(self, request: h11.Request | HTTPStatus) -> Reply:
+        if isinstance(request, HTTPStatus):
+            return _refusal(request)
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers
+        }
+        return await self._page(
+            request.method.decode("ascii"), request.target.decode("latin-1"), headers
+        )
 
     async def _page(self, method: str, target: str, headers: Headers) -> Reply:
         page = self._pages.get(target.partition("?")[0])
@@ -129,23 +130,23 @@ class PlainHttp:
             return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-async def _head(reader: asyncio.StreamReader) -> bytes | None:
-    """The request up to its empty line; None where that is too long. Raises EOFError."""
-    with suppress(asyncio.LimitOverrunError):
-        return await reader.readuntil(_END_OF_HEAD)
-    return None
-
-
-def _headers(lines: Sequence[str]) -> Headers:
-    pairs = (line.partition(":") for line in lines)
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+async def _request(http: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | HTTPStatus:
+    """The request, or with which status it is refused. Raises EOFError for none."""
+    try:
+        while (event := http.next_event()) is h11.NEED_DATA:
+            http.receive_data(await reader.read(MAX_HEAD))
+    except h11.RemoteProtocolError as error:
+        return HTTPStatus(error.error_status_hint)
+    if isinstance(event, h11.Request):
+        return event if event.http_version in _VERSIONS else HTTPStatus.BAD_REQUEST
+    raise EOFError
 
 
 def _refusal(status: HTTPStatus, **headers: str) -> Reply:
     return Reply(f"{status.phrase}\n".encode(), status, headers)
 
 
-def _encoded(reply: Reply, *, body_too: bool) -> bytes:
+def _encoded(http: h11.Connection, reply: Reply, *, bodiless: bool) -> bytes:
     headers = {
         "Content-Type": "text/plain; charset=utf-8",
         **reply.headers,
@@ -153,6 +154,12 @@ def _encoded(reply: Reply, *, body_too: bool) -> bytes:
         "Cache-Control": "no-store",
         "Connection": "close",
     }
-    lines = [f"HTTP/1.1 {reply.status.value} {reply.status.phrase}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (reply.body if body_too else b"")
+    encoded = http.send(
+        h11.Response(
+            status_code=reply.status.value,
+            reason=reply.status.phrase.encode(),
+            headers=list(headers.items()),
+        )
+    )
+    body = None if bodiless else http.send(h11.Data(data=reply.body))
+    return (encoded or b"") + (body or b"")
