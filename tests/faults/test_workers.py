@@ -175,6 +175,11 @@ async def probes_as(service: Supervised, status: int) -> bool:
     return (await service.probe("/readyz"))[0] == status
 
 
+async def test_a_node_is_ready_as_soon_as_it_serves(shared_world: World) -> None:
+    with running(shared_world) as service:
+        assert await service.probe("/readyz") == (200, "ok\n")
+
+
 async def test_workers_leave_signals_to_their_supervisor(service: Supervised) -> None:
     """Whoever reloads a whole control group means each process once."""
     workers, before = service.workers(), await service.samples()

@@ -49,6 +49,7 @@ class Worker:
         try:
             address = await self._application.start()
             collect_less()
+            self._report()  # that it is ready, before anybody asks
             self._line.send(serving=address)
             await self._ending.wait()
             _log.info("worker_stopping", hands_over=self._ending.hands_over)
