@@ -3,12 +3,26 @@
 import asyncio
 import resource
 from contextlib import AsyncExitStack
+from pathlib import Path
 
+import grpc
 import pytest
 
-from tests.rpc.echo import ALICE, ECHO, World, connected, raw, serving, unary_unary
+from tests.rpc.echo import (
+    ALICE,
+    ECHO,
+    World,
+    connected,
+    failure,
+    raw,
+    serving,
+    stream_unary,
+    text,
+    unary_unary,
+)
 from tests.support.elsewhere import seen_from
 from tests.support.raw_http2 import RawConnection, call_headers, raw_connection
+from token_service.rpc import connections
 from token_service.rpc.connections import (
     OTHER_FILES,
     Connection,
@@ -60,7 +74,15 @@ def test_a_client_that_has_gone_is_forgotten(watched: Watched) -> None:
     watched.peers.recognise("a")
     watched.ended(one("a"))
     watched.ended()
+    watched.ended()
     assert list(watched.ended(one("a", received=1_001))) == ["a"]
+
+
+def test_a_client_that_comes_while_connections_are_looked_at_is_known(watched: Watched) -> None:
+    watched.peers.recognise("a")
+    watched.ended(one("b"))  # found before the client had connected
+    assert watched.ended(one("a", received=10**9), one("b")) == {}
+    assert watched.ended(one("a", received=10**9), one("b")) == {}
 
 
 def test_of_a_crowd_the_newest_end(watched: Watched) -> None:
@@ -88,6 +110,53 @@ def test_who_gives_up_too_many_calls_ends_and_gets_no_answers(watched: Watched) 
     watched.now += 60
     watched.ended(one("b"))
     assert not watched.peers.condemned("a")
+
+
+async def test_where_no_connection_can_be_ended_calls_given_up_are_held_against_nobody(
+    tmp_path: Path,
+) -> None:
+    async with serving(listen=f"unix:{tmp_path}/s") as world:
+        await give_up_calls(world)
+        async with connected(world) as channel:
+            reply = await unary_unary(channel, ECHO)(raw("x"), metadata=ALICE, timeout=10)
+            assert text(reply) == "x"
+
+
+async def give_up_calls(world: World) -> None:
+    """As many from one peer as would end its connection, where that could be ended."""
+    async with connected(world) as channel:
+        calls = [stream_unary(channel, ECHO)(metadata=ALICE) for _ in range(ABANDONED.burst + 1)]
+        assert world.pipeline is not None
+        arrivals = world.pipeline.arrivals
+        async with asyncio.timeout(20):
+            while arrivals.waiting < len(calls):
+                await asyncio.sleep(0.01)
+            for call in calls:
+                call.cancel()
+            while arrivals.waiting:
+                await asyncio.sleep(0.01)
+
+
+async def test_the_watch_goes_on_when_files_are_there_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = "/nowhere"
+    monkeypatch.setattr(connections, "_OPEN_FILES", files)
+    async with serving(arrival=0.1) as world:
+        assert world.pipeline is not None
+        peers = world.pipeline.peers
+        async with asyncio.timeout(10):
+            while peers.watching:
+                await asyncio.sleep(0.01)
+            async with connected(world) as channel:
+                late = await failure(stream_unary(channel, ECHO)(metadata=ALICE))
+                assert late.code is grpc.StatusCode.DEADLINE_EXCEEDED
+            await give_up_calls(world)
+            async with connected(world) as channel:
+                await unary_unary(channel, ECHO)(raw("x"), metadata=ALICE)
+            monkeypatch.undo()
+            while not peers.watching:
+                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::]"])

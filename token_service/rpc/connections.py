@@ -65,13 +65,14 @@ class Connections:
     def __init__(self, port: int, peers: Peers, limits: ConnectionLimits) -> None:
         self._port = port
         self._peers = peers
+        peers.watching = True
         self._limits = limits
         self._since: dict[str, float] = {}
         self._crowd = Crowd(lambda ended: _log.warning("connections_ended", connections=ended))
 
     async def watch(self, tend: Callable[[], None]) -> None:
         """Look again and again, until cancelled; at once when a connection is to be ended. Calls
-        `tend` each time."""
+        `tend` each time, also while there is no looking: the system may be out of files."""
         alert_until, pause = 0.0, PAUSE
         while True:
             with suppress(TimeoutError):
@@ -82,12 +83,21 @@ class Connections:
             try:
                 found, took = await asyncio.to_thread(_timed, self._port)
             except OSError as error:
-                _log.warning("connections_not_watched", error=type(error).__name__)
-                return
+                self._cannot_look(error)
+                pause = PAUSE
+                continue
+            self._peers.watching = True
             for connection, reason in self.superfluous(found, began):
                 alert_until = began + ALERT_SECONDS
                 self._end(connection, reason)
             pause = max(ALERT_PAUSE if began < alert_until else PAUSE, SHARE * took)
+
+    def _cannot_look(self, error: OSError) -> None:
+        """Hold nothing against connections that nobody would end."""
+        if self._peers.watching:
+            _log.warning("connections_not_watched", error=type(error).__name__)
+        self._peers.watching = False
+        self._peers.forget()
 
     def superfluous(
         self, found: Sequence[Connection], now: float

@@ -16,21 +16,40 @@ REMEMBERED = 10.0
 
 class Peers:
     """The other sides of connections, by the names that the library has for them, such as
-    `ipv4:192.0.2.7:4711`: one name is one connection."""
+    `ipv4:192.0.2.7:4711`: one name is one connection. Callers at a Unix socket have one name
+    together, so nothing is held against it.
 
-    __slots__ = ("_abandoned", "_clock", "_condemned", "_known", "condemning")
+    While nobody is `watching`, who would end connections, nothing is kept."""
+
+    __slots__ = (
+        "_abandoned",
+        "_clock",
+        "_condemned",
+        "_known",
+        "_missing",
+        "condemning",
+        "watching",
+    )
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` gives monotonic seconds."""
         self._clock = clock
-        self._known: set[str] = set()
-        self._condemned: dict[str, float] = {}
         self._abandoned = RateLimiter(ABANDONED, clock)
         self.condemning = asyncio.Event()
+        self.watching = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all of them."""
+        self.condemning.clear()
+        self._known: set[str] = set()
+        self._missing: set[str] = set()
+        self._condemned: dict[str, float] = {}
 
     def recognise(self, peer: str) -> None:
         """A client has called over this connection, with credentials that hold."""
-        self._known.add(peer)
+        if self.watching:
+            self._known.add(peer)
 
     def knows(self, peer: str) -> bool:
         """Whether a client has."""
@@ -39,6 +58,8 @@ class Peers:
     def abandoned(self, peer: str) -> None:
         """Count a call that was given up before its request was read; too many, and the connection
         ends."""
+        if not self.watching:
+            return
         try:
             self._abandoned.take(peer)
         except TokenServiceError:
@@ -50,9 +71,12 @@ class Peers:
         return peer in self._condemned
 
     def keep(self, peers: Collection[str]) -> None:
-        """Forget who is connected no more."""
+        """Forget who is connected no more: it was missing the time before, too, so that nobody
+        is who came while the connections were being looked at."""
         self.condemning.clear()
-        self._known.intersection_update(peers)
+        missing = self._known.difference(peers)
+        self._known -= missing & self._missing
+        self._missing = missing
         before = self._clock() - REMEMBERED
         self._condemned = {
             peer: at for peer, at in self._condemned.items() if at > before or peer in peers
