@@ -68,7 +68,7 @@ def files(tmp_path: Path) -> Files:
 
 async def test_a_renewed_client_certificate_outlives_the_former(files: Files) -> None:
     server = issue("server", AUTHORITY)
-    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
     files.install(issue("former", AUTHORITY, until=ends))
     caller = ClientCertificate("shop")
     hand = Hand()

@@ -59,8 +59,9 @@ def said(caplog: pytest.LogCaptureFixture, at_least: int = logging.INFO) -> list
 
 
 async def test_one_warning_per_outage_with_target_and_cause(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tokenservice.backoff.Pauses.after", lambda *_: 0.05)
     counting = Counting()
     async with serving() as first:
         address, port = first.address, first.port
@@ -179,6 +180,24 @@ async def test_questions_are_counted() -> None:
         assert len(counting.decisions) == 6
         assert len(counting.outages) == 1
         await validator.close()
+
+
+async def test_questions_of_threads_are_counted() -> None:
+    counting = Counting()
+    token = Issuer(audience="orders").token()
+    async with serving() as service:
+
+        def ask() -> Decision:
+            with SyncValidator.connect(
+                service.address, CALLER, channels=1, authority="tokens.test", events=counting
+            ) as validator:
+                assert validator.wait_ready(10)
+                assert validator.view_age < 10
+                return validator.validate(token, audience="orders", min_revision=8)
+
+        decision = await asyncio.to_thread(ask)
+    assert counting.calls == [(1, "")]
+    assert counting.decisions == [(decision.verdict, decision.source, decision.reason)]
 
 
 async def test_a_hook_that_fails_changes_no_decision(caplog: pytest.LogCaptureFixture) -> None:
