@@ -3,6 +3,7 @@
 import asyncio
 import resource
 from contextlib import AsyncExitStack
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import grpc
@@ -159,7 +160,7 @@ async def test_the_watch_goes_on_when_files_are_there_again(
                 await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::]"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::]", "[::] in a zone"])
 async def test_a_peer_is_found_by_the_name_that_the_library_has_for_it(host: str) -> None:
     names: list[str] = []
 
@@ -169,13 +170,13 @@ async def test_a_peer_is_found_by_the_name_that_the_library_has_for_it(host: str
 
     world = World()
     try:
-        served = serving(world, listen=f"{host}:0")
+        served = serving(world, listen=f"{host.partition(' ')[0]}:0")
         async with served:
             assert world.pipeline is not None
             world.pipeline.peers = Seeing(lambda: 0.0)
             port = int(world.address.rpartition(":")[2])
-            targets = ["127.0.0.1"] if host == "[::]" else []
-            for target in [host.replace("[::]", "[::1]"), *targets]:
+            targets = ["127.0.0.1", "[::1]"] if host == "[::]" else [host]
+            for target in targets if "zone" not in host else [f"[{link_local()}]"]:
                 world.address = f"{target}:{port}"
                 async with connected(world) as channel:
                     await unary_unary(channel, ECHO)(raw("x"), metadata=ALICE)
@@ -183,7 +184,16 @@ async def test_a_peer_is_found_by_the_name_that_the_library_has_for_it(host: str
                     assert names[-1] in found
                     assert found[names[-1]].received > 100
     except OSError:
-        pytest.skip("this machine has no IPv6")
+        pytest.skip("this machine has no such address")
+
+
+def link_local() -> str:
+    """A link-local address of this machine with its zone. Raises OSError."""
+    for line in Path("/proc/net/if_inet6").read_text().splitlines():
+        digits, *_, interface = line.split()
+        if digits.startswith("fe80"):
+            return f"{IPv6Address(bytes.fromhex(digits))}%{interface}"
+    raise OSError("there is none")
 
 
 async def test_an_ended_connection_is_another_by_then(world: World) -> None:

@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
 
 import structlog
 
@@ -187,14 +189,17 @@ def _connection(file: int, port: int) -> Connection | None:
         borrowed.detach()
 
 
-def _host(name: tuple[str, int]) -> str:
-    """The address as the library tells it: of an IPv4 caller without the IPv6 around it."""
-    return name[0].removeprefix("::ffff:")
+def _host(name: tuple[Any, ...]) -> str:
+    """The address as the library tells it: of an IPv4 caller without the IPv6 around it, of a
+    link-local one with its zone (RFC 4007), which is the fourth part of an IPv6 name."""
+    host = str(name[0]).removeprefix("::ffff:")
+    zone = name[3] if len(name) > 3 else 0
+    return f"{host}%{zone}" if zone else host
 
 
-def _name(name: tuple[str, int]) -> str:
+def _name(name: tuple[Any, ...]) -> str:
     host = _host(name)
-    return f"ipv6:%5B{host}%5D:{name[1]}" if ":" in host else f"ipv4:{host}:{name[1]}"
+    return f"ipv6:%5B{quote(host, ':')}%5D:{name[1]}" if ":" in host else f"ipv4:{host}:{name[1]}"
 
 
 def _received(connection: socket.socket) -> int:
