@@ -137,14 +137,15 @@ async def test_small_messages_that_would_be_large_are_not_inflated(
     assert memory.growth() < calls * size / 10
 
 
+@pytest.mark.parametrize("method", [VALIDATE, CHECK])
 async def test_a_caller_without_credentials_gets_no_memory_for_a_message(
-    server: ServerProcess, honest: Counter[str]
+    server: ServerProcess, honest: Counter[str], method: str
 ) -> None:
     """All but the last byte of the largest message, many times over: the transport's windows hold
     some of each before the call is refused."""
     started = message(b"\0" * LARGE_REQUEST)[:-1]
     memory = Memory(server)
-    async with attackers(server, VALIDATE) as connections:
+    async with attackers(server, method) as connections:
         with suppress(ConnectionError):
             for _ in range(25):
                 for attacker in connections:

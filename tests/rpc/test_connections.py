@@ -1,7 +1,12 @@
 """How many connections there may be, and which of them end."""
 
 import asyncio
+import os
 import resource
+import select
+import socket
+import struct
+import time
 from contextlib import AsyncExitStack
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -32,8 +37,9 @@ from token_service.rpc.connections import (
     affordable,
     connections_of,
     shut_down,
+    shut_down_again,
 )
-from token_service.rpc.peers import ABANDONED, Peers
+from token_service.rpc.peers import ABANDONED, ABANDONED_BY_STRANGERS, WITHOUT_CREDENTIALS, Peers
 
 LIMITS = ConnectionLimits(most_per_address=3, stranger_bytes=1_000, stranger_bytes_per_second=100)
 
@@ -99,13 +105,13 @@ def test_of_a_crowd_the_newest_end(watched: Watched) -> None:
 
 
 def test_who_gives_up_too_many_calls_ends_and_gets_no_answers(watched: Watched) -> None:
-    for _ in range(ABANDONED.burst):
+    for _ in range(ABANDONED_BY_STRANGERS.burst):
         watched.peers.abandoned("a")
         watched.peers.abandoned("b")
     assert not watched.peers.condemned("a")
     watched.peers.abandoned("a")
     assert watched.peers.condemning.is_set()
-    assert watched.ended(one("a"), one("b")) == {"a": "calls given up"}
+    assert watched.ended(one("a"), one("b")) == {"a": "calls that come to nothing"}
     watched.now += 1
     assert watched.peers.condemned("a")  # what comes late from it is known as such
     watched.now += 60
@@ -160,6 +166,24 @@ async def test_the_watch_goes_on_when_files_are_there_again(
                 await asyncio.sleep(0.01)
 
 
+def test_who_never_shows_credentials_ends(watched: Watched) -> None:
+    watched.peers.recognise("client")
+    for _ in range(WITHOUT_CREDENTIALS.burst + 1):
+        assert not watched.peers.condemned("a")
+        watched.peers.without_credentials("a")
+        watched.peers.without_credentials("client")
+    assert watched.ended(one("a"), one("client")) == {"a": "calls that come to nothing"}
+
+
+def test_a_client_may_give_up_more_calls_than_a_stranger(watched: Watched) -> None:
+    watched.peers.recognise("a")
+    for _ in range(ABANDONED.burst):
+        watched.peers.abandoned("a")
+    assert not watched.peers.condemned("a")
+    watched.peers.abandoned("a")
+    assert watched.peers.condemned("a")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::]", "[::] in a zone"])
 async def test_a_peer_is_found_by_the_name_that_the_library_has_for_it(host: str) -> None:
     names: list[str] = []
@@ -205,6 +229,33 @@ async def test_an_ended_connection_is_another_by_then(world: World) -> None:
         async with asyncio.timeout(5):
             await raw_client.closed.wait()
     assert not shut_down(connection)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_who_polls_is_woken_again_until_the_socket_is_closed(reset: bool) -> None:
+    """The library polls for changes alone, and may have overlooked the first one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, select.epoll() as poll:
+        client = socket.create_connection(listener.getsockname())
+        served, _ = listener.accept()
+        inode = os.fstat(served.fileno()).st_ino
+        (connection,) = connections_of(listener.getsockname()[1])
+        poll.register(served, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
+        client.sendall(b"the last data")
+        assert shut_down(connection)
+        if reset:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+        time.sleep(0.05)
+        assert poll.poll(0)
+        assert not poll.poll(0)
+        for _ in range(2):
+            assert shut_down_again(served.fileno(), inode)
+            assert poll.poll(0)
+        assert not shut_down_again(served.fileno(), inode + 1)
+        number = served.fileno()
+        served.close()
+        assert not shut_down_again(number, inode)
+        client.close()
 
 
 async def found(port: int, number: int) -> list[Connection]:

@@ -16,7 +16,7 @@ from token_service.domain.addresses import counted_network
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.records import Client
-from token_service.rpc.errors import unauthenticated
+from token_service.rpc.errors import without_credentials
 from token_service.rpc.limits import MAX_CALLERS, FailureLimiter, RateLimiter
 from token_service.rpc.policy import WRONG_CREDENTIALS, Anonymous, MethodPolicy
 from token_service.usecases.authenticate_caller import is_bearer
@@ -172,7 +172,7 @@ class Admission:
         if envelope.authorizations == 0 and gate.client_certificates and envelope.client_id:
             client_id, thumbprint = envelope.client_id, certificate_thumbprint(context)
         elif envelope.authorizations != 1:
-            raise unauthenticated()
+            raise without_credentials()
         stranger = Caller("", request_id=envelope.request_id, address=address)
         network = counted_network(address)
         authenticate, presented = gate.authenticator, envelope.authorization

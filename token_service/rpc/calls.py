@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError, Message
 
 from token_service.domain import deadline
 from token_service.domain.caller import Caller
-from token_service.domain.errors import TokenServiceError
+from token_service.domain.errors import Reason, TokenServiceError
 from token_service.rpc.admission import (
     REQUEST_ID,
     CallContext,
@@ -63,6 +63,10 @@ class Context(CallContext, Protocol):
     async def abort(self, code: grpc.StatusCode, details: str, metadata: Metadata) -> NoReturn:
         """End the call with an error status; always raises."""
 
+
+DEADLINE_LEEWAY = 0.1
+"""A deadline that is so near, in seconds, may have come at the client's side already: on its way it
+is rounded up."""
 
 _UNLIMITED = nullcontext()
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -149,15 +153,15 @@ class Call:
 
     async def request(self, caller: Caller, context: Context) -> bytes:
         """The request as it came. Raises FIELD_INVALID when there is none, OVERLOADED, and what
-        Arrivals.request does. The call's place is free while it waits,
-        and taken again for the work."""
+        Arrivals.request does. The call's place is free while it waits, and taken again for the
+        work."""
         holder = caller.client_id or self._holder
         self.leave()
         pipeline = self.pipeline
         arrivals = pipeline.arrivals if caller.client_id else pipeline.anonymous_arrivals
         raw = await arrivals.request(self, context)
         if raw is None:
-            self.pipeline.peers.abandoned(self._peer)
+            self._given_up(context)
             raise missing_request()
         self.take(holder)
         self._at_work = True
@@ -207,6 +211,8 @@ class Call:
             error, (Exception, asyncio.CancelledError)
         ):
             raise error
+        if isinstance(error, RefusedAtTheDoor) and error.reason is Reason.CALLER_UNAUTHENTICATED:
+            self.pipeline.peers.without_credentials(self._peer)
         reply = reply_for(self.route.told(error))
         seconds = self._count(reply.code.name)
         if self._is_worth_a_line(error):
@@ -228,9 +234,16 @@ class Call:
             return
         seconds = self._count("CANCELLED")
         if not self._at_work:
-            self.pipeline.peers.abandoned(self._peer)
+            self._given_up(context)
         if self._at_work or self.route.abandoned.is_first():
             self._report("CANCELLED", "", seconds)
+
+    def _given_up(self, context: Context) -> None:
+        """Count against the connection that its client gave up the call before it was read, unless
+        the client's deadline came: a server that is late must not lose its clients for it."""
+        left = context.time_remaining()
+        if left is None or left > DEADLINE_LEEWAY:
+            self.pipeline.peers.abandoned(self._peer)
 
     def _is_worth_a_line(self, error: BaseException) -> bool:
         if not isinstance(error, RefusedAtTheDoor):

@@ -43,11 +43,12 @@ _log = structlog.stdlib.get_logger("token_service.rpc")
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     """What connections may be and receive. `stranger_bytes` holds until a client has called over
-    the connection, and grows by `stranger_bytes_per_second` with its age."""
+    the connection, and grows by `stranger_bytes_per_second` with its age. It is as much as a
+    client may have sent before a busy server looks at its first call."""
 
     most: int = 4_000
     most_per_address: int = 1_000
-    stranger_bytes: int = 128 * 1024
+    stranger_bytes: int = 1024 * 1024
     stranger_bytes_per_second: int = 16 * 1024
 
 
@@ -70,6 +71,7 @@ class Connections:
         peers.watching = True
         self._limits = limits
         self._since: dict[str, float] = {}
+        self._ending: dict[int, int] = {}
         self._crowd = Crowd(lambda ended: _log.warning("connections_ended", connections=ended))
 
     async def watch(self, tend: Callable[[], None]) -> None:
@@ -81,6 +83,7 @@ class Connections:
                 async with asyncio.timeout(pause):
                     await self._peers.condemning.wait()
             tend()
+            self._remind()
             began = time.monotonic()
             try:
                 found, took = await asyncio.to_thread(_timed, self._port)
@@ -113,7 +116,7 @@ class Connections:
         for one in sorted(found, key=lambda one: self._since[one.peer]):
             from_address[one.address] += 1
             if peers.condemned(one.peer):
-                yield one, "calls given up"
+                yield one, "calls that come to nothing"
             elif from_address[one.address] > self._limits.most_per_address:
                 yield one, "too many from one address"
             elif not peers.knows(one.peer) and one.received > self._allowed(one.peer, now):
@@ -124,8 +127,21 @@ class Connections:
         return limits.stranger_bytes + limits.stranger_bytes_per_second * age
 
     def _end(self, connection: Connection, reason: str) -> None:
-        if shut_down(connection) and self._crowd.is_first():
-            _log.warning("connection_ended", reason=reason, address=connection.address)
+        with suppress(OSError):
+            inode = os.fstat(connection.file).st_ino
+            if not shut_down(connection):
+                return
+            self._ending[connection.file] = inode
+            if self._crowd.is_first():
+                _log.warning("connection_ended", reason=reason, address=connection.address)
+
+    def _remind(self) -> None:
+        """Shut ended sockets down again until the library has closed them: it overlooks an end that
+        comes together with the last data, since the kernel tells it that nothing is left to read
+        (Linux tells so of ends by the other side only)."""
+        self._ending = {
+            file: inode for file, inode in self._ending.items() if shut_down_again(file, inode)
+        }
 
 
 def _timed(port: int) -> tuple[list[Connection], float]:
@@ -157,6 +173,22 @@ def shut_down(connection: Connection) -> bool:
             borrowed.detach()
     except OSError:
         return False
+    return True
+
+
+def shut_down_again(file: int, inode: int) -> bool:
+    """Wake whoever polls this socket; False when it is another by now, or none."""
+    try:
+        if os.fstat(file).st_ino != inode:
+            return False
+        borrowed = socket.socket(fileno=file)
+    except OSError:
+        return False
+    try:
+        with suppress(OSError):  # it is not connected any more, and wakes them all the same
+            borrowed.shutdown(socket.SHUT_RDWR)
+    finally:
+        borrowed.detach()
     return True
 
 

@@ -155,9 +155,17 @@ def too_large(limit: int) -> TokenServiceError:
     return invalid_field("", f"the request is larger than {limit} bytes")
 
 
+_UNAUTHENTICATED = (Reason.CALLER_UNAUTHENTICATED, "the caller is not authenticated")
+
+
 def unauthenticated() -> TokenServiceError:
     """The calling client was not recognised; one text for all causes."""
-    return TokenServiceError(Reason.CALLER_UNAUTHENTICATED, "the caller is not authenticated")
+    return TokenServiceError(*_UNAUTHENTICATED)
+
+
+def without_credentials() -> TokenServiceError:
+    """The same for a caller that presented no credentials."""
+    return RefusedAtTheDoor(*_UNAUTHENTICATED)
 
 
 def shutting_down() -> TokenServiceError:

@@ -7,9 +7,14 @@ from token_service.domain.errors import TokenServiceError
 from token_service.rpc.limits import RateLimiter
 from token_service.rpc.policy import Rate
 
-ABANDONED = Rate(100, 200)
-"""How many calls one connection may give up before their requests were read. A flood of resets is
-thousands a second; an honest client changes its mind that early now and then."""
+ABANDONED = Rate(64, 200)
+ABANDONED_BY_STRANGERS = Rate(8, 20)
+"""How many calls one connection may give up before their requests were read, once a client has
+called over it and before. A flood of resets is thousands a second; an honest client changes its
+mind that early now and then."""
+WITHOUT_CREDENTIALS = Rate(64, 200)
+"""How many calls that need credentials and have none one connection may make before a client has
+called over it."""
 REMEMBERED = 10.0
 """For so many seconds after a connection ended, calls of it may still come up."""
 
@@ -22,11 +27,13 @@ class Peers:
     While nobody is `watching`, who would end connections, nothing is kept."""
 
     __slots__ = (
-        "_abandoned",
+        "_by_clients",
+        "_by_strangers",
         "_clock",
         "_condemned",
         "_known",
         "_missing",
+        "_refused",
         "condemning",
         "watching",
     )
@@ -34,7 +41,9 @@ class Peers:
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` gives monotonic seconds."""
         self._clock = clock
-        self._abandoned = RateLimiter(ABANDONED, clock)
+        self._by_clients = RateLimiter(ABANDONED, clock)
+        self._by_strangers = RateLimiter(ABANDONED_BY_STRANGERS, clock)
+        self._refused = RateLimiter(WITHOUT_CREDENTIALS, clock)
         self.condemning = asyncio.Event()
         self.watching = False
         self.forget()
@@ -58,10 +67,19 @@ class Peers:
     def abandoned(self, peer: str) -> None:
         """Count a call that was given up before its request was read; too many, and the connection
         ends."""
+        self._count(peer, self._by_clients if peer in self._known else self._by_strangers)
+
+    def without_credentials(self, peer: str) -> None:
+        """Count a call that was refused because it had no credentials; too many, and a connection
+        that no client has called over ends."""
+        if peer not in self._known:
+            self._count(peer, self._refused)
+
+    def _count(self, peer: str, limiter: RateLimiter) -> None:
         if not self.watching:
             return
         try:
-            self._abandoned.take(peer)
+            limiter.take(peer)
         except TokenServiceError:
             self._condemned[peer] = self._clock()
             self.condemning.set()

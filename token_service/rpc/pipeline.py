@@ -43,7 +43,7 @@ PAUSES: Mapping[Work, timedelta] = {Work.PASSWORD: timedelta(seconds=1)}
 """What a refused call is told to wait at least, where that is longer than for any overload:
 passwords take their time, and a crowd at the login would be refused over and over meanwhile."""
 
-_AT_THE_DOOR = (Reason.OVERLOADED, Reason.RATE_LIMITED)
+_AT_THE_DOOR = (Reason.OVERLOADED, Reason.RATE_LIMITED, Reason.CALLER_UNAUTHENTICATED)
 
 MOST_ARRIVING = 10_000
 MOST_ANONYMOUS_ARRIVING = 100
