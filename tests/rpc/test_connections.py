@@ -17,6 +17,7 @@ import pytest
 from tests.rpc.echo import (
     ALICE,
     ECHO,
+    HOT,
     World,
     connected,
     failure,
@@ -127,6 +128,40 @@ async def test_where_no_connection_can_be_ended_calls_given_up_are_held_against_
         async with connected(world) as channel:
             reply = await unary_unary(channel, ECHO)(raw("x"), metadata=ALICE, timeout=10)
             assert text(reply) == "x"
+
+
+@pytest.mark.parametrize("method", [ECHO, HOT])
+async def test_calls_that_the_server_kept_waiting_may_be_given_up(method: str) -> None:
+    world, waiting, readable = World(fresh=False), 0, asyncio.Event()
+
+    async def stalled() -> None:
+        nonlocal waiting
+        waiting += 1
+        await readable.wait()
+
+    world.require_fresh = stalled  # type: ignore[method-assign]
+    async with serving(world) as world, connected(world) as channel:
+        call = unary_unary(channel, method)
+        calls = [call(raw("x"), metadata=ALICE) for _ in range(ABANDONED.burst + 10)]
+        async with asyncio.timeout(20):
+            while waiting < len(calls):
+                await asyncio.sleep(0.01)
+            for given_up in calls[1:]:
+                given_up.cancel()
+            while cancelled(world) < len(calls) - 1:
+                await asyncio.sleep(0.01)
+            (connection,) = connections_of(int(world.address.rpartition(":")[2]))
+            assert world.pipeline is not None
+            assert not world.pipeline.peers.condemned(connection.peer)
+            readable.set()
+            assert text(await calls[0]) == "x"
+            assert text(await call(raw("y"), metadata=ALICE)) == "y"
+
+
+def cancelled(world: World) -> int:
+    assert world.pipeline is not None
+    methods = world.pipeline.counts().methods.values()
+    return sum(counters.by_code.get("CANCELLED", 0) for counters in methods)
 
 
 async def give_up_calls(world: World) -> None:

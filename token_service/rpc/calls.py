@@ -77,6 +77,7 @@ class Call:
 
     __slots__ = (
         "_address",
+        "_admitting",
         "_at_work",
         "_caller",
         "_envelope",
@@ -97,6 +98,7 @@ class Call:
 
     def __init__(self, pipeline: "Pipeline", route: "Route", metadata: Metadata) -> None:
         self.started = time.perf_counter()
+        self._admitting = False
         self._at_work = False
         self.pipeline = pipeline
         self.route = route
@@ -140,7 +142,9 @@ class Call:
     async def admit(self, context: Context) -> Caller:
         """Whether this caller may call this method now; the place is its own then. What is logged
         from here on names it."""
+        self._admitting = True
         caller = await self.route.admission.admit(self.envelope, context, self._address)
+        self._admitting = False
         self._caller = caller.client_id
         if caller.client_id:
             self.route.bound.pass_on(self._holder, caller.client_id)
@@ -233,7 +237,8 @@ class Call:
             self._report("DEADLINE_EXCEEDED", "", self._count("DEADLINE_EXCEEDED"))
             return
         seconds = self._count("CANCELLED")
-        if not self._at_work:
+        # Who was kept waiting by our stores may well go away.
+        if not self._admitting and not self._at_work:
             self._given_up(context)
         if self._at_work or self.route.abandoned.is_first():
             self._report("CANCELLED", "", seconds)
