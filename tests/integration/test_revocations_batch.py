@@ -27,7 +27,7 @@ ALL = list(TrustEntryKind)[1:]
 
 @pytest.fixture
 async def world(dsn: str) -> AsyncIterator[World]:
-    database = await Database.open(dsn, size=4)
+    database = await Database.open(dsn, size=4, call_timeout=30)  # a deadlock takes its time
     yield await make_world(database)
     await database.close()
 

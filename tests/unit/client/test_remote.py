@@ -41,6 +41,11 @@ class Server:
         return [pb.ValidateResponse(www_authenticate=one.token) for one in requests]
 
 
+def patient(server: Server) -> RemoteValidation:
+    """One call at a time, and no question is late on a slow machine."""
+    return RemoteValidation(server, max_calls=1, timeout=60.0)
+
+
 def ask(remote: RemoteValidation, token: str, **options: object) -> "asyncio.Task[str]":
     async def asked() -> str:
         request = pb.ValidateRequest(token=token)
@@ -90,7 +95,7 @@ async def test_questions_gather_while_calls_are_under_way() -> None:
 
 async def test_the_known_go_first_and_leave_room() -> None:
     server = Server()
-    remote = RemoteValidation(server, max_calls=1)
+    remote = patient(server)
     server.gate.clear()
     first = ask(remote, "first")
     await turns()
@@ -111,7 +116,7 @@ async def test_the_known_go_first_and_leave_room() -> None:
 
 async def test_one_session_cannot_fill_the_queue_of_the_known() -> None:
     server = Server()
-    remote = RemoteValidation(server, max_calls=1)
+    remote = patient(server)
     server.gate.clear()
     first = ask(remote, "first")
     await turns()
@@ -126,7 +131,7 @@ async def test_one_session_cannot_fill_the_queue_of_the_known() -> None:
 
 async def test_the_queue_of_the_unknown_is_bounded_and_the_known_pass_by() -> None:
     server = Server()
-    remote = RemoteValidation(server, max_calls=1, timeout=60.0)  # a slow machine refuses none
+    remote = patient(server)
     server.gate.clear()
     first = ask(remote, "first")
     await turns()
@@ -206,7 +211,7 @@ async def test_who_gives_up_disturbs_nobody() -> None:
 
 async def test_closing_refuses_what_is_open_and_ends_the_calls() -> None:
     server = Server()
-    remote = RemoteValidation(server, max_calls=1)
+    remote = patient(server)
     server.gate.clear()
     sent = ask(remote, "sent")
     await turns()
