@@ -1,5 +1,6 @@
 """TLS and client certificates, made on the spot."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -168,3 +169,15 @@ async def test_a_renewed_certificate_is_taken_over(pki: Pki) -> None:
         trusting = grpc.ssl_channel_credentials(successor.cert_pem)
         assert await call(world, trusting, ALICE) == "x"
         assert (await failure(call(world, pki.credentials(), ALICE))).code is StatusCode.UNAVAILABLE
+
+
+async def test_a_handshake_that_goes_no_further_is_not_waited_for(pki: Pki) -> None:
+    files = TlsFiles(pki.files.cert, pki.files.key)
+    async with serving(tls=files, handshake_timeout=0.2) as world:
+        host, _, port = world.address.rpartition(":")
+        for said in (b"", b"\x16\x03\x01\x02\x00\x01"):  # nothing, and the start of a ClientHello
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(said)
+            async with asyncio.timeout(5):
+                assert await reader.read() == b""
+            writer.close()
