@@ -132,7 +132,7 @@ async def test_where_no_connection_can_be_ended_calls_given_up_are_held_against_
 
 @pytest.mark.parametrize("method", [ECHO, HOT])
 async def test_calls_that_the_server_kept_waiting_may_be_given_up(method: str) -> None:
-    world, waiting, readable = World(fresh=False), 0, asyncio.Event()
+    world, waiting, readable = World(), 0, asyncio.Event()
 
     async def stalled() -> None:
         nonlocal waiting
@@ -142,6 +142,10 @@ async def test_calls_that_the_server_kept_waiting_may_be_given_up(method: str) -
     world.require_fresh = stalled  # type: ignore[method-assign]
     async with serving(world) as world, connected(world) as channel:
         call = unary_unary(channel, method)
+        readable.set()
+        await call(raw("x"), metadata=ALICE)
+        readable.clear()
+        world.fresh, waiting = False, 0
         calls = [call(raw("x"), metadata=ALICE) for _ in range(ABANDONED.burst + 10)]
         async with asyncio.timeout(20):
             while waiting < len(calls):

@@ -27,7 +27,9 @@ from tests.rpc.echo import (
 from tests.rpc.echo import basic as named
 from tests.support.elsewhere import seen_from
 from token_service.adapters.postgres.pool import Database
+from token_service.domain.caller import Caller
 from token_service.domain.errors import TokenServiceError
+from token_service.domain.records import Client
 from token_service.rpc.limits import FailureLimiter
 from token_service.rpc.policy import Rate
 
@@ -102,6 +104,39 @@ async def test_a_flood_at_once_is_not_let_in_between_two_failures() -> None:
         reasons = await asyncio.gather(*(reason(call, wrong(50 + n)) for n in range(50)))
         assert reasons.count("CALLER_UNAUTHENTICATED") == 2
         assert len(clients.asked) == asked + 2
+
+
+@UNARY
+async def test_who_does_not_wait_for_the_refusal_is_limited_as_well(method: str) -> None:
+    clients = SlowClients()
+    async with serving(World(clients), wrong_credentials=FEW) as world, connected(world) as channel:
+        call = unary_unary(channel, method)
+        async with asyncio.timeout(20):
+            for number in range(FEW.burst):
+                given_up = call(raw("x"), metadata=wrong(number))
+                while len(clients.asked) <= number:
+                    await asyncio.sleep(0.001)
+                given_up.cancel()
+            while clients.asking:
+                await asyncio.sleep(0.001)
+            assert await reason(call, wrong(100)) == "RATE_LIMITED"
+        assert len(clients.asked) == FEW.burst
+
+
+class SlowClients(Clients):
+    """Answers nobody."""
+
+    asking = 0
+
+    async def __call__(self, stranger: Caller, authorization: str, **_: str) -> Client:
+        del stranger
+        self.asked.append(authorization)
+        self.asking += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.asking -= 1
+        raise AssertionError
 
 
 def test_what_succeeds_costs_nothing_and_memory_is_bounded() -> None:

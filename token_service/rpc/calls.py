@@ -237,8 +237,9 @@ class Call:
             self._report("DEADLINE_EXCEEDED", "", self._count("DEADLINE_EXCEEDED"))
             return
         seconds = self._count("CANCELLED")
-        # Who was kept waiting by our stores may well go away.
-        if not self._admitting and not self._at_work:
+        # Who has called before and is kept waiting by our stores may well go away.
+        kept_waiting = self._admitting and self.pipeline.peers.knows(self._peer)
+        if not self._at_work and not kept_waiting:
             self._given_up(context)
         if self._at_work or self.route.abandoned.is_first():
             self._report("CANCELLED", "", seconds)

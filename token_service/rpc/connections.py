@@ -163,33 +163,32 @@ def connections_of(port: int) -> list[Connection]:
 
 def shut_down(connection: Connection) -> bool:
     """End a connection, if it is still the same. Both sides notice as if the other had hung up."""
-    try:
-        borrowed = socket.socket(fileno=connection.file)
-        try:
-            if _name(borrowed.getpeername()) != connection.peer:
-                return False
-            borrowed.shutdown(socket.SHUT_RDWR)
-        finally:
-            borrowed.detach()
-    except OSError:
-        return False
-    return True
+    with suppress(OSError), _held(connection.file) as held:
+        if _name(held.getpeername()) == connection.peer:
+            held.shutdown(socket.SHUT_RDWR)
+            return True
+    return False
 
 
 def shut_down_again(file: int, inode: int) -> bool:
     """Wake whoever polls this socket; False when it is another by now, or none."""
+    with suppress(OSError), _held(file) as held:
+        if os.fstat(held.fileno()).st_ino == inode:
+            with suppress(OSError):  # it is not connected any more, and wakes them all the same
+                held.shutdown(socket.SHUT_RDWR)
+            return True
+    return False
+
+
+def _held(file: int) -> socket.socket:
+    """The socket with a file of our own on it: the library may close its file at any moment, and
+    the next one that is opened has its number then. Raises OSError."""
+    own = os.dup(file)
     try:
-        if os.fstat(file).st_ino != inode:
-            return False
-        borrowed = socket.socket(fileno=file)
+        return socket.socket(fileno=own)
     except OSError:
-        return False
-    try:
-        with suppress(OSError):  # it is not connected any more, and wakes them all the same
-            borrowed.shutdown(socket.SHUT_RDWR)
-    finally:
-        borrowed.detach()
-    return True
+        os.close(own)
+        raise
 
 
 def affordable(connections: int) -> int:

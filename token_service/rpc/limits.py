@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from datetime import timedelta
 
@@ -177,13 +177,18 @@ class FailureLimiter:
 
     @contextmanager
     def attempt(self, caller: str) -> Iterator[None]:
-        """The scope of one attempt. Raises RATE_LIMITED when it may not be made."""
+        """The scope of one attempt. Raises RATE_LIMITED when it may not be made. One that is
+        given up has failed: else whoever never waits for the outcome would not be limited."""
         owed, under_way = self._failures.owed(caller), self._under_way.get(caller, 0)
         if owed and owed + under_way > self._burst - 1:
             raise rate_limited(self._pause * max(1.0, owed + under_way + 1 - self._burst))
         self._under_way[caller] = under_way + 1
         try:
             yield
+        except asyncio.CancelledError:
+            with suppress(TokenServiceError):
+                self.failed(caller)
+            raise
         finally:
             if left := self._under_way[caller] - 1:
                 self._under_way[caller] = left
