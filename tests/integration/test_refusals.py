@@ -148,6 +148,23 @@ async def test_names_that_nobody_has_leave_eleven_rows_however_many_they_are(nod
     assert [row["of_caller"] for row in noted] == ["1", *map(str, range(10, 101, 10))]
 
 
+async def test_wrong_passwords_of_users_hide_no_names_that_nobody_has(
+    node: Node, alice: User
+) -> None:
+    """A busy gateway has as many mistyped passwords in a quarter of an hour as are ever told of."""
+    node.verify_password._limits = replace(LIMITS, pair=200, account=200)
+    for _ in range(101):
+        await attempt(node)
+    for number in range(10):
+        await attempt(node, username=f"nobody{number}")
+    noted = [
+        counts(row["details"])["of_caller"]
+        for row in await rows(node, "user.authenticate")
+        if row["target"] == "unknown"
+    ]
+    assert noted == ["1", "10"]
+
+
 async def test_a_code_of_a_factor_that_nobody_has_is_wrong(node: Node, alice: User) -> None:
     right = await attempt(node, password=PASSWORD, otp="123456")
     wrong_password = await attempt(node, password=WRONG, otp="123456")

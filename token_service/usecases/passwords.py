@@ -174,10 +174,12 @@ class VerifyPassword:
         self, buckets: tuple[AttemptBucket, ...], caller: Caller, *, known: bool
     ) -> tuple[AttemptBucket, ...]:
         """What a failure counts against, and what notes it: the account and address, or all that
-        come through one gateway for names that nobody has, which are as many as attackers like."""
+        come through one gateway for names that nobody has, which are as many as attackers like.
+        Users' own failures are counted apart: they are many on a busy day, and hide no attack."""
         pair, *others = buckets
+        kind = "known" if known else UNKNOWN
         gateway = AttemptBucket(
-            self._secrets.bucket("login-caller", caller.client_id),
+            self._secrets.bucket("login-caller", caller.client_id, kind),
             _NEVER_FULL,
             self._limits.window,
             self._limits.lock,
