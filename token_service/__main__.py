@@ -11,6 +11,10 @@ os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 # process, so the core need not prepare for that; it could not, and would say so in the log.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
+# Else the core writes lines of its own among those of our log, one for each TLS handshake that
+# fails: as many as somebody without credentials likes.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
 from token_service.cli.main import app
 
 
