@@ -47,10 +47,15 @@ def test_the_authority_is_named_and_no_other_is_believed(
     assert proxied.json("client", "show")["client_id"] == "demo-admin"
     unencrypted = caller.run("client", "show")
     assert unencrypted.code == 1
+    assert f"called {server.address} without TLS; --ca FILE" in unencrypted.err
     other = tmp_path / "other.pem"
     other.write_bytes(issue("somebody else").cert_pem)
-    assert caller.run("client", "show", "--ca", str(other)).code == 1
+    stranger = caller.run("client", "show", "--ca", str(other))
+    assert stranger.code == 1
+    assert f"with TLS, trusting those in {other}" in stranger.err
     assert caller.run("client", "show", "--ca", str(tmp_path / "missing.pem")).code == 2
+    server.terminate()
+    assert all(json.loads(line)["event"] for line in server.output)  # none of gRPC's own lines
 
 
 def test_a_certificate_that_the_policy_lists_takes_the_secrets_place(

@@ -137,6 +137,8 @@ def test_whoever_is_revoked_may_be_named(cli: CommandLine) -> None:
     assert "alice is the user " in ran.err
     assert verdict(cli, access) == (1, "revoked")
     assert cli.json("session", "list", "--subject", "alice") == []
+    mistyped = cli.run("session", "list", "--subject", "alise")
+    assert "no user is called alise" in mistyped.err
 
     named = cli.json("client", "register", "--name", "Orders App", "--contact", "ops")["client_id"]
     ran = cli.run("token", "revoke", "--client", "orders app")

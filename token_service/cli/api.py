@@ -127,6 +127,17 @@ class Api:
         """Follow a stream without a time limit. Raises grpc.RpcError."""
         return iter(method(request, metadata=self._metadata()))
 
+    def show_way(self) -> None:
+        """Say what was called and how: for whoever wonders why nobody answers."""
+        target, authorities = self.target, self._wishes.ca_file
+        if not target.tls:
+            self.out.note(f"called {target.address} without TLS; --ca FILE calls with it")
+            return
+        trusting = f"those in {authorities}" if authorities else "this machine's"
+        self.out.note(
+            f"called {target.address} with TLS, trusting {trusting} (--ca FILE trusts others)"
+        )
+
     def close(self) -> None:
         """Close the connection, if there is one."""
         if "_channel" in self.__dict__:

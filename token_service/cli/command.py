@@ -84,7 +84,7 @@ def api_command(
             who = caller or DEMO_ADMIN
             api = Api(wishes, out, caller=who, anonymous=anonymous, timeout=timeout)
             call = functools.partial(bound, api, **values)
-            _guarded(out, functools.partial(_answered, out, call), api.close)
+            _guarded(out, functools.partial(_answered, api, call), api.close)
 
         app.command(name)(_with_options(function, run, connection.wishes, run))
         return function
@@ -103,14 +103,17 @@ def _guarded(out: Output, work: Callable[[], None], end: Callable[[], None] = la
         end()
 
 
-def _answered(out: Output, call: Callable[[], None]) -> None:
+def _answered(api: "Api", call: Callable[[], None]) -> None:
     """Run what calls the service, and show its refusals."""
     import grpc
 
     try:
         call()
     except grpc.RpcError as error:
-        show_refusal(refusal_of(error), as_json=out.as_json)
+        refusal = refusal_of(error)
+        show_refusal(refusal, as_json=api.out.as_json)
+        if refusal.unreached and not api.out.as_json:
+            api.show_way()
         raise typer.Exit(REFUSED) from None
 
 

@@ -40,7 +40,8 @@ def subject_of(api: Api, subject: str) -> str:
     try:
         user = find_user(api, subject)
     except grpc.RpcError as error:
-        _require_unresolved(api, error, "user names need the permission admin.users")
+        if not _require_unresolved(api, error, "user names need the permission admin.users"):
+            api.out.note(f"no user is called {subject}: taken for the id of a client")
         return subject
     api.out.note(f"{user.username} is the user {user.user_id}")
     return user.user_id

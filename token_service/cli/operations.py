@@ -102,4 +102,4 @@ def _bootstrap(
     else:
         out.record([("client_id", created), ("client_secret", secret)])
     out.note("keep the secret: it is not shown again")
-    out.note("nobody approves what it registered itself: for that, make a second administrator")
+    out.note("two administrators are needed: nobody approves what it registered itself")

@@ -41,6 +41,11 @@ class Refusal:
     retry_after: float | None = None
 
     @property
+    def unreached(self) -> bool:
+        """Whether nobody of the service answered."""
+        return not self.reason and self.code in _UNKNOWN_OUTCOME
+
+    @property
     def outcome_unknown(self) -> bool:
         """Whether the call may have taken effect all the same."""
         return self.code in _UNKNOWN_OUTCOME
