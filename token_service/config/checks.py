@@ -161,7 +161,8 @@ def check_tls_files(cert: Path, key: Path, client_ca: Path | None) -> None:
         context.load_cert_chain(cert, key, password=_no_password)
     except (ssl.SSLError, ValueError):
         raise UnusableError(
-            "tls_key", "tls_cert and tls_key are not a certificate and its unencrypted key, PEM"
+            "tls_key",
+            f"{cert} and {key} are not a certificate and its unencrypted key, in PEM",
         ) from None
     try:
         if client_ca is not None:

@@ -32,7 +32,7 @@ def _check_times(settings: "Settings") -> None:
         raise checks.UnusableError("key_publish_lead", "must be at least twice the staleness limit")
     for name in ("key_rotation_period", "pepper_rotation_period"):
         if getattr(settings, name) <= settings.key_publish_lead:
-            raise checks.UnusableError(name, "must be longer than key_publish_lead")
+            raise checks.UnusableError(name, "must be longer than TOKEN_SERVICE_KEY_PUBLISH_LEAD")
 
 
 def _check_transport(settings: "Settings") -> None:
@@ -40,7 +40,9 @@ def _check_transport(settings: "Settings") -> None:
         missing = "tls_cert" if settings.tls_cert is None else "tls_key"
         raise checks.UnusableError(missing, "certificate and key are needed together")
     if settings.tls_client_ca is not None and settings.tls_cert is None:
-        raise checks.UnusableError("tls_client_ca", "needs tls_cert and tls_key as well")
+        raise checks.UnusableError(
+            "tls_client_ca", "needs TOKEN_SERVICE_TLS_CERT and TOKEN_SERVICE_TLS_KEY as well"
+        )
     if settings.tls_cert is not None and settings.tls_key is not None:
         with checks.about("tls_cert"):
             checks.check_tls_files(settings.tls_cert, settings.tls_key, settings.tls_client_ca)

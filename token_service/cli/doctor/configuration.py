@@ -20,7 +20,7 @@ def check(environment: Mapping[str, str]) -> tuple[list[Check], Settings | None]
         return [
             fail("configuration", line, "set it right; nothing else was checked") for line in lines
         ], None
-    found = [ok("configuration", f"for {settings.environment}, serving on {settings.grpc_listen}")]
+    found = [ok("configuration", f"for {settings.environment}, to serve on {settings.grpc_listen}")]
     found += [
         warn("configuration", f"{name} means nothing", "is it misspelt?")
         for name in misspelt_variables(environment)
@@ -28,7 +28,11 @@ def check(environment: Mapping[str, str]) -> tuple[list[Check], Settings | None]
     found += _open_files(environment)
     if settings.plaintext_beyond_this_machine:
         found.append(
-            warn("transport", "other machines are served without TLS", "set tls_cert and tls_key")
+            warn(
+                "transport",
+                "other machines are served without TLS",
+                "set TOKEN_SERVICE_TLS_CERT and TOKEN_SERVICE_TLS_KEY",
+            )
         )
     if settings.allow_unsafe_durability:
         found.append(

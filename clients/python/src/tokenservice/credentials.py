@@ -150,7 +150,10 @@ class ClientSecretFile:
         self._files.accept(stamp)
 
     def _read(self) -> ClientSecret:
-        return ClientSecret(self._client_id, self._path.read_text("utf-8").strip())
+        secret = self._path.read_text("utf-8").strip()
+        if not secret:
+            raise ValueError(f"{self._path} holds no secret for the client {self._client_id}")
+        return ClientSecret(self._client_id, secret)
 
 
 @dataclass(frozen=True, slots=True)
