@@ -32,6 +32,7 @@ RUN_BY: Mapping[tuple[str, str], str] = {
     (README, "production"): "tests/e2e/test_readme_production.py",
     (README, "administration"): "tests/e2e/test_readme_production.py",
     (OPERATIONS, "probes"): "tests/e2e/test_readme_production.py",
+    (OPERATIONS, "audit"): "tests/e2e/test_readme_production.py",
     (QR_README, "terminals"): "tests/e2e/test_readme.py",
     (CLIENT_README, "installing"): "tests/e2e/test_client_readme.py",
     (CLIENT_README, ""): "tests/e2e/test_client_readme.py",

@@ -1,5 +1,6 @@
 """The README's way into production, from an empty database to the first gateway's credentials."""
 
+import asyncio
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
@@ -113,12 +115,24 @@ def test_from_an_empty_database_to_a_gateway(machine: Machine) -> None:
         assert administering.returncode == 0, told
         assert re.search(r"^client_secret +tsk_cs_", told, re.MULTILINE), told
 
+        [audit] = blocks(OPERATIONS, "audit")
+        rows = asyncio.run(fetch((machine.folder / "postgres_dsn").read_text(), audit.code))
+        assert ("ben", "client.review") in {(row["actor"], row["action"]) for row in rows}
         for path, _ in probes():
             assert httpx.get(f"http://{machine.metrics}{path}").status_code == 200
     finally:
         os.killpg(serving.pid, signal.SIGTERM)
         rest, _ = serving.communicate(timeout=STOP_SECONDS)
     assert "Traceback" not in rest
+
+
+async def fetch(dsn: str, sql: str) -> list[asyncpg.Record]:
+    """What a statement of the document answers."""
+    conn = await asyncpg.connect(dsn.strip())
+    try:
+        return await conn.fetch(sql)
+    finally:
+        await conn.close()
 
 
 def probes() -> list[tuple[str, str]]:
