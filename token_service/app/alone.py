@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 
 import structlog
 
-from token_service.app.ending import Ending, on_hangup
+from token_service.app.ending import Ending, hold_signals, on_hangup
 from token_service.app.errors import StartupError
 from token_service.app.reservation import reserved
 from token_service.app.server import Application, collect_less
@@ -44,6 +44,7 @@ async def serve_alone(settings: Settings, stand_in: StandIn | None) -> int:
     if leaving is not None:
         await leaving
     if worker is not None:
+        hold_signals()
         if not ending.asked:
             begin_anew(worker, listen)
         worker.terminate()

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 _OTHERS = (signal.SIGUSR1, signal.SIGUSR2)
 """Mean nothing here, and would kill: log rotation and debuggers send them."""
 
@@ -25,8 +26,9 @@ class Ending:
         it ignore them, as nohup does."""
         loop = asyncio.get_running_loop()
         heeded = (one for one in others if signal.getsignal(one) is not signal.SIG_IGN)
-        for number in (signal.SIGTERM, signal.SIGINT, *heeded):
+        for number in (*_STOPPING, *heeded):
             loop.add_signal_handler(number, self.ask)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)  # those that waited come now
 
     def ask(self, *, hands_over: bool = False) -> None:
         """Stop; `hands_over` where others serve on at the same address."""
@@ -45,6 +47,13 @@ def hold_hangups() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     for number in _OTHERS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def hold_signals() -> None:
+    """The same, and let SIGTERM and SIGINT wait until `Ending.on_signals`: who is executed in place
+    of a program that serves would die of them before it knows what they ask for."""
+    hold_hangups()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
 
 
 def on_hangup(act: Callable[[], object]) -> None:

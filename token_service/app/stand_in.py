@@ -19,7 +19,7 @@ from typing import NoReturn, Self
 import structlog
 
 from token_service.app.control import ControlLine
-from token_service.app.ending import Ending, hold_hangups
+from token_service.app.ending import Ending
 from token_service.app.worker_process import (
     SILENT_START_SECONDS,
     WorkerProcess,
@@ -106,10 +106,10 @@ async def started(settings: Settings, address: str, ending: Ending) -> WorkerPro
 
 
 def begin_anew(worker: WorkerProcess, address: str) -> NoReturn:
-    """Execute this program again in place of itself, which closes all connections. Not before
+    """Execute this program again in place of itself, which closes all connections. Signals are
+    held (`hold_signals`), and the new program finds them. Not before
     gRPC has nothing in flight, and not by taking it down in order: that would answer calls that
     still arrive in a way that no client retries."""
-    hold_hangups()
     os.environ[VARIABLE] = json.dumps([worker.pid, worker.keep_line(), address])
     logging.shutdown()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
