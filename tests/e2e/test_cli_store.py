@@ -12,7 +12,6 @@ from tests.e2e.command_line import CommandLine
 from tests.support.fixtures import StartServer
 from tests.support.world import World
 from token_service.adapters.crypto.secrets_config import SecretKeys
-from token_service.adapters.postgres.migrate import pending
 
 
 @pytest.fixture
@@ -29,23 +28,6 @@ def as_client(client_id: str, secret: str, address: str, folder: Path) -> Comman
     return CommandLine(folder).with_variables(
         server=address, client_id=client_id, client_secret=secret
     )
-
-
-def test_the_database_is_migrated_with_its_address_alone(embedded: Stores, tmp_path: Path) -> None:
-    dsn = embedded.postgres.create_database("cli_migrate")
-    operator = CommandLine(tmp_path).with_variables(postgres_dsn=dsn)
-    try:
-        assert len(operator.json("migrate")["applied"]) == len(list(_migrations()))
-        assert pending(dsn) == []
-        assert operator.ok("migrate") == "up to date\n"
-    finally:
-        embedded.postgres.drop_database("cli_migrate")
-
-
-def _migrations() -> list[Path]:
-    from token_service.adapters.postgres.migrate import MIGRATIONS
-
-    return list(MIGRATIONS.glob("*.sql"))
 
 
 def test_a_database_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from tests.integration.processes import (
 from token_service.adapters.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.embedded.binaries import postgres_bin
 from token_service.adapters.embedded.cluster import postgres_processes
-from token_service.adapters.postgres.migrate import MIGRATIONS
+from token_service.adapters.postgres.schema import MIGRATIONS
 
 
 @pytest.fixture

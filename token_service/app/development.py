@@ -9,9 +9,9 @@ from pathlib import Path
 from token_service.adapters.crypto.secrets_config import SecretKeys
 from token_service.adapters.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.embedded.place import DataDir
-from token_service.adapters.postgres.migrate import MigrationError, migrate
 from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
+from token_service.app.upkeep import migrate
 from token_service.config import Settings
 from token_service.usecases.demo import USERNAME, DemoCredentials, SeedDemo
 from token_service.usecases.token_limits import TokenLimits
@@ -42,7 +42,8 @@ class DevelopmentStores:
     @contextmanager
     def running(cls, folder: Path) -> Iterator["DevelopmentStores"]:
         """Run both on `folder`, which no other process may use meanwhile. They end with the
-        block, and with this process however it ends. Raises StartupError."""
+        block, and with this process however it ends. Blocks, and migrates on a loop of its own.
+        Raises StartupError."""
         place = DataDir(folder)
         try:
             place.acquire()
@@ -53,7 +54,7 @@ class DevelopmentStores:
             ):
                 migrate(postgres.dsn)
                 yield cls(postgres.dsn, valkey.url)
-        except (EmbeddedError, MigrationError) as error:
+        except EmbeddedError as error:
             raise StartupError(str(error)) from error
         finally:
             place.release()

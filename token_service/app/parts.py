@@ -1,11 +1,9 @@
 """The parts of a server, opened and closed: stores, keys, clock, trust."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Self
-
-import asyncpg
 
 from token_service.adapters.crypto.access import AccessTokenFactory
 from token_service.adapters.crypto.codes import PepperedCodes
@@ -20,17 +18,17 @@ from token_service.adapters.postgres.attempts import Attempts
 from token_service.adapters.postgres.clients import ClientStore
 from token_service.adapters.postgres.codes import CodeStore
 from token_service.adapters.postgres.follower import TrustFollower
-from token_service.adapters.postgres.health import UnsafeStoreError, check_durability
 from token_service.adapters.postgres.keys import KeyStore
-from token_service.adapters.postgres.migrate import MigrationError, pending
 from token_service.adapters.postgres.pairing_wakeups import PairingWakeups
 from token_service.adapters.postgres.pairings import PairingStore
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.removal import Removal
 from token_service.adapters.postgres.revocations import RevocationStore
+from token_service.adapters.postgres.schema import Schema
 from token_service.adapters.postgres.sessions import SessionStore
 from token_service.adapters.postgres.users import UserStore
 from token_service.adapters.system import AnchoredSystemClock, SystemRandomness
+from token_service.app.database import open_database, require_usable
 from token_service.app.errors import StartupError
 from token_service.app.redis_parts import RedisParts, redis_parts
 from token_service.config import Settings
@@ -64,6 +62,7 @@ class Parts:
     shield: Shield
     database: Database
     validate_database: Database
+    schema: Schema
     redis: RedisParts
     keyring: Keyring
     mint: Mint
@@ -96,14 +95,14 @@ class Parts:
         Raises StartupError naming what the operator has to change.
         """
         dsn = settings.postgres_dsn.get_secret_value()
-        database = await _open_database(settings, dsn, settings.postgres_pool_size, "main")
+        seconds = settings.postgres_timeout.total_seconds()
+        connect = partial(open_database, dsn, call_timeout=seconds)
+        database = await connect("main", size=settings.postgres_pool_size)
         try:
-            await _require_usable(settings, database, dsn)
-            validate_database = await _open_database(
-                settings, dsn, settings.postgres_validate_pool_size, "validate"
-            )
+            schema = await require_usable(database, allow_lossy=settings.allow_unsafe_durability)
+            validate = await connect("validate", size=settings.postgres_validate_pool_size)
             parts = cls._assemble(
-                settings, clock or AnchoredSystemClock(), database, validate_database
+                settings, clock or AnchoredSystemClock(), database, validate, schema
             )
         except BaseException:
             await database.close()
@@ -122,6 +121,7 @@ class Parts:
         clock: AnchoredSystemClock,
         database: Database,
         validate_database: Database,
+        schema: Schema,
     ) -> Self:
         random, shield = SystemRandomness(), Shield()
         secret_keys = SecretKeys.parse(settings.secret_keys.get_secret_value())
@@ -140,6 +140,7 @@ class Parts:
             shield=shield,
             database=database,
             validate_database=validate_database,
+            schema=schema,
             redis=redis,
             keyring=keyring,
             mint=Mint(keyring, settings.issuer),
@@ -243,34 +244,6 @@ def key_schedule(settings: Settings) -> KeyScheduleSettings:
         algorithms=tuple(settings.signing_algorithms),
         rotation=rotation,
     )
-
-
-async def _open_database(settings: Settings, dsn: str, size: int, name: str) -> Database:
-    try:
-        return await Database.open(
-            dsn,
-            size=size,
-            call_timeout=settings.postgres_timeout.total_seconds(),
-            application_name=f"token-service {name}",
-        )
-    except TokenServiceError as error:
-        raise StartupError("TOKEN_SERVICE_POSTGRES_DSN: PostgreSQL does not answer") from error
-    except asyncpg.PostgresError as error:
-        raise StartupError(
-            f"TOKEN_SERVICE_POSTGRES_DSN: PostgreSQL refuses the connection: {type(error).__name__}"
-        ) from error
-
-
-async def _require_usable(settings: Settings, database: Database, dsn: str) -> None:
-    try:
-        await check_durability(database, allow_lossy=settings.allow_unsafe_durability)
-        missing = await asyncio.to_thread(pending, dsn)
-    except (UnsafeStoreError, MigrationError) as error:
-        raise StartupError(f"TOKEN_SERVICE_POSTGRES_DSN: {error}") from error
-    if missing:
-        raise StartupError(
-            "TOKEN_SERVICE_POSTGRES_DSN: the database is not migrated: run `token-service migrate`"
-        )
 
 
 def _hasher(settings: Settings) -> Argon2Passwords:

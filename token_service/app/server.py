@@ -64,6 +64,8 @@ class Application:
 
     async def start(self) -> str:
         """Serve; the address on which. Raises StartupError when it cannot be listened on."""
+        if self.parts.schema.newer:
+            _log.warning("schema_is_newer", migrations=list(self.parts.schema.newer))
         self._loop = asyncio.get_running_loop()
         self._server = build_server(self.settings, self.parts, shares_port=self._shares_port)
         try:

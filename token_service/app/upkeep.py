@@ -1,9 +1,14 @@
 """What an operator does to the database directly, not through the service."""
 
+import asyncio
+from dataclasses import dataclass
+
 from token_service.adapters.postgres import trust
-from token_service.adapters.postgres.migrate import MigrationError, pending
+from token_service.adapters.postgres.migrate import MigrationError
 from token_service.adapters.postgres.migrate import migrate as apply_all
 from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.schema import Schema
+from token_service.app.database import open_database, schema_of
 from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
 from token_service.config import Settings
@@ -16,15 +21,45 @@ from token_service.usecases.bootstrap import (
 )
 from token_service.usecases.token_limits import TokenLimits
 
+_READ_SECONDS = 10.0
 
-def migrate(dsn: str) -> list[str]:
-    """Apply the migrations that are missing; their names. Blocks. Raises StartupError."""
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What became of a database: the files that were `applied`, and the migrations that make its
+    schema `newer` than this version, which leaves it as it is."""
+
+    applied: tuple[str, ...]
+    newer: tuple[str, ...]
+
+
+def migrate(dsn: str) -> Migrated:
+    """Apply the migrations that are missing. Blocks, and runs a loop of its own meanwhile.
+
+    Raises StartupError, also for a database that has migrations of another version and lacks some
+    of this one: in which order they go is for a version to say that ships them all.
+    """
+    schema = asyncio.run(_schema_at(dsn))
+    if schema.missing and schema.newer:
+        raise StartupError(
+            f"the database has migrations that this version does not ship "
+            f"({', '.join(schema.newer)}) and lacks {', '.join(schema.missing)}: "
+            "migrate with a version that ships them all"
+        )
+    if schema.missing:
+        try:
+            apply_all(dsn)
+        except MigrationError as error:
+            raise StartupError(f"cannot migrate the database: {error}") from error
+    return Migrated(applied=schema.missing, newer=schema.newer)
+
+
+async def _schema_at(dsn: str) -> Schema:
+    database = await open_database(dsn, "migrate", size=1, call_timeout=_READ_SECONDS)
     try:
-        missing = pending(dsn)
-        apply_all(dsn)
-    except MigrationError as error:
-        raise StartupError(f"cannot migrate the database: {error}") from error
-    return missing
+        return await schema_of(database)
+    finally:
+        await database.close()
 
 
 async def bootstrap(settings: Settings, client_id: str, name: str) -> ClientCredentials:

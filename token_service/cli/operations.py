@@ -49,11 +49,16 @@ def _migrate(out: Output) -> None:
     """Bring the database schema up to date."""
     from token_service.cli.store import migrate
 
-    applied = migrate(out)
+    done = migrate(out)
     if out.as_json:
-        out.json({"applied": applied})
+        out.json({"applied": done.applied, "newer": done.newer})
+    elif done.newer:
+        newer = ", ".join(done.newer)
+        out.line(f"nothing to do: the schema is newer than this version, by {newer}")
+    elif done.applied:
+        out.line(f"applied {len(done.applied)}: {', '.join(done.applied)}")
     else:
-        out.line(f"applied {len(applied)}: {', '.join(applied)}" if applied else "up to date")
+        out.line("up to date")
 
 
 def _doctor(out: Output) -> None:

@@ -7,8 +7,8 @@ from token_service.cli.problems import REFUSED
 from token_service.cli.runner import run_async, told
 
 
-def migrate(out: Output) -> list[str]:
-    """Apply the migrations that are missing, and return their names."""
+def migrate(out: Output) -> upkeep.Migrated:
+    """Apply the migrations that are missing, and return what became of the database."""
     dsn = database_address(out)
     with told(exit_code=REFUSED):
         return upkeep.migrate(dsn)

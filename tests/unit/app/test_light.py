@@ -31,6 +31,13 @@ def test_a_server_goes_without_what_draws() -> None:
     assert [name for name in ("rich", "pygments") if name in loaded] == []
 
 
+def test_a_server_goes_without_what_migrates() -> None:
+    assert "token_service.adapters.postgres.migrate" not in loaded_by(
+        "import sys, token_service.cli.serving, token_service.app.alone, token_service.app.worker, "
+        "token_service.cli.doctor.command; print(*sys.modules)"
+    )
+
+
 def test_a_supervisor_goes_without_the_parts_of_a_server() -> None:
     loaded = loaded_by(PROGRAM)
     assert "token_service.app.supervisor" in loaded

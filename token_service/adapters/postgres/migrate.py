@@ -7,13 +7,12 @@ import subprocess
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-MIGRATIONS = Path(__file__).with_name("migrations")
+from token_service.adapters.postgres.schema import MIGRATIONS
 
 _LOCK_SECONDS = 300  # how long to wait for another process that is migrating the same database
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:\d{1,5})?")
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 _BAD_ADDRESS = "the address of the database is not a URL like postgres://user:password@host/name"
-_PENDING_MARK = "[ ] "  # how `dbmate status` marks a file that is not applied
 
 
 class MigrationError(RuntimeError):
@@ -29,20 +28,7 @@ def migrate(dsn: str, *, migrations: Path = MIGRATIONS, timeout: float = 3600.0)
     _dbmate(dsn, migrations, [*lock, "migrate"], timeout)
 
 
-def pending(dsn: str, *, migrations: Path = MIGRATIONS, timeout: float = 30.0) -> list[str]:
-    """Return the names of the migrations that are not applied; changes nothing.
-
-    `timeout` is in seconds. Blocks. Raises MigrationError.
-    """
-    report = _dbmate(dsn, migrations, ["status"], timeout)
-    return [
-        line.removeprefix(_PENDING_MARK)
-        for line in report.splitlines()
-        if line.startswith(_PENDING_MARK)
-    ]
-
-
-def _dbmate(dsn: str, migrations: Path, arguments: list[str], timeout: float) -> str:
+def _dbmate(dsn: str, migrations: Path, arguments: list[str], timeout: float) -> None:
     command = [str(_program()), "--migrations-dir", str(migrations), "--no-dump-schema"]
     # By default dbmate reads settings from a file `.env` of the folder it runs in.
     command += ["--env-file", os.devnull, *arguments]
@@ -61,7 +47,6 @@ def _dbmate(dsn: str, migrations: Path, arguments: list[str], timeout: float) ->
     if result.returncode != 0:
         text = result.stderr.strip() or result.stdout.strip()
         raise MigrationError(_redacted(text.removeprefix("Error: "), dsn))
-    return result.stdout
 
 
 def _environment(dsn: str) -> dict[str, str]:

@@ -1,19 +1,19 @@
 """Whether PostgreSQL can be the truth: primary, durable, migrated, and the log in order."""
 
-import asyncio
 import time
 from dataclasses import dataclass
 
 import asyncpg
 
-from token_service.adapters.postgres.migrate import MigrationError, pending
 from token_service.adapters.postgres.pool import Connection
+from token_service.adapters.postgres.schema import Schema, read_schema
 from token_service.cli.doctor.checks import Check, Status, fail, ok, warn
 
 MIN_VERSION = 13  # the schema uses gen_random_uuid()
 MAX_CLOCK_OFFSET = 2.0  # seconds; the service goes by PostgreSQL's clock, people by this one's
 MANY_ENTRIES = 100_000
 _SECONDS = 5.0
+_MIGRATIONS = "migrations"
 
 _READ = """
 SELECT current_setting('server_version_num')::int AS version,
@@ -69,9 +69,9 @@ async def check(dsn: str) -> tuple[list[Check], bool]:
         return [unreachable], False
     try:
         checks = judge(await read_facts(connection))
-        migrations = await asyncio.to_thread(check_migrations, dsn)
+        migrations = await check_migrations(connection)
         checks.append(migrations)
-        migrated = migrations.status is Status.OK
+        migrated = migrations.status is not Status.FAIL
         if migrated:
             checks.append(judge_trust(await read_trust(connection)))
         return checks, migrated
@@ -132,16 +132,36 @@ def judge_trust(facts: TrustFacts | None) -> Check:
     return ok(name, detail)
 
 
-def check_migrations(dsn: str) -> Check:
-    """Ask dbmate which migrations are missing. Blocks."""
-    name = "migrations"
+async def check_migrations(connection: Connection) -> Check:
+    """Compare the migrations of the database with those of this version."""
     try:
-        missing = pending(dsn)
-    except MigrationError as error:
-        return fail(name, str(error), "see that the user may read the schema")
+        return judge_schema(await read_schema(connection))
+    except asyncpg.PostgresError as error:
+        return fail(
+            _MIGRATIONS,
+            f"cannot be read ({type(error).__name__})",
+            "see that the user may read schema_migrations",
+        )
+
+
+def judge_schema(schema: Schema) -> Check:
+    """Judge whether this version can work with the schema."""
+    missing, newer = ", ".join(schema.missing), ", ".join(schema.newer)
+    if missing and newer:
+        return fail(
+            _MIGRATIONS,
+            f"missing: {missing}; of another version: {newer}",
+            "migrate with a version that ships them all",
+        )
     if missing:
-        return fail(name, f"missing: {', '.join(missing)}", "run `token-service migrate`")
-    return ok(name, "all applied")
+        return fail(_MIGRATIONS, f"missing: {missing}", "run `token-service migrate`")
+    if newer:
+        return warn(
+            _MIGRATIONS,
+            f"the schema is newer than this version, by {newer}",
+            "finish the upgrade: a newer version migrated the database",
+        )
+    return ok(_MIGRATIONS, "all applied")
 
 
 def _version(version: int) -> Check:
