@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.admin_world import ADMIN, APP, NOBODY, PASSWORD, Node, basic, started
-from tests.integration.code_world import COUPON, VERIFICATION, Codes, wrong
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Permission
@@ -305,23 +304,3 @@ async def test_wrong_registration_secrets_leave_rows(node: Node) -> None:
     noted = await rows(node, "client.collect")
     assert [row["target"] for row in noted] == [client_id, "unknown"]
     assert {row["outcome"] for row in noted} == {"credentials_invalid"}
-
-
-async def test_wrong_codes_leave_rows(node: Node) -> None:
-    codes = Codes(node)
-    issued = await codes.new(VERIFICATION)
-    for _ in range(7):
-        await codes.guessed(wrong(issued.text))
-    first, lock = await rows(node, "code.redeem")
-    assert (first["actor"], first["target"], first["outcome"]) == (
-        "shop",
-        "unknown",
-        "code_unknown",
-    )
-    assert counts(lock["details"])["of_recipient"] == "5"
-    coupon = await codes.new(COUPON)
-    for _ in range(30):
-        await codes.tried(wrong(coupon.text), redeemer="mallory")
-    noted = [row for row in await rows(node, "code.redeem") if row["subject"] == "mallory"]
-    assert [counts(row["details"])["of_redeemer"] for row in noted] == ["1", "10", "20"]
-    assert issued.text not in str(await rows(node, "code.redeem"))

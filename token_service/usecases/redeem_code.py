@@ -127,13 +127,16 @@ class RedeemCode:
 
         Guesses at a verification code are counted on the code. Here they are counted as well, and
         so are those at a recipient who has none: whoever guesses is locked out either way, and
-        does not learn whether one was sent.
+        does not learn whether one was sent. Where nobody is named, what is noted is counted apart:
+        the mistakes of those who are named are many on a busy day, and hide no attack.
         """
         limits, bucket = self._limits, self._secrets.bucket
         own = bucket("code-redeem", caller.client_id)
-        anybody = not request.redeemer and not request.recipient
         whole = AttemptBucket(own, limits.caller, limits.window, limits.caller_lock)
-        buckets = [replace(whole, name="of_caller", noted=anybody)]
+        buckets = [replace(whole, name="of_caller")]
+        if not request.redeemer and not request.recipient:
+            nobodys = bucket("code-redeem-by", caller.client_id, "")
+            buckets.append(replace(whole, key=nobodys, name="of_nobody", noted=True))
         if request.redeemer:
             theirs = bucket("code-redeem-by", caller.client_id, request.redeemer)
             one = AttemptBucket(theirs, limits.redeemer, limits.window, limits.lock)
