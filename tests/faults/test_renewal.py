@@ -137,14 +137,20 @@ async def test_sighup_during_a_start_or_a_renewal_is_remembered(start: Start, wo
 
 def hang_up(process: subprocess.Popen[str]) -> None:
     """Send SIGHUP as soon as the process is prepared for it."""
-    status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None:
-        masks = dict(re.findall(r"^(Sig\w+):\s(\w+)$", status.read_text(), re.MULTILINE))
-        if (int(masks["SigBlk"], 16) | int(masks["SigCgt"], 16)) & 1:
+        if catches(process.pid, signal.SIGHUP, blocked=True):
             process.send_signal(signal.SIGHUP)
             return
         time.sleep(0.001)
     raise AssertionError("it ended")
+
+
+def catches(pid: int, number: signal.Signals, *, blocked: bool = False) -> bool:
+    """Whether the process has a handler for the signal now (or, too, lets it wait)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    masks = dict(re.findall(r"^(Sig\w+):\s(\w+)$", status, re.MULTILINE))
+    mask = int(masks["SigCgt"], 16) | (int(masks["SigBlk"], 16) if blocked else 0)
+    return bool(mask >> (number - 1) & 1)
 
 
 async def test_a_stop_during_a_renewal_leaves_nobody(start: Start) -> None:
@@ -159,6 +165,27 @@ async def test_a_stop_during_a_renewal_leaves_nobody(start: Start) -> None:
     assert await asyncio.to_thread(service.server.terminate) == 0
     assert not any(map(is_alive, family))
     assert service.events("renewing_given_up") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_while_the_program_begins_anew_is_heeded(
+    start: Start, number: signal.Signals
+) -> None:
+    service = start()
+    service.send(signal.SIGHUP)
+    await service.event("stopping")
+    family = children_of(service.pid)
+
+    async def executed() -> bool:
+        assert service.server.process.poll() is None, "it ended"
+        return not catches(service.pid, signal.SIGTERM)
+
+    await until(executed)
+    service.send(number)
+    assert await asyncio.to_thread(service.server.process.wait, 30) == 0
+    assert not any(map(is_alive, family))
+    service.server.kill()  # it has ended; all that it printed has been read then
+    assert len(service.events("stopped")) == 1
 
 
 async def test_a_stop_is_neither_hurried_nor_undone(start: Start) -> None:
