@@ -26,7 +26,7 @@ from token_service.domain.records import Client
 from token_service.rpc.admission import Gate
 from token_service.rpc.limits import FailureLimiter
 from token_service.rpc.methods import Method, Shape
-from token_service.rpc.pipeline import ARRIVAL_SECONDS, BOUNDS, Pipeline
+from token_service.rpc.pipeline import BOUNDS, Pipeline
 from token_service.rpc.policy import (
     METHODS,
     WRONG_CREDENTIALS,
@@ -36,6 +36,7 @@ from token_service.rpc.policy import (
     Work,
 )
 from token_service.rpc.server import RpcServer, ServerOptions
+from token_service.rpc.shared import ARRIVAL_SECONDS
 
 ECHO_SERVICE = "test.Echo"
 ECHO = "/test.Echo/Echo"

@@ -25,7 +25,7 @@ from tests.rpc.echo import (
     unary_stream,
     unary_unary,
 )
-from token_service.rpc import pipeline as pipelines
+from token_service.rpc import shared
 from token_service.rpc.pipeline import BOUNDS
 from token_service.rpc.policy import LARGE_REQUEST, METHODS, Work
 
@@ -43,7 +43,7 @@ def without_request(channel: grpc.aio.Channel, method: str, **call: Any) -> Any:
 
 async def until_waiting(world: World, number: int) -> None:
     assert world.pipeline is not None
-    waiting = (world.pipeline.arrivals, world.pipeline.anonymous_arrivals)
+    waiting = (world.pipeline.shared.arrivals, world.pipeline.shared.anonymous_arrivals)
     async with asyncio.timeout(5):
         while sum(arrivals.waiting for arrivals in waiting) < number:
             await asyncio.sleep(0.001)
@@ -109,7 +109,7 @@ async def test_who_waits_for_a_request_takes_no_place(method: str) -> None:
 async def test_who_has_waited_longest_makes_room(
     monkeypatch: pytest.MonkeyPatch, method: str, limit: str
 ) -> None:
-    monkeypatch.setattr(pipelines, f"MOST_{limit}ARRIVING", 2)
+    monkeypatch.setattr(shared, f"MOST_{limit}ARRIVING", 2)
     world = World()
     async with serving(world), connected(world) as channel:
         first, second = [

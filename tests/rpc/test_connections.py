@@ -156,7 +156,7 @@ async def test_calls_that_the_server_kept_waiting_may_be_given_up(method: str) -
                 await asyncio.sleep(0.01)
             (connection,) = connections_of(int(world.address.rpartition(":")[2]))
             assert world.pipeline is not None
-            assert not world.pipeline.peers.condemned(connection.peer)
+            assert not world.pipeline.shared.peers.condemned(connection.peer)
             readable.set()
             assert text(await calls[0]) == "x"
             assert text(await call(raw("y"), metadata=ALICE)) == "y"
@@ -173,7 +173,7 @@ async def give_up_calls(world: World) -> None:
     async with connected(world) as channel:
         calls = [stream_unary(channel, ECHO)(metadata=ALICE) for _ in range(ABANDONED.burst + 1)]
         assert world.pipeline is not None
-        arrivals = world.pipeline.arrivals
+        arrivals = world.pipeline.shared.arrivals
         async with asyncio.timeout(20):
             while arrivals.waiting < len(calls):
                 await asyncio.sleep(0.01)
@@ -190,7 +190,7 @@ async def test_the_watch_goes_on_when_files_are_there_again(
     monkeypatch.setattr(connections, "_OPEN_FILES", files)
     async with serving(arrival=0.1) as world:
         assert world.pipeline is not None
-        peers = world.pipeline.peers
+        peers = world.pipeline.shared.peers
         async with asyncio.timeout(10):
             while peers.watching:
                 await asyncio.sleep(0.01)
@@ -236,7 +236,7 @@ async def test_a_peer_is_found_by_the_name_that_the_library_has_for_it(host: str
         served = serving(world, listen=f"{host.partition(' ')[0]}:0")
         async with served:
             assert world.pipeline is not None
-            world.pipeline.peers = Seeing(lambda: 0.0)
+            world.pipeline.shared.peers = Seeing(lambda: 0.0)
             port = int(world.address.rpartition(":")[2])
             targets = ["127.0.0.1", "[::1]"] if host == "[::]" else [host]
             for target in targets if "zone" not in host else [f"[{link_local()}]"]:

@@ -223,7 +223,7 @@ async def test_a_stop_ends_streams_at_once() -> None:
             refused = await failure(call.read())
             assert (refused.code, refused.reason) == (StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
         assert world.pipeline is not None
-        assert not world.pipeline.streams
+        assert not world.pipeline.shared.streams
 
 
 async def test_a_stop_in_the_middle_of_writing_harms_nothing() -> None:
@@ -238,7 +238,7 @@ async def test_a_stop_in_the_middle_of_writing_harms_nothing() -> None:
         async with asyncio.timeout(5):
             await world.server.stop()
         assert world.pipeline is not None
-        assert not world.pipeline.streams
+        assert not world.pipeline.shared.streams
 
 
 async def test_a_reader_who_comes_back_still_learns_why_it_ended() -> None:

@@ -81,7 +81,7 @@ async def test_a_stream_that_nobody_reads_any_more_is_closed(
     async with asyncio.timeout(5):
         await closed.wait()
         assert world.pipeline is not None
-        while world.pipeline.streams:
+        while world.pipeline.shared.streams:
             await asyncio.sleep(0.001)
     assert world.pipeline.bounds[Work.STREAM].active == 0
 
@@ -122,13 +122,13 @@ async def test_who_does_not_read_is_disconnected_and_holds_nobody_up(
     world: World, channel: grpc.aio.Channel
 ) -> None:
     assert world.pipeline is not None
-    world.pipeline.patience = 0.3
+    world.pipeline.shared.patience = 0.3
     world.messages = endless
     idle = unary_stream(channel, STREAM)(raw("x"), metadata=ALICE)
     assert text(await idle.read()) == LARGE
     world.messages = None
     async with asyncio.timeout(5):
-        while world.pipeline.streams:
+        while world.pipeline.shared.streams:
             other = unary_stream(channel, STREAM)(raw("abc"), metadata=ALICE)
             assert [text(message) async for message in other] == ["a", "b", "c"]
     # It counts for as long as there is something left to tell it.
@@ -144,12 +144,12 @@ async def test_who_never_takes_its_status_counts_until_the_connection_ends(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert world.pipeline is not None
-    world.pipeline.patience = 0.2
+    world.pipeline.shared.patience = 0.2
     world.messages = endless
     async with connected(world) as channel, asyncio.timeout(5):
         idle = unary_stream(channel, STREAM)(raw("x"), metadata=ALICE)
         assert text(await idle.read()) == LARGE
-        while world.pipeline.streams:
+        while world.pipeline.shared.streams:
             await asyncio.sleep(0.01)
         assert world.pipeline.bounds[Work.STREAM].active == 1
     async with asyncio.timeout(5):
@@ -162,7 +162,7 @@ async def test_a_slow_reader_has_the_time_that_it_needs(
     world: World, channel: grpc.aio.Channel
 ) -> None:
     assert world.pipeline is not None
-    world.pipeline.patience = 0.3
+    world.pipeline.shared.patience = 0.3
     world.messages = endless
     slow = unary_stream(channel, STREAM)(raw("x"), metadata=ALICE)
     for _ in range(8):

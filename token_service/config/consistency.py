@@ -1,21 +1,17 @@
 """Whether settings go together, and whether what they name can be used."""
 
-from typing import TYPE_CHECKING
-
 from token_service.config import checks
-
-if TYPE_CHECKING:
-    from token_service.config.settings import Settings
+from token_service.config.settings import Settings
 
 
-def check(settings: "Settings") -> None:
+def check(settings: Settings) -> None:
     """Raise UnusableError for the first setting that no server could work with."""
     _check_secrets(settings)
     _check_times(settings)
     _check_transport(settings)
 
 
-def _check_secrets(settings: "Settings") -> None:
+def _check_secrets(settings: Settings) -> None:
     with checks.about("postgres_dsn"):
         checks.check_postgres_dsn(settings.postgres_dsn.get_secret_value())
     with checks.about("secret_keys"):
@@ -25,7 +21,7 @@ def _check_secrets(settings: "Settings") -> None:
             checks.check_redis_url(settings.redis_url.get_secret_value())
 
 
-def _check_times(settings: "Settings") -> None:
+def _check_times(settings: Settings) -> None:
     if settings.heartbeat * 2 >= settings.staleness_limit:
         raise checks.UnusableError("heartbeat", "must be less than half of the staleness limit")
     if settings.key_publish_lead < settings.staleness_limit * 2:
@@ -35,7 +31,7 @@ def _check_times(settings: "Settings") -> None:
             raise checks.UnusableError(name, "must be longer than TOKEN_SERVICE_KEY_PUBLISH_LEAD")
 
 
-def _check_transport(settings: "Settings") -> None:
+def _check_transport(settings: Settings) -> None:
     if (settings.tls_cert is None) != (settings.tls_key is None):
         missing = "tls_cert" if settings.tls_cert is None else "tls_key"
         raise checks.UnusableError(missing, "certificate and key are needed together")

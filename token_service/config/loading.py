@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from token_service.config import consistency
 from token_service.config.checks import UnusableError
 from token_service.config.settings import PREFIX, Settings
 
@@ -35,9 +36,14 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     problems = [problem for name in secret_names() if (problem := _take_file(name, values))]
     if not problems:
         try:
-            return Settings(**_known(values))
+            settings = Settings(**_known(values))
+            consistency.check(settings)
         except ValidationError as error:
             problems = [_line(detail) for detail in error.errors(include_url=False)]
+        except UnusableError as error:
+            problems = [f"{PREFIX}{error.name.upper()}: {error}"]
+        else:
+            return settings
     raise ConfigError("\n".join(problems)) from None
 
 
@@ -131,8 +137,7 @@ def _known(values: Mapping[str, str]) -> dict[str, Any]:
 
 def _line(detail: ErrorDetails) -> str:
     """One problem, without the value: only our own messages and pydantic's fixed ones."""
-    cause = detail.get("ctx", {}).get("error")
-    name = cause.name if isinstance(cause, UnusableError) else str(next(iter(detail["loc"]), ""))
+    name = str(next(iter(detail["loc"]), ""))
     if detail["type"] == "missing":
         return f"{PREFIX}{name.upper()}: is required"
     message = detail["msg"].removeprefix("Value error, ")

@@ -6,11 +6,11 @@ Every setting is a variable `TOKEN_SERVICE_<NAME>`; a secret may also come from 
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from token_service.config import checks, consistency, values
+from token_service.config import checks, values
 from tokenservice.core.limits import MAX_ISSUER_LENGTH
 
 PREFIX = "TOKEN_SERVICE_"
@@ -276,11 +276,6 @@ class Settings(BaseModel):
     data_dir: Path = _setting(
         "Surroundings", "Data of the development server's own stores.", Path("var/dev")
     )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        consistency.check(self)
-        return self
 
     @property
     def hashing_threads(self) -> int:

@@ -1,7 +1,7 @@
 """Who is calling, and may they? Before anything of the request is looked at."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,6 +16,7 @@ from token_service.domain.addresses import counted_network
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.records import Client
+from token_service.rpc.context import CallContext, Metadata
 from token_service.rpc.errors import without_credentials
 from token_service.rpc.limits import MAX_CALLERS, FailureLimiter, RateLimiter
 from token_service.rpc.policy import WRONG_CREDENTIALS, Anonymous, MethodPolicy
@@ -24,8 +25,6 @@ from token_service.usecases.authenticate_caller import is_bearer
 REQUEST_ID = "x-request-id"
 CLIENT_ID = "x-client-id"
 """Names the client that authenticates by its TLS certificate alone."""
-
-Metadata = tuple[tuple[str, str | bytes], ...]
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 
@@ -44,16 +43,6 @@ class Authenticator(Protocol):
         self, stranger: Caller, authorization: str, *, client_id: str = "", thumbprint: str = ""
     ) -> Client:
         """Verify the credentials that `stranger` presents. Raises CALLER_UNAUTHENTICATED."""
-
-
-class CallContext(Protocol):
-    """What admission reads of a call besides its metadata."""
-
-    def peer(self) -> str:
-        """The other side's name, such as `ipv4:192.0.2.7:4711`."""
-
-    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
-        """What the TLS layer verified."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,22 @@ whoever has no credentials cannot make the server hold one.
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, cast
+from typing import NoReturn, Protocol, cast
 
 import grpc
 
+from token_service.domain.errors import TokenServiceError
+from token_service.rpc.context import Context
 from token_service.rpc.errors import late_request, overloaded
 
-if TYPE_CHECKING:
-    from token_service.domain.errors import TokenServiceError
-    from token_service.rpc.calls import Call, Context
+
+class Arriving(Protocol):
+    """A call whose request is waited for. `started` is a reading of `time.perf_counter`."""
+
+    started: float
+
+    async def failed(self, error: BaseException, context: Context) -> NoReturn:
+        """End it with this error; always raises."""
 
 
 class Arrivals:
@@ -30,15 +37,15 @@ class Arrivals:
         """At most `most` calls wait, and each `seconds` at the longest."""
         self._most = most
         self._seconds = seconds
-        self._waiting: dict[Call, Context] = {}
-        self._ending: dict[Call, asyncio.Task[None]] = {}
+        self._waiting: dict[Arriving, Context] = {}
+        self._ending: dict[Arriving, asyncio.Task[None]] = {}
 
     @property
     def waiting(self) -> int:
         """How many calls wait now."""
         return len(self._waiting)
 
-    async def request(self, call: "Call", context: "Context") -> bytes | None:
+    async def request(self, call: Arriving, context: Context) -> bytes | None:
         """The request of this call; None when the client closed its side without one. Raises
         CancelledError when it went away, and AbortError when the wait was ended here."""
         waiting = self._waiting
@@ -62,7 +69,7 @@ class Arrivals:
                 return
             self._end(call, late_request())
 
-    def _end(self, call: "Call", refusal: "TokenServiceError") -> None:
+    def _end(self, call: Arriving, refusal: TokenServiceError) -> None:
         """The status goes out beside the read, which ends with it: a read that is cancelled keeps
         what it waited for from being freed."""
         context = self._waiting.pop(call)
@@ -70,7 +77,7 @@ class Arrivals:
         self._ending[call] = ending
         ending.add_done_callback(lambda _: self._ended(call))
 
-    def _ended(self, call: "Call") -> None:
+    def _ended(self, call: Arriving) -> None:
         ending = self._ending.pop(call)
         if not ending.cancelled():
             ending.exception()  # the library's, by which the call itself ends as well

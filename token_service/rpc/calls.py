@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
+from typing import Any, ClassVar, NoReturn
 
 import grpc
 import structlog
@@ -18,14 +18,8 @@ from google.protobuf.message import DecodeError, Message
 from token_service.domain import deadline
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.rpc.admission import (
-    REQUEST_ID,
-    CallContext,
-    Envelope,
-    Metadata,
-    peer_address,
-    place_of,
-)
+from token_service.rpc.admission import REQUEST_ID, Envelope, peer_address, place_of
+from token_service.rpc.context import Context, Metadata
 from token_service.rpc.errors import (
     DETAILS_KEY,
     RefusedAtTheDoor,
@@ -35,33 +29,10 @@ from token_service.rpc.errors import (
     unparsable,
 )
 from token_service.rpc.methods import Reply
-
-if TYPE_CHECKING:
-    from token_service.rpc.pipeline import Pipeline, Route
+from token_service.rpc.routes import Route
+from token_service.rpc.shared import Shared
 
 _log = structlog.stdlib.get_logger("token_service.rpc")
-
-
-class Context(CallContext, Protocol):
-    """What of the library's context the pipeline uses; handlers see none of it."""
-
-    def time_remaining(self) -> float | None:
-        """Seconds until the client's deadline; None when it set none."""
-
-    def set_trailing_metadata(self, metadata: Metadata) -> None:
-        """What goes out with a successful status."""
-
-    async def send_initial_metadata(self, metadata: Metadata) -> None:
-        """What goes out before the first message."""
-
-    async def write(self, message: bytes) -> None:
-        """One message of a stream."""
-
-    async def read(self) -> Any:  # noqa: ANN401
-        """The next message as it came; EOF after the last."""
-
-    async def abort(self, code: grpc.StatusCode, details: str, metadata: Metadata) -> NoReturn:
-        """End the call with an error status; always raises."""
 
 
 DEADLINE_LEEWAY = 0.1
@@ -84,7 +55,7 @@ class Call:
         "_holder",
         "_metadata",
         "_peer",
-        "pipeline",
+        "_shared",
         "route",
         "started",
     )
@@ -96,11 +67,11 @@ class Call:
     request_deserializer: ClassVar[None] = None
     response_serializer: ClassVar[None] = None
 
-    def __init__(self, pipeline: "Pipeline", route: "Route", metadata: Metadata) -> None:
+    def __init__(self, shared: Shared, route: Route, metadata: Metadata) -> None:
         self.started = time.perf_counter()
         self._admitting = False
         self._at_work = False
-        self.pipeline = pipeline
+        self._shared = shared
         self.route = route
         self._metadata = metadata
         self._envelope: Envelope | None = None
@@ -111,14 +82,14 @@ class Call:
     def envelope(self) -> Envelope:
         """What the metadata says, read when it is first needed."""
         if self._envelope is None:
-            self._envelope = Envelope(self._metadata, self.pipeline.new_request_id)
+            self._envelope = Envelope(self._metadata, self._shared.new_request_id)
         return self._envelope
 
     def begin(self, context: Context) -> None:
         """Look at where the call comes from. Raises CancelledError for what still comes up of a
         connection that is ended: an answer would go nowhere."""
         self._peer = context.peer()
-        if self.pipeline.peers.condemned(self._peer):
+        if self._shared.peers.condemned(self._peer):
             self.route.counters.count("CANCELLED", 0.0)
             raise asyncio.CancelledError
 
@@ -149,7 +120,7 @@ class Call:
         if caller.client_id:
             self.route.bound.pass_on(self._holder, caller.client_id)
             self._holder = caller.client_id
-            self.pipeline.peers.recognise(self._peer)
+            self._shared.peers.recognise(self._peer)
         structlog.contextvars.bind_contextvars(
             request_id=caller.request_id, caller=caller.client_id
         )
@@ -161,8 +132,8 @@ class Call:
         work."""
         holder = caller.client_id or self._holder
         self.leave()
-        pipeline = self.pipeline
-        arrivals = pipeline.arrivals if caller.client_id else pipeline.anonymous_arrivals
+        shared = self._shared
+        arrivals = shared.arrivals if caller.client_id else shared.anonymous_arrivals
         raw = await arrivals.request(self, context)
         if raw is None:
             self._given_up(context)
@@ -216,7 +187,7 @@ class Call:
         ):
             raise error
         if isinstance(error, RefusedAtTheDoor) and error.reason is Reason.CALLER_UNAUTHENTICATED:
-            self.pipeline.peers.without_credentials(self._peer)
+            self._shared.peers.without_credentials(self._peer)
         reply = reply_for(self.route.told(error))
         seconds = self._count(reply.code.name)
         if self._is_worth_a_line(error):
@@ -238,7 +209,7 @@ class Call:
             return
         seconds = self._count("CANCELLED")
         # Who has called before and is kept waiting by our stores may well go away.
-        kept_waiting = self._admitting and self.pipeline.peers.knows(self._peer)
+        kept_waiting = self._admitting and self._shared.peers.knows(self._peer)
         if not self._at_work and not kept_waiting:
             self._given_up(context)
         if self._at_work or self.route.abandoned.is_first():
@@ -249,7 +220,7 @@ class Call:
         the client's deadline came: a server that is late must not lose its clients for it."""
         left = context.time_remaining()
         if left is None or left > DEADLINE_LEEWAY:
-            self.pipeline.peers.abandoned(self._peer)
+            self._shared.peers.abandoned(self._peer)
 
     def _is_worth_a_line(self, error: BaseException) -> bool:
         if not isinstance(error, RefusedAtTheDoor):

@@ -8,26 +8,21 @@ parse? then the handler, and at the end the status, the counters and the log lin
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import grpc
-import structlog
 
-from token_service.domain.errors import Reason
-from token_service.rpc.admission import Admission, Gate, request_ids
-from token_service.rpc.arrivals import Arrivals
+from token_service.rpc.admission import Admission, Gate
 from token_service.rpc.calls import Call
-from token_service.rpc.errors import RefusedAtTheDoor, no_health_to_watch, shutting_down
-from token_service.rpc.limits import Crowd, RateLimiter, WorkBound
+from token_service.rpc.errors import shutting_down
+from token_service.rpc.limits import RateLimiter, WorkBound
 from token_service.rpc.methods import Method, Shape
-from token_service.rpc.metrics import Counts, MethodCounters
-from token_service.rpc.peers import Peers
+from token_service.rpc.metrics import Counts
 from token_service.rpc.policy import METHODS, MethodPolicy, Rate, Work
+from token_service.rpc.routes import Route
+from token_service.rpc.shared import ARRIVAL_SECONDS, PATIENCE, Shared
 from token_service.rpc.streams import DialogueCall, StreamCall
 from token_service.rpc.unary import HotCall, UnaryCall, UnknownCall
-
-_log = structlog.get_logger(__name__)
 
 BOUNDS: Mapping[Work, int] = {
     Work.UNARY: 1_000,
@@ -42,64 +37,6 @@ BOUNDS: Mapping[Work, int] = {
 PAUSES: Mapping[Work, timedelta] = {Work.PASSWORD: timedelta(seconds=1)}
 """What a refused call is told to wait at least, where that is longer than for any overload:
 passwords take their time, and a crowd at the login would be refused over and over meanwhile."""
-
-_AT_THE_DOOR = (Reason.OVERLOADED, Reason.RATE_LIMITED, Reason.CALLER_UNAUTHENTICATED)
-
-MOST_ARRIVING = 10_000
-MOST_ANONYMOUS_ARRIVING = 100
-"""Calls that wait for their request, of clients and of anybody. What is really sent is there at
-once, so these are many; the second times the largest request is what strangers can make us hold."""
-
-ARRIVAL_SECONDS = 5.0
-"""How long a request may take to arrive after its headers."""
-
-PATIENCE = 5.0
-"""How long the client of a stream may take to accept a message, in seconds."""
-
-
-class Route:
-    """One method with all that its calls need, looked up once."""
-
-    __slots__ = (
-        "abandoned",
-        "admission",
-        "audited",
-        "bound",
-        "counters",
-        "handler",
-        "longest",
-        "max_bytes",
-        "name",
-        "parse",
-        "refused",
-        "told",
-        "work",
-    )
-
-    def __init__(
-        self, method: Method, policy: MethodPolicy, admission: Admission, bound: WorkBound
-    ) -> None:
-        self.name = method.name
-        self.max_bytes = policy.max_bytes
-        self.work = policy.work
-        self.longest = policy.default_deadline or None
-        self.admission = admission
-        self.audited = policy.audited
-        self.bound = bound
-        self.told = _told_to_watchers if policy.dispensable else _as_it_is
-        self.refused = {
-            reason: Crowd(partial(self._report_refused, reason)) for reason in _AT_THE_DOOR
-        }
-        self.abandoned = Crowd(self._report_abandoned)
-        self.counters = MethodCounters()
-        self.handler = cast("Callable[..., Any]", method.handler)
-        self.parse = method.request.FromString
-
-    def _report_refused(self, reason: Reason, calls: int) -> None:
-        _log.info("calls_refused", method=self.name, reason=reason.value, calls=calls)
-
-    def _report_abandoned(self, calls: int) -> None:
-        _log.info("calls_abandoned", method=self.name, calls=calls)
 
 
 class Pipeline(grpc.GenericRpcHandler):
@@ -119,15 +56,9 @@ class Pipeline(grpc.GenericRpcHandler):
         self._gate = gate
         self._policies = policies
         self._rate_scale = rate_scale
-        self.patience = patience
         self._clock = clock
         self.bounds = {work: WorkBound(limit, PAUSES.get(work)) for work, limit in bounds.items()}
-        self.new_request_id = request_ids()
-        self.peers = Peers(clock)
-        self.arrivals = Arrivals(MOST_ARRIVING, arrival)
-        self.anonymous_arrivals = Arrivals(MOST_ANONYMOUS_ARRIVING, arrival)
-        self.streams: set[StreamCall] = set()
-        self.unknown_counters = MethodCounters()
+        self.shared = Shared(patience=patience, arrival=arrival, clock=clock)
         self._routes: dict[str, tuple[type[Any], Route]] = {}
 
     def add(self, methods: Iterable[Method]) -> None:
@@ -150,8 +81,8 @@ class Pipeline(grpc.GenericRpcHandler):
         found = self._routes.get(handler_call_details.method)
         metadata = handler_call_details.invocation_metadata
         if found is None:
-            return UnknownCall(self, metadata)
-        return found[0](self, found[1], metadata)
+            return UnknownCall(self.shared, metadata)
+        return found[0](self.shared, found[1], metadata)
 
     def offered(self) -> frozenset[str]:
         """The full names of all methods that are served."""
@@ -161,7 +92,7 @@ class Pipeline(grpc.GenericRpcHandler):
         """What was counted so far. The counters go on counting."""
         counters = {name: route.counters for name, (_, route) in self._routes.items()}
         active = {work.name.lower(): bound.active for work, bound in self.bounds.items()}
-        return Counts({**counters, "unknown": self.unknown_counters}, active)
+        return Counts({**counters, "unknown": self.shared.unknown_counters}, active)
 
     @property
     def largest_request(self) -> int:
@@ -170,8 +101,8 @@ class Pipeline(grpc.GenericRpcHandler):
 
     def end_late(self) -> None:
         """End calls whose requests do not come."""
-        self.arrivals.end_late()
-        self.anonymous_arrivals.end_late()
+        self.shared.arrivals.end_late()
+        self.shared.anonymous_arrivals.end_late()
 
     @property
     def busy(self) -> bool:
@@ -182,7 +113,7 @@ class Pipeline(grpc.GenericRpcHandler):
         """From now on refuse new calls of these classes, and end their streams."""
         for work in classes:
             self.bounds[work].close()
-        for stream in tuple(self.streams):
+        for stream in tuple(self.shared.streams):
             if stream.work in classes:
                 stream.end(shutting_down)
 
@@ -191,15 +122,6 @@ class Pipeline(grpc.GenericRpcHandler):
             rate.per_second * self._rate_scale, max(1, int(rate.burst * self._rate_scale))
         )
         return RateLimiter(scaled, self._clock)
-
-
-def _as_it_is(error: BaseException) -> BaseException:
-    return error
-
-
-def _told_to_watchers(error: BaseException) -> BaseException:
-    """What is told of `error` where whoever finds no room is better off without the call."""
-    return no_health_to_watch() if isinstance(error, RefusedAtTheDoor) else error
 
 
 def _call_type(shape: Shape, *, hot: bool) -> type[Call]:

@@ -134,7 +134,7 @@ class RpcServer:
             while True:
                 await asyncio.sleep(PAUSE)
                 tend()
-        await Connections(port, self._pipeline.peers, self._options.connections).watch(tend)
+        await Connections(port, self._pipeline.shared.peers, self._options.connections).watch(tend)
 
     def _stop_watching(self) -> None:
         if self._watching is not None:

@@ -9,13 +9,13 @@ import grpc
 from google.protobuf.message import Message
 
 from token_service.domain.caller import Caller
-from token_service.domain.errors import TokenServiceError
 from token_service.rpc.admission import REQUEST_ID
-from token_service.rpc.calls import Call, Context, serialised
+from token_service.rpc.calls import Call, serialised
+from token_service.rpc.context import Context
 from token_service.rpc.errors import too_slow
 from token_service.rpc.policy import Work
+from token_service.rpc.shared import Refusal
 
-Refusal = Callable[[], TokenServiceError]
 Replies = AsyncGenerator[Any, None]
 
 
@@ -81,11 +81,11 @@ class StreamCall(Call):
         try:
             try:
                 self.enter()
-                self.pipeline.streams.add(self)
+                self._shared.streams.add(self)
                 try:
                     await self._stream(context)
                 finally:
-                    self.pipeline.streams.discard(self)
+                    self._shared.streams.discard(self)
             except BaseException as error:  # noqa: BLE001 - the one place where errors are mapped
                 await self._fail(self._told_to_end(error), context)
         finally:  # and not before the client took its status: until then it costs memory
@@ -93,7 +93,7 @@ class StreamCall(Call):
         self.succeeded(context)
 
     async def _stream(self, context: Context) -> None:
-        patience = _Patience(self.pipeline.patience, lambda: self.end(too_slow))
+        patience = _Patience(self._shared.patience, lambda: self.end(too_slow))
         async with self.limited(context):
             caller = await self.admit(context)
             raw = await self.request(caller, context)

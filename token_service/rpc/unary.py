@@ -2,16 +2,15 @@
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 from token_service.domain import deadline
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.rpc.admission import REQUEST_ID, Envelope, Metadata
-from token_service.rpc.calls import Call, Context, serialised
+from token_service.rpc.admission import REQUEST_ID, Envelope
+from token_service.rpc.calls import Call, serialised
+from token_service.rpc.context import Context, Metadata
 from token_service.rpc.errors import DETAILS_KEY, reply_for
-
-if TYPE_CHECKING:
-    from token_service.rpc.pipeline import Pipeline
+from token_service.rpc.shared import Shared
 
 
 class UnaryCall(Call):
@@ -60,7 +59,7 @@ class HotCall(Call):
                     caller = await self.admit(context)
                 else:
                     self._caller = caller.client_id  # who is refused is named in the log
-                    self.pipeline.peers.recognise(self._peer)
+                    self._shared.peers.recognise(self._peer)
                 raw = await self.request(caller, context)
                 reply = await route.handler(caller, self.parse(raw))
                 if type(reply) is not bytes:
@@ -76,23 +75,23 @@ class HotCall(Call):
 class UnknownCall:
     """A call of a method that is not offered. Requests are not even read."""
 
-    __slots__ = ("_envelope", "_pipeline")
+    __slots__ = ("_envelope", "_shared")
 
     request_streaming: ClassVar[bool] = True
     response_streaming: ClassVar[bool] = False
     request_deserializer: ClassVar[None] = None
     response_serializer: ClassVar[None] = None
 
-    def __init__(self, pipeline: "Pipeline", metadata: Metadata) -> None:
-        self._pipeline = pipeline
-        self._envelope = Envelope(metadata, pipeline.new_request_id)
+    def __init__(self, shared: Shared, metadata: Metadata) -> None:
+        self._shared = shared
+        self._envelope = Envelope(metadata, shared.new_request_id)
 
     async def stream_unary(self, requests: object, context: Context) -> NoReturn:
         """Called by the library."""
         del requests
-        if self._pipeline.peers.condemned(context.peer()):
+        if self._shared.peers.condemned(context.peer()):
             raise asyncio.CancelledError
-        self._pipeline.unknown_counters.count("UNIMPLEMENTED", 0.0)
+        self._shared.unknown_counters.count("UNIMPLEMENTED", 0.0)
         reply = reply_for(TokenServiceError(Reason.METHOD_UNKNOWN, "there is no such method"))
         await context.abort(
             reply.code,
