@@ -206,10 +206,8 @@ class Node:
     async def verdict(self, tokens: IssuedTokens) -> Verdict:
         """What this node says of the first access token."""
         access = tokens.access_tokens[0]
-        known = await self.validate.identify(access.token)
-        if isinstance(known, Verdict):
-            return known
-        return self.validate.decide(known.facts, Requirement(access.audience))
+        answer = await self.validate.judge(access.token, Requirement(access.audience))
+        return answer.verdict
 
     async def recognises(self, client_id: str, secret: str) -> bool:
         """Whether the credentials authenticate, with what this node has heard so far."""

@@ -223,8 +223,6 @@ def _token(parts: Parts, shared: _Shared) -> TokenServicer:
         Reauthenticate(rotation, shared.verify_password, parts.clock, parts.shield),
         shared.validate,
         revoke,
-        parts.trust,
-        parts.clock,
     )
 
 

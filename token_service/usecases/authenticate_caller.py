@@ -184,12 +184,10 @@ class AuthenticateCaller:
         self._known[_fingerprint(authorization)] = (client, ends)
 
     async def _bearer(self, token: str) -> Client:
-        known = await self._validate.identify(token)
-        if isinstance(known, Verdict):
+        answer = await self._validate.judge(token, _SERVICE)
+        if answer.identified is None or answer.verdict is not Verdict.ACTIVE:
             raise _unauthenticated()
-        if self._validate.decide(known.facts, _SERVICE) is not Verdict.ACTIVE:
-            raise _unauthenticated()
-        facts = known.facts
+        facts = answer.identified.facts
         found = await self._directory.find(facts.client_id)
         if found is None or facts.subject != facts.client_id:
             raise _unauthenticated()

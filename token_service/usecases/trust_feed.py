@@ -132,9 +132,9 @@ class TrustFeed:
         """Call `moved` from now on, whenever revision or keys do."""
         self._watchers += (moved,)
 
-    def is_fresh(self) -> bool:
-        """Whether the view is within the staleness limit now."""
-        return self.state.is_fresh(self._clock.unix(), self._limit)
+    def is_fresh(self, now: float | None = None) -> bool:
+        """See ports.Trust."""
+        return self.state.is_fresh(self._clock.unix() if now is None else now, self._limit)
 
     async def require_fresh(self, min_revision: int = 0) -> None:
         """See ports.Trust. The warm path tests `is_fresh` itself and does not come here."""

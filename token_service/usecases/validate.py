@@ -1,7 +1,11 @@
 """Validate: identify the token once, decide about it on every request."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from token_service.domain.caller import Caller
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.kinds import Permission
 from token_service.domain.ports import AccessTokens, Clock, SessionFacts, Trust
 from token_service.domain.records import Session
 from token_service.usecases.activity import ActivityRecorder
@@ -23,11 +27,32 @@ from tokenservice.core import (
 )
 
 
+class Answer(NamedTuple):
+    """What is said of a token, and what it was said with: the trust log's `revision` and the time
+    `now` in Unix seconds. `identified` is None for what is not an authentic token of ours."""
+
+    verdict: Verdict
+    requirement: Requirement
+    identified: Identified | None
+    revision: int
+    now: float
+
+
+class Question(NamedTuple):
+    """One token with what is demanded of it; the answer is not older than `min_revision`."""
+
+    token: str
+    requirement: Requirement
+    min_revision: int = 0
+
+
 class Validate:
     """Answers whether a token may be used for a requirement, now.
 
-    The caller has made sure that the trust view is fresh (`Trust.require_fresh`). `known` and
-    `decide` are synchronous and touch no store: together they are the warm path.
+    An unusable token is an answer, never an error. Raises PERMISSION_MISSING and
+    AUDIENCE_NOT_ALLOWED for a caller that may not ask, and where the question cannot be answered:
+    TRUST_STALE, REVISION_UNKNOWN, and STORE_UNAVAILABLE for an opaque token when no store answers.
+    A token that was seen before is answered without waiting for a store.
     """
 
     def __init__(
@@ -45,10 +70,59 @@ class Validate:
         self._clock = clock
         self._activity = activity
         self._cache = cache
-        self.known = cache.get
 
-    def identify_at_once(self, token: str) -> Identified | Verdict | None:
-        """Like `identify`, as far as no store is needed; None where one is."""
+    async def __call__(
+        self, caller: Caller, token: str, requirement: Requirement, min_revision: int = 0
+    ) -> Answer:
+        """The answer for a caller that protects the audience."""
+        caller.require(Permission.TOKENS_VALIDATE)
+        _require_protected(caller, requirement.audience, "audience")
+        return await self.judge(token, requirement, min_revision)
+
+    async def many(self, caller: Caller, questions: Sequence[Question]) -> list[Answer]:
+        """The answers to at least one question, in their order, all from one view of the trust
+        log. What is in no memory is loaded together."""
+        caller.require(Permission.TOKENS_VALIDATE)
+        for index, asked in enumerate(questions):
+            _require_protected(caller, asked.requirement.audience, f"requests[{index}].audience")
+        found = await self._identify_many([asked.token for asked in questions])
+        await self._trust.require_fresh(max(asked.min_revision for asked in questions))
+        now = self._clock.unix()
+        return [
+            self._answer(asked.requirement, identified, now)
+            for asked, identified in zip(questions, found, strict=True)
+        ]
+
+    async def judge(self, token: str, requirement: Requirement, min_revision: int = 0) -> Answer:
+        """The same where the service asks for itself, and no caller has to be allowed to."""
+        trust, clock = self._trust, self._clock
+        now = clock.unix()
+        if min_revision or not trust.is_fresh(now):
+            await trust.require_fresh(min_revision)
+            now = clock.unix()
+        identified = self._identify_at_once(token)
+        if identified is None:
+            identified = await self._identify_opaque(token)
+            await trust.require_fresh()  # time has passed
+            now = clock.unix()
+        return self._answer(requirement, identified, now)
+
+    def _answer(
+        self, requirement: Requirement, identified: Identified | Verdict, now: float
+    ) -> Answer:
+        """The verdict of this moment; a usable token counts as activity of its session."""
+        state = self._trust.state
+        if isinstance(identified, Verdict):
+            return Answer(identified, requirement, None, state.revision, now)
+        facts = identified.facts
+        decided = verdict(facts, state, requirement, now)
+        if decided is Verdict.ACTIVE:
+            self._activity.touch(facts.session_id, now)
+        return Answer(decided, requirement, identified, state.revision, now)
+
+    def _identify_at_once(self, token: str) -> Identified | Verdict | None:
+        """The token's identity facts, or a verdict where it has none; None for an opaque token
+        that a store has to be asked about."""
         found = self._cache.get(token)
         if found is not None:
             return found
@@ -62,25 +136,18 @@ class Validate:
         except TokenError as error:
             return self._refused(error)
 
-    async def identify(self, token: str) -> Identified | Verdict:
-        """The token's identity facts; a verdict where it has none. An unusable token is never an
-        error. Raises STORE_UNAVAILABLE for an opaque token when no store answers.
-        """
-        found = self.identify_at_once(token)
-        if found is not None:
-            return found
+    async def _identify_opaque(self, token: str) -> Identified | Verdict:
         access = self._authenticate_opaque(token)
         if isinstance(access, Verdict):
             return access
         session = await self._sessions.load(access.session_id, access.generation)
         return self._remember(token, access, session)
 
-    async def identify_many(self, tokens: Sequence[str]) -> list[Identified | Verdict]:
-        """The same for many tokens in their order; what is in no memory is loaded together."""
+    async def _identify_many(self, tokens: Sequence[str]) -> list[Identified | Verdict]:
         found: dict[str, Identified | Verdict] = {}
         opaque: dict[str, OpaqueAccess] = {}
         for token in tokens:
-            known = self.identify_at_once(token) or self._authenticate_opaque(token)
+            known = self._identify_at_once(token) or self._authenticate_opaque(token)
             if isinstance(known, OpaqueAccess):
                 opaque[token] = known
             else:
@@ -114,13 +181,12 @@ class Validate:
             return Verdict.REVOKED
         return Verdict.MALFORMED if isinstance(error, MalformedToken) else Verdict.UNKNOWN
 
-    def decide(self, facts: Facts, requirement: Requirement) -> Verdict:
-        """The verdict of this moment; a usable token counts as activity of its session."""
-        now = self._clock.unix()
-        decided = verdict(facts, self._trust.state, requirement, now)
-        if decided is Verdict.ACTIVE:
-            self._activity.touch(facts.session_id, now)
-        return decided
+
+def _require_protected(caller: Caller, audience: str, field: str) -> None:
+    if audience not in caller.policy.protects_audiences:
+        raise TokenServiceError(
+            Reason.AUDIENCE_NOT_ALLOWED, "the caller does not protect this audience", field=field
+        )
 
 
 def opaque_facts(access: OpaqueAccess, session: Session) -> Facts | None:

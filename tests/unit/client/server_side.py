@@ -9,7 +9,14 @@ from tests.unit.crypto.builders import NOW, SECRETS, SESSION, in_state, loaded, 
 from token_service.adapters.crypto.access import AccessTokenFactory
 from token_service.adapters.crypto.keyring import Keyring
 from token_service.domain.caller import Caller
-from token_service.domain.kinds import Amr, KeyPurpose, KeyState, Platform, TokenKind
+from token_service.domain.kinds import (
+    Amr,
+    KeyPurpose,
+    KeyState,
+    Permission,
+    Platform,
+    TokenKind,
+)
 from token_service.domain.policy import ClientPolicy
 from token_service.domain.records import Device, Session
 from token_service.rpc.servicers.token import TokenServicer
@@ -107,6 +114,10 @@ class _Trust:
     def __init__(self) -> None:
         self.state = TrustState()
 
+    def is_fresh(self, now: float | None = None) -> bool:
+        del now
+        return True
+
     async def require_fresh(self, min_revision: int = 0) -> None:
         pass
 
@@ -142,10 +153,11 @@ class ServerSide:
             IdentityCache(),
         )
         unused = cast("Any", None)
-        self._servicer = TokenServicer(
-            unused, unused, unused, validate, unused, self.trust, self.clock
+        self._servicer = TokenServicer(unused, unused, unused, validate, unused)
+        policy = ClientPolicy(
+            permissions=frozenset({Permission.TOKENS_VALIDATE}),
+            protects_audiences=frozenset({"orders", "billing", "nobody"}),
         )
-        policy = ClientPolicy(protects_audiences=frozenset({"orders", "billing", "nobody"}))
         self._caller = Caller("gateway", policy)
 
     def change(

@@ -45,6 +45,11 @@ class Trust(Protocol):
     @property
     def state(self) -> TrustState: ...
 
+    def is_fresh(self, now: float | None = None) -> bool:
+        """Whether the view is within the staleness limit at `now`, in Unix seconds of the clock
+        (None: it is read)."""
+        ...
+
     async def require_fresh(self, min_revision: int = 0) -> None:
         """Return when the view is within the staleness limit and at `min_revision` or above,
         reading the log if needed. Raises REVISION_UNKNOWN (above the head) or TRUST_STALE."""

@@ -3,8 +3,8 @@
 from google.protobuf.duration_pb2 import Duration
 
 from token_service.rpc.mapping import checks
-from token_service.usecases.identity_cache import Identified
-from tokenservice.core import Facts, Requirement, Verdict, challenge
+from token_service.usecases.validate import Answer
+from tokenservice.core import Facts, Verdict, challenge
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 
@@ -24,15 +24,9 @@ class VerdictEncoder:
     def __init__(self) -> None:
         self._hints: dict[tuple[int, int], bytes] = {}
 
-    def encode(
-        self,
-        verdict: Verdict,
-        requirement: Requirement,
-        identified: Identified | None,
-        revision: int,
-        now: float,
-    ) -> bytes:
-        """The response for a verdict; `identified` is needed where a principal is shown."""
+    def encode(self, answer: Answer) -> bytes:
+        """The response for an answer."""
+        verdict, requirement, identified, revision, now = answer
         if verdict is Verdict.ACTIVE:
             head = _ACTIVE
         else:
