@@ -3,6 +3,7 @@
 import json
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -76,6 +77,24 @@ def test_after_a_restore_everyone_logs_in_again(
     assert gateway.run(*check, "--min-revision", str(revision), stdin=access).code == 1
     exchanged = web.run("token", "exchange", "--json", stdin=logged_in["session_token"])
     assert "TOKEN_REVOKED" in exchanged.err
+
+
+def test_a_database_that_cannot_be_fenced_is_told(
+    embedded: Stores, operator: CommandLine, world: World
+) -> None:
+    parts = urlsplit(world.dsn)
+    user = parts._replace(netloc=f"canary-user:canary-pw@{parts.netloc.rpartition('@')[2]}")
+    empty = embedded.postgres.create_database("cli_unfenced")
+    try:
+        for dsn, why in ((user.geturl(), "InvalidPasswordError"), (empty, "not migrated")):
+            there = operator.with_variables(postgres_dsn=dsn)
+            ran = there.run("restore-fence", "--above", "1", "--yes")
+            assert (ran.code, ran.out) == (2, "")
+            assert ran.err.startswith("TOKEN_SERVICE_POSTGRES_DSN: ")
+            assert why in ran.err
+            assert "canary" not in ran.err
+    finally:
+        embedded.postgres.drop_database("cli_unfenced")
 
 
 def test_it_tells_its_version(operator: CommandLine) -> None:

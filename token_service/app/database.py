@@ -9,6 +9,7 @@ from token_service.app.errors import StartupError
 from token_service.domain.errors import TokenServiceError
 
 _SETTING = "TOKEN_SERVICE_POSTGRES_DSN"
+NOT_MIGRATED = f"{_SETTING}: the database is not migrated: run `token-service migrate`"
 
 
 async def open_database(dsn: str, name: str, *, size: int, call_timeout: float) -> Database:
@@ -47,5 +48,5 @@ async def require_usable(database: Database, *, allow_lossy: bool) -> Schema:
         raise StartupError(f"{_SETTING}: {error}") from error
     schema = await schema_of(database)
     if schema.missing:
-        raise StartupError(f"{_SETTING}: the database is not migrated: run `token-service migrate`")
+        raise StartupError(NOT_MIGRATED)
     return schema

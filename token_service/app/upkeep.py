@@ -3,12 +3,13 @@
 import asyncio
 from dataclasses import dataclass
 
+import asyncpg
+
 from token_service.adapters.postgres import trust
 from token_service.adapters.postgres.migrate import MigrationError
 from token_service.adapters.postgres.migrate import migrate as apply_all
-from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.schema import Schema
-from token_service.app.database import open_database, schema_of
+from token_service.app.database import NOT_MIGRATED, open_database, schema_of
 from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
 from token_service.config import Settings
@@ -21,7 +22,7 @@ from token_service.usecases.bootstrap import (
 )
 from token_service.usecases.token_limits import TokenLimits
 
-_READ_SECONDS = 10.0
+_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def migrate(dsn: str) -> Migrated:
 
 
 async def _schema_at(dsn: str) -> Schema:
-    database = await open_database(dsn, "migrate", size=1, call_timeout=_READ_SECONDS)
+    database = await open_database(dsn, "migrate", size=1, call_timeout=_SECONDS)
     try:
         return await schema_of(database)
     finally:
@@ -79,14 +80,17 @@ async def fence(dsn: str, above: int) -> int:
     """After a restore: begin a new trust log at a revision greater than `above` and than all that
     any node may have seen, in which nothing issued so far is accepted; that revision.
 
-    Raises StartupError for a database without a trust log, STORE_UNAVAILABLE.
+    Raises StartupError for a database that cannot be reached or has no trust log,
+    STORE_UNAVAILABLE.
     """
-    database = await Database.open(dsn, size=1, application_name="token-service restore-fence")
+    database = await open_database(dsn, "restore-fence", size=1, call_timeout=_SECONDS)
     try:
         async with database.transaction() as connection:
             now = await connection.fetchval("SELECT clock_timestamp()")
             audit = AuditEvent(now, ACTOR, "trust.fence", "ok")
             revision = await trust.fence(connection, min_revision=above, audit=audit)
+    except asyncpg.UndefinedTableError as error:
+        raise StartupError(NOT_MIGRATED) from error
     finally:
         await database.close()
     if revision is None:

@@ -36,7 +36,7 @@ def test_a_sound_server_is_sound() -> None:
 @pytest.mark.parametrize(
     ("changes", "status", "named"),
     [
-        ({"version": 12}, Status.FAIL, "13"),
+        ({"version": 14}, Status.FAIL, "15"),
         ({"standby": True}, Status.FAIL, "primary"),
         ({"fsync": "off"}, Status.FAIL, "fsync"),
         ({"synchronous_commit": "off"}, Status.FAIL, "synchronous_commit"),

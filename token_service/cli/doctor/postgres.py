@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from token_service.adapters.postgres import health
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.schema import Schema, read_schema
 from token_service.cli.doctor.checks import Check, Status, fail, ok, warn
 
-MIN_VERSION = 13  # the schema uses gen_random_uuid()
+MIN_VERSION = health.MIN_VERSION // 10_000
 MAX_CLOCK_OFFSET = 2.0  # seconds; the service goes by PostgreSQL's clock, people by this one's
 MANY_ENTRIES = 100_000
 _SECONDS = 5.0
