@@ -1,4 +1,4 @@
-"""How many connections there may be, and which of them end."""
+"""Connections as they are: how many there may be, and how those end that only cost."""
 
 import asyncio
 import os
@@ -28,96 +28,18 @@ from tests.rpc.echo import (
     unary_unary,
 )
 from tests.support.elsewhere import seen_from
-from tests.support.raw_http2 import RawConnection, call_headers, raw_connection
+from tests.support.raw_http2 import RawConnection, call_headers, message, raw_connection
 from token_service.rpc import connections
 from token_service.rpc.connections import (
     OTHER_FILES,
     Connection,
     ConnectionLimits,
-    Connections,
     affordable,
     connections_of,
     shut_down,
     shut_down_again,
 )
-from token_service.rpc.peers import ABANDONED, ABANDONED_BY_STRANGERS, WITHOUT_CREDENTIALS, Peers
-
-LIMITS = ConnectionLimits(most_per_address=3, stranger_bytes=1_000, stranger_bytes_per_second=100)
-
-
-class Watched:
-    """What would be ended, decided at moments that the test chooses."""
-
-    def __init__(self) -> None:
-        self.now = 50.0
-        self.peers = Peers(lambda: self.now)
-        self._connections = Connections(1, self.peers, LIMITS)
-
-    def ended(self, *found: Connection) -> dict[str, str]:
-        superfluous = self._connections.superfluous(found, self.now)
-        return {connection.peer: reason for connection, reason in superfluous}
-
-
-@pytest.fixture
-def watched() -> Watched:
-    return Watched()
-
-
-def one(peer: str, address: str = "", received: int = 0) -> Connection:
-    return Connection(0, peer, address or peer, received)
-
-
-def test_who_calls_as_no_client_may_send_little(watched: Watched) -> None:
-    assert watched.ended(one("a", received=1_000), one("b", received=1_001)) == {
-        "b": "too much without a client"
-    }
-    watched.now += 10
-    assert watched.ended(one("a", received=2_000)) == {}
-    assert list(watched.ended(one("a", received=2_001))) == ["a"]
-    watched.peers.recognise("a")
-    assert watched.ended(one("a", received=10**9)) == {}
-
-
-def test_a_client_that_has_gone_is_forgotten(watched: Watched) -> None:
-    watched.peers.recognise("a")
-    watched.ended(one("a"))
-    watched.ended()
-    watched.ended()
-    assert list(watched.ended(one("a", received=1_001))) == ["a"]
-
-
-def test_a_client_that_comes_while_connections_are_looked_at_is_known(watched: Watched) -> None:
-    watched.peers.recognise("a")
-    watched.ended(one("b"))  # found before the client had connected
-    assert watched.ended(one("a", received=10**9), one("b")) == {}
-    assert watched.ended(one("a", received=10**9), one("b")) == {}
-
-
-def test_of_a_crowd_the_newest_end(watched: Watched) -> None:
-    early = [one(f"early {number}", "x") for number in range(3)]
-    assert watched.ended(*early, one("y")) == {}
-    watched.now += 1
-    late = [one("late 1", "x"), one("late 2", "x")]
-    assert watched.ended(*late, *early, one("z")) == {
-        "late 1": "too many from one address",
-        "late 2": "too many from one address",
-    }
-    assert watched.ended(*late, *early[1:]) == {"late 2": "too many from one address"}
-
-
-def test_who_gives_up_too_many_calls_ends_and_gets_no_answers(watched: Watched) -> None:
-    for _ in range(ABANDONED_BY_STRANGERS.burst):
-        watched.peers.abandoned("a")
-        watched.peers.abandoned("b")
-    assert not watched.peers.condemned("a")
-    watched.peers.abandoned("a")
-    assert watched.peers.condemning.is_set()
-    assert watched.ended(one("a"), one("b")) == {"a": "calls that come to nothing"}
-    watched.now += 1
-    assert watched.peers.condemned("a")  # what comes late from it is known as such
-    watched.now += 60
-    watched.ended(one("b"))
-    assert not watched.peers.condemned("a")
+from token_service.rpc.peers import ABANDONED, Peers
 
 
 async def test_where_no_connection_can_be_ended_calls_given_up_are_held_against_nobody(
@@ -205,24 +127,6 @@ async def test_the_watch_goes_on_when_files_are_there_again(
                 await asyncio.sleep(0.01)
 
 
-def test_who_never_shows_credentials_ends(watched: Watched) -> None:
-    watched.peers.recognise("client")
-    for _ in range(WITHOUT_CREDENTIALS.burst + 1):
-        assert not watched.peers.condemned("a")
-        watched.peers.without_credentials("a")
-        watched.peers.without_credentials("client")
-    assert watched.ended(one("a"), one("client")) == {"a": "calls that come to nothing"}
-
-
-def test_a_client_may_give_up_more_calls_than_a_stranger(watched: Watched) -> None:
-    watched.peers.recognise("a")
-    for _ in range(ABANDONED.burst):
-        watched.peers.abandoned("a")
-    assert not watched.peers.condemned("a")
-    watched.peers.abandoned("a")
-    assert watched.peers.condemned("a")
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::]", "[::] in a zone"])
 async def test_a_peer_is_found_by_the_name_that_the_library_has_for_it(host: str) -> None:
     names: list[str] = []
@@ -306,7 +210,7 @@ async def found(port: int, number: int) -> list[Connection]:
 
 async def open_connections(stack: AsyncExitStack, address: str, number: int) -> list[RawConnection]:
     return [
-        await stack.enter_async_context(raw_connection(address, call_headers(ECHO)))
+        await stack.enter_async_context(raw_connection(address, call_headers(ECHO, ALICE)))
         for _ in range(number)
     ]
 
@@ -315,11 +219,33 @@ async def test_connections_are_bounded_in_total_and_from_each_address() -> None:
     limits = ConnectionLimits(most=5, most_per_address=3)
     async with serving(connections=limits) as world, AsyncExitStack() as stack:
         port = int(world.address.rpartition(":")[2])
-        await open_connections(stack, world.address, 4)
+        await call_over(await open_connections(stack, world.address, 3))
+        await open_connections(stack, world.address, 1)
         assert len(await found(port, 3)) == 3
         elsewhere = await stack.enter_async_context(seen_from("127.0.0.2", world.address))
-        await open_connections(stack, elsewhere, 3)
+        await call_over(await open_connections(stack, elsewhere, 2))
+        await open_connections(stack, elsewhere, 1)
         assert len(await found(port, 5)) == 5
+
+
+async def call_over(clients: list[RawConnection]) -> None:
+    for client in clients:
+        await client.send(client.call(message(raw("x"))))
+    async with asyncio.timeout(5):
+        while not all(client.ended for client in clients):
+            await asyncio.sleep(0.01)
+
+
+async def test_connections_that_nobody_calls_over_keep_no_client_out() -> None:
+    limits = ConnectionLimits(most=8, most_per_address=8)
+    async with serving(connections=limits) as world, AsyncExitStack() as stack:
+        idle = await open_connections(stack, world.address, 8)
+        async with connected(world) as channel:
+            call = unary_unary(channel, ECHO)
+            await call(raw("x"), metadata=ALICE, wait_for_ready=True, timeout=20)
+        async with asyncio.timeout(5):
+            while sum(one.closed.is_set() for one in idle) < 2:
+                await asyncio.sleep(0.01)
 
 
 async def test_who_does_not_finish_its_greeting_is_not_waited_for() -> None:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +29,9 @@ PAUSE = 0.25
 ALERT_PAUSE = 0.02
 ALERT_SECONDS = 5.0
 """For so long after a connection was ended its successor is expected, and looked for sooner."""
+FREE = 4
+"""One place in so many is kept free for who comes next, as long as there are connections that no
+client has called over: of these the oldest are ended, since a client calls as soon as it can."""
 SHARE = 20
 """At most one part in so many of the time is spent looking."""
 OTHER_FILES = 256
@@ -111,9 +115,11 @@ class Connections:
         peers, since = self._peers, self._since
         self._since = {one.peer: since.get(one.peer, now) for one in found}
         peers.keep(self._since)
-        from_address: Counter[str] = Counter()
         # The older ones count first, so that a crowd keeps out itself and not those before it.
-        for one in sorted(found, key=lambda one: self._since[one.peer]):
+        oldest = sorted(found, key=lambda one: self._since[one.peer])
+        from_address: Counter[str] = Counter()
+        left = []
+        for one in oldest:
             from_address[one.address] += 1
             if peers.condemned(one.peer):
                 yield one, "calls that come to nothing"
@@ -121,6 +127,13 @@ class Connections:
                 yield one, "too many from one address"
             elif not peers.knows(one.peer) and one.received > self._allowed(one.peer, now):
                 yield one, "too much without a client"
+            else:
+                left.append(one)
+        most = self._limits.most
+        too_many = max(0, len(left) - (most - most // FREE))
+        strangers = (one for one in left if not peers.knows(one.peer))
+        for one in islice(strangers, too_many):
+            yield one, "too many without a client"
 
     def _allowed(self, peer: str, now: float) -> float:
         limits, age = self._limits, now - self._since[peer]
