@@ -55,6 +55,17 @@ def test_a_block_is_run_or_is_output(block: Block) -> None:
     assert (ROOT / runner).is_file()
 
 
+def test_the_changelog_is_well_formed() -> None:
+    """Merges put lines of several authors one after the other."""
+    paragraphs = (ROOT / "CHANGELOG.md").read_text().rstrip("\n").split("\n\n")
+    _, _, unreleased, *sections = paragraphs
+    assert unreleased == "## Unreleased"
+    assert sorted(sections[::2]) == ["### Added", "### Changed", "### Fixed", "### Security"]
+    entries = re.split(r"\n(?!  \S)", "\n".join(sections[1::2]))
+    assert [entry for entry in entries if not entry.startswith("- ")] == []
+    assert sorted(entries) == sorted(set(entries))
+
+
 def test_what_runs_blocks_has_blocks_to_run() -> None:
     assert set(RUN_BY) <= {(block.document, block.mark) for block in BLOCKS}
 

@@ -18,6 +18,7 @@ import pytest
 
 from tests.e2e.documents import OPERATIONS, README, Block, blocks
 from tests.rpc.test_tls import issue
+from tests.support.servers import ROOT
 from token_service.adapters.embedded import EmbeddedPostgres
 
 FOLDER = "/etc/token-service"
@@ -118,6 +119,11 @@ def test_from_an_empty_database_to_a_gateway(machine: Machine) -> None:
         [audit] = blocks(OPERATIONS, "audit")
         rows = asyncio.run(fetch((machine.folder / "postgres_dsn").read_text(), audit.code))
         assert ("ben", "client.review") in {(row["actor"], row["action"]) for row in rows}
+        metrics = httpx.get(f"http://{machine.metrics}/metrics").text
+        assert {name for name in named_metrics() if f"# TYPE {name} " not in metrics} == {
+            "token_service_workers",  # there is one
+            "token_service_worker_deaths_total",
+        }
         for path, _ in probes():
             assert httpx.get(f"http://{machine.metrics}{path}").status_code == 200
     finally:
@@ -133,6 +139,11 @@ async def fetch(dsn: str, sql: str) -> list[asyncpg.Record]:
         return await conn.fetch(sql)
     finally:
         await conn.close()
+
+
+def named_metrics() -> set[str]:
+    """The metrics that the document tells of."""
+    return set(re.findall(r"`(token_service_\w+)`", (ROOT / OPERATIONS).read_text()))
 
 
 def probes() -> list[tuple[str, str]]:
