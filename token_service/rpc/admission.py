@@ -21,6 +21,7 @@ from token_service.rpc.errors import without_credentials
 from token_service.rpc.limits import MAX_CALLERS, FailureLimiter, RateLimiter
 from token_service.rpc.policy import WRONG_CREDENTIALS, Anonymous, MethodPolicy
 from token_service.usecases.authenticate_caller import is_bearer
+from tokenservice.core.bounded_cache import put_bounded
 
 REQUEST_ID = "x-request-id"
 CLIENT_ID = "x-client-id"
@@ -136,10 +137,8 @@ class Admission:
 
     def _remember(self, client: Client) -> tuple[Client, Caller]:
         self._require_permission(client)
-        if len(self._known) >= MAX_CALLERS:
-            self._known.clear()
         known = (client, Caller(client.client_id, client.policy))
-        self._known[client.client_id] = known
+        put_bounded(self._known, client.client_id, known, MAX_CALLERS)
         return known
 
     def _require_permission(self, client: Client) -> None:

@@ -18,6 +18,7 @@ from token_service.usecases.client_directory import ClientDirectory
 from token_service.usecases.refusals import UNKNOWN, Refusals
 from token_service.usecases.validate import Validate
 from tokenservice.core import MalformedToken, Requirement, Verdict
+from tokenservice.core.bounded_cache import put_bounded
 
 MAX_CREDENTIALS = 10_000
 _CODE = "cs"
@@ -53,7 +54,7 @@ class AuthenticateCaller:
         self._clock = clock
         self._refusals = refusals
         self._known: dict[bytes, tuple[Client, float]] = {}
-        self._proven: set[bytes] = set()
+        self._proven: dict[bytes, None] = {}
         self._known_version = -1
 
     def recognise(self, authorization: str) -> Client | None:
@@ -90,12 +91,10 @@ class AuthenticateCaller:
         try:
             client = await self._by_secret_or_certificate(authorization, client_id, thumbprint)
         except _Wrong as wrong:
-            self._proven.discard(presented)
+            self._proven.pop(presented, None)
             await self._note(stranger, wrong)
             raise _unauthenticated() from None
-        if len(self._proven) >= MAX_CREDENTIALS:
-            self._proven.clear()
-        self._proven.add(presented)
+        put_bounded(self._proven, presented, None, MAX_CREDENTIALS)
         return client
 
     async def _by_secret_or_certificate(
@@ -178,10 +177,8 @@ class AuthenticateCaller:
         if version < self._directory.version:
             return
         self.recognise("")  # drops what an older configuration left
-        if len(self._known) >= MAX_CREDENTIALS:
-            self._known.clear()
         ends = match.expires_at.timestamp() if match.expires_at else float("inf")
-        self._known[_fingerprint(authorization)] = (client, ends)
+        put_bounded(self._known, _fingerprint(authorization), (client, ends), MAX_CREDENTIALS)
 
     async def _bearer(self, token: str) -> Client:
         answer = await self._validate.judge(token, _SERVICE)

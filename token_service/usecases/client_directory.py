@@ -3,6 +3,7 @@
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.ports import ClientStore
 from token_service.domain.records import Client
+from tokenservice.core.bounded_cache import put_bounded
 
 MAX_CLIENTS = 10_000
 
@@ -41,9 +42,7 @@ class ClientDirectory:
             return found
         loaded = await self._store.get(client_id)
         if loaded is not None and loaded[1] >= self._version:
-            if len(self._clients) >= MAX_CLIENTS:
-                self._clients.clear()
-            self._clients[client_id] = loaded
+            put_bounded(self._clients, client_id, loaded, MAX_CLIENTS)
         return loaded
 
     async def require(self, client_id: str, *, reread: bool = False) -> tuple[Client, int]:

@@ -35,6 +35,7 @@ from token_service.domain.revocation import Revocation
 from token_service.usecases.client_directory import MAX_CLIENTS, ClientDirectory
 from token_service.usecases.shielding import Shield
 from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
+from tokenservice.core.bounded_cache import put_bounded
 
 _TRIES = 8
 
@@ -204,8 +205,6 @@ class SessionRotation:
         known = self._known_terms.get(client_id)
         if known is not None and known.config_version == version:
             return known
-        if len(self._known_terms) >= MAX_CLIENTS:
-            self._known_terms.clear()
         terms = ClientTerms(
             client_id=client_id,
             config_version=version,
@@ -213,7 +212,7 @@ class SessionRotation:
             scopes=tuple(policy.scopes),
             idle_seconds=policy.idle_seconds,
         )
-        self._known_terms[client_id] = terms
+        put_bounded(self._known_terms, client_id, terms, MAX_CLIENTS)
         return terms
 
     def replay(self, view: SessionView, grant: Grant) -> IssuedTokens:

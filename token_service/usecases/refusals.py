@@ -7,6 +7,7 @@ from typing import TypeVar
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.ports import AttemptBucket, Attempts, Clock, Secrets
+from tokenservice.core.bounded_cache import put_bounded
 
 MOST_NOTED = 100
 """Refusals of one kind that are counted in a window; of these eleven leave a row."""
@@ -70,6 +71,5 @@ class Refusals:
         audit = caller.audit(now, action, reason.value.lower(), target=target, details=details)
         wait = await self._attempts.reserve((bucket,), now, audit)
         if wait is not None:
-            if len(self._full) >= MAX_FULL:
-                self._full.clear()
-            self._full[key] = self._clock.unix() + wait.total_seconds()
+            until = self._clock.unix() + wait.total_seconds()
+            put_bounded(self._full, key, until, MAX_FULL)

@@ -15,6 +15,7 @@ from token_service.domain.ports import Clock
 from token_service.rpc.mapping import checks
 from token_service.usecases.trust_feed import TrustFeed
 from tokenservice.core import TrustEntry, TrustKey, TrustState
+from tokenservice.core.bounded_cache import put_bounded
 from tokenservice.core.limits import MAX_ACTIVITIES
 from tokenservice.v1 import trust_service_pb2 as pb
 
@@ -112,8 +113,6 @@ class TrustEncoder:
         key = (state.epoch, from_revision, state.revision, with_keys, feed.keys_serial)
         found = self._deltas.get(key)
         if found is None:
-            if len(self._deltas) >= KEPT_DELTAS:
-                self._deltas.clear()
             message = pb.WatchTrustResponse()
             delta = message.delta
             delta.from_revision = from_revision
@@ -123,7 +122,7 @@ class TrustEncoder:
                 delta.keys.extend(_keys(state))
                 delta.keys_changed = True
             found = message.SerializeToString()
-            self._deltas[key] = found
+            put_bounded(self._deltas, key, found, KEPT_DELTAS)
         if with_keys:
             return self.head_of(state.epoch, state.revision, state.read_time) + found
         return self.head() + found

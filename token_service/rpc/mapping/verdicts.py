@@ -5,6 +5,7 @@ from google.protobuf.duration_pb2 import Duration
 from token_service.rpc.mapping import checks
 from token_service.usecases.validate import Answer
 from tokenservice.core import Facts, Verdict, challenge
+from tokenservice.core.bounded_cache import put_bounded
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 
@@ -44,11 +45,9 @@ class VerdictEncoder:
     def _hint(self, seconds: int, revision: int) -> bytes:
         found = self._hints.get((seconds, revision))
         if found is None:
-            if len(self._hints) >= MAX_HINTS:
-                self._hints.clear()
             hint = types.CacheHint(max_age=Duration(seconds=seconds), revision=revision)
             found = pb.ValidateResponse(cache=hint).SerializeToString()
-            self._hints[seconds, revision] = found
+            put_bounded(self._hints, (seconds, revision), found, MAX_HINTS)
         return found
 
 

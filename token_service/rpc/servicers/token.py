@@ -10,6 +10,7 @@ from token_service.usecases.reauthenticate import Reauthenticate
 from token_service.usecases.revoke import Revoke
 from token_service.usecases.validate import Question, Validate
 from tokenservice.core import Requirement
+from tokenservice.core.bounded_cache import put_bounded
 from tokenservice.core.limits import MAX_QUESTIONS
 from tokenservice.v1 import token_service_pb2 as pb
 
@@ -89,7 +90,5 @@ class TokenServicer:
         found = self._requirements.get(key)
         if found is None:
             found = mapping.requirement(request, prefix)
-            if len(self._requirements) >= MAX_REQUIREMENTS:
-                self._requirements.clear()
-            self._requirements[key] = found
+            put_bounded(self._requirements, key, found, MAX_REQUIREMENTS)
         return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from grpc import StatusCode
 
 from tokenservice.backoff import Backoff, Pauses
+from tokenservice.core.bounded_cache import put_bounded
 from tokenservice.errors import TokenServiceError, Unreachable
 
 if TYPE_CHECKING:
@@ -85,9 +86,9 @@ class Holds:
             return True
         self._failures = 0
         if error.reason == _DENIED:
-            if len(self._denied) >= MAX_DENIED:
-                self._denied.clear()
-            self._denied.setdefault(audience, _Hold(self._random)).begin(error, now)
+            hold = self._denied.get(audience) or _Hold(self._random)
+            hold.begin(error, now)
+            put_bounded(self._denied, audience, hold, MAX_DENIED)
             return True
         if error.code in _OF_THE_CALLER:
             self._all.begin(error, now)

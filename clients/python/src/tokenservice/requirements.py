@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from tokenservice.core import Requirement
+from tokenservice.core.bounded_cache import put_bounded
 from tokenservice.core.facts import ACR_LEVELS
 from tokenservice.core.limits import AUDIENCE, MAX_DURATION, MAX_SCOPES, SCOPE, THUMBPRINT_LENGTH
 
@@ -44,9 +45,7 @@ class Requirements:
             if isinstance(scopes, str):
                 raise ValueError("scopes must be a collection of names")
             found = _checked(audience, frozenset(scopes), _seconds(max_auth_age), acr, confirmation)
-            if len(self.known) >= MAX_KEPT:
-                self.known.clear()
-            self.known[key] = found
+            put_bounded(self.known, key, found, MAX_KEPT)
         return found
 
 

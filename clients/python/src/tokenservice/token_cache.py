@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from tokenservice.core import Verdict
+from tokenservice.core.bounded_cache import put_bounded
 from tokenservice.decision import Decision, Principal, Source
 
 if TYPE_CHECKING:
@@ -167,9 +168,8 @@ class RefusalCache:
         until: float,
     ) -> None:
         """Remember a refusal until the clock reads ``until``."""
-        if len(self._entries) >= self._max_entries:
-            self._entries = {}
-        self._entries[digest] = (verdict, requirement, revision, until)
+        refusal = (verdict, requirement, revision, until)
+        put_bounded(self._entries, digest, refusal, self._max_entries)
 
     def clear(self) -> None:
         """Forget everything: keys have changed, and what was unknown may be known."""
