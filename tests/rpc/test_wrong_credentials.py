@@ -67,8 +67,8 @@ async def test_wrong_credentials_are_limited_before_they_are_compared(method: st
         assert await reason(call, wrong(201)) == "RATE_LIMITED"
 
 
-async def test_wrong_access_tokens_count_as_well(world: World) -> None:
-    async with serving(world, wrong_credentials=FEW), connected(world) as channel:
+async def test_wrong_access_tokens_count_as_well() -> None:
+    async with serving(wrong_credentials=FEW) as world, connected(world) as channel:
         call = unary_unary(channel, ECHO)
         for number in range(FEW.burst):
             assert await reason(call, wrong(number, "Bearer")) == "CALLER_UNAUTHENTICATED"
