@@ -52,7 +52,7 @@ def test_the_authority_is_named_and_no_other_is_believed(
     other.write_bytes(issue("somebody else").cert_pem)
     stranger = caller.run("client", "show", "--ca", str(other))
     assert stranger.code == 1
-    assert f"with TLS, trusting those in {other}" in stranger.err
+    assert f"with TLS; trusts the authorities in {other} " in stranger.err
     assert caller.run("client", "show", "--ca", str(tmp_path / "missing.pem")).code == 2
     server.terminate()
     assert all(json.loads(line)["event"] for line in server.output)  # none of gRPC's own lines

@@ -133,10 +133,10 @@ class Api:
         if not target.tls:
             self.out.note(f"called {target.address} without TLS; --ca FILE calls with it")
             return
-        trusting = f"those in {authorities}" if authorities else "this machine's"
-        self.out.note(
-            f"called {target.address} with TLS, trusting {trusting} (--ca FILE trusts others)"
+        trusted = (
+            f"the authorities in {authorities}" if authorities else "this machine's authorities"
         )
+        self.out.note(f"called {target.address} with TLS; trusts {trusted} (--ca FILE: others)")
 
     def close(self) -> None:
         """Close the connection, if there is one."""
