@@ -218,7 +218,7 @@ def _grant(view: SessionView, presented: Presented) -> Grant:
     return narrowed_grant(
         presented.audiences,
         presented.scopes,
-        session=Grant(session.audiences, session.scopes),
+        session=session.grant,
         client_audiences=_client_audiences(session, policy),
         client_scopes=policy.scopes,
         user_scopes=view.user_scopes,

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from token_service.domain.grants import Grant
 from token_service.domain.kinds import (
     Amr,
     ClientState,
@@ -108,6 +109,11 @@ class Session:
     def subject(self) -> str:
         """The user's id, or the client's for a session of the client itself."""
         return _subject(self.client_id, self.user_id)
+
+    @property
+    def grant(self) -> Grant:
+        """The most that its access tokens are made for."""
+        return Grant(self.audiences, self.scopes)
 
     @property
     def current(self) -> Generation:

@@ -7,15 +7,16 @@ from datetime import datetime
 from uuid import UUID
 
 from token_service.domain.caller import Caller
-from token_service.domain.errors import Reason, TokenServiceError, invalid_field
+from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.exchange import require_live
-from token_service.domain.grants import Grant, initial_grant, narrowed_grant
-from token_service.domain.kinds import (
-    SERVICE_AUDIENCE,
-    SESSION_KIND_OF_PLATFORM,
-    Amr,
-    TokenKind,
-    TokenScheme,
+from token_service.domain.grants import narrowed_grant
+from token_service.domain.kinds import Amr
+from token_service.domain.opening import (
+    Authenticated,
+    NewIds,
+    Wanted,
+    open_session,
+    require_may_open,
 )
 from token_service.domain.pairing import Event, Move, Pairing, Side, Step, decide_pairing
 from token_service.domain.ports import (
@@ -34,12 +35,10 @@ from token_service.usecases.pairing_access import (
     decided,
     keeps_changing,
     refused,
-    require_pairable,
 )
 from token_service.usecases.passwords import account_bucket
 from token_service.usecases.shielding import Shield
 from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
-from tokenservice.core.limits import MAX_AUDIENCES, MAX_SCOPES
 
 _TRIES = 4
 
@@ -118,7 +117,7 @@ class CollectPairing:
         grant = narrowed_grant(
             (),
             (),
-            session=Grant(session.audiences, session.scopes),
+            session=session.grant,
             client_audiences=policy.audiences,
             client_scopes=policy.scopes,
             user_scopes=view.user_scopes,
@@ -137,12 +136,11 @@ class CollectPairing:
         reread: bool,
     ) -> IssuedTokens | None:
         client, version = await self._directory.require(pairing.client_id, reread=reread)
-        require_pairable(client, pairing.platform)
+        require_may_open(client, pairing.platform)
         view, username = await self._approver(pairing, now)
         bucket = account_bucket(self._secrets, username)
-        grant = _grant(pairing, client, view)
-        child = self._child(pairing, client, view, grant, now)
-        child = replace(child, exchange_hash=_request_hash(pairing, request.exchange_id))
+        asked = _request_hash(pairing, request.exchange_id)
+        child = self._child(pairing, client, view, asked, now)
         guard = CollectGuard(version, view.user_version, bucket)
         audit = caller.audit(
             now,
@@ -152,6 +150,7 @@ class CollectPairing:
             details=f"pairing={pairing.pairing_id} parent={child.parent_session_id}"
             f" client={client.client_id} platform={pairing.platform.name.lower()}",
         )
+        grant = child.grant
         keys = self._maker.ready(child.current, grant, client.policy)
         inserted = await self._store.collect(child, guard, audit)
         if inserted is None:
@@ -173,60 +172,34 @@ class CollectPairing:
         return found
 
     def _child(
-        self, pairing: Pairing, client: Client, view: SessionView, grant: Grant, now: datetime
+        self,
+        pairing: Pairing,
+        client: Client,
+        view: SessionView,
+        exchange_hash: bytes | None,
+        now: datetime,
     ) -> Session:
+        """At most what the approving session is, under the lifetimes of its own platform."""
         if pairing.login is None:
             raise _approver_gone()
-        login, parent, platform = pairing.login, view.session, pairing.platform
-        lifetimes = client.policy.lifetimes_for(platform)
-        rolling = client.policy.scheme is TokenScheme.ROLLING
-        absolute = now + lifetimes.absolute
-        return Session(
-            session_id=self._random.uuid(),
-            lookup_id=self._random.uuid(),
-            kind=TokenKind.ROLLING if rolling else SESSION_KIND_OF_PLATFORM[platform],
-            platform=platform,
-            client_id=client.client_id,
-            user_id=parent.user_id,
-            generation=1,
-            mint_kid=self._mint.active().kid,
-            exchange_hash=None,
-            rev=0,
-            acr=login.acr,
-            amr=login.amr | Amr.XDEV,
-            auth_time=login.auth_time,
-            created_at=now,
-            rotated_at=now,
-            last_active_at=now,
-            idle_seconds=int(lifetimes.idle.total_seconds()),
-            idle_expires_at=min(now + lifetimes.idle, absolute),
-            absolute_expires_at=absolute,
-            audiences=grant.audiences,
-            scopes=grant.scopes,
-            roles=view.user_roles,
-            device=pairing.starter if pairing.collector is Side.STARTER else pairing.scanner,
+        login, parent = pairing.login, view.session
+        who = Authenticated(
+            login.acr,
+            login.amr | Amr.XDEV,
+            login.auth_time,
+            parent.user_id,
+            view.user_roles,
+            (view.user_scopes or frozenset()) & set(parent.scopes),
+        )
+        device = pairing.starter if pairing.collector is Side.STARTER else pairing.scanner
+        wanted = Wanted(pairing.platform, pairing.audiences, pairing.scopes, device)
+        ids = NewIds(self._random.uuid(), self._random.uuid(), self._mint.active().kid)
+        return replace(
+            open_session(client, wanted, who, ids, now),
+            exchange_hash=exchange_hash,
             parent_session_id=parent.session_id,
             pairing_id=pairing.pairing_id,
         )
-
-
-def _grant(pairing: Pairing, client: Client, view: SessionView) -> Grant:
-    """Asked for ∩ approving session ∩ client ∩ the user's roles."""
-    policy = client.policy
-    allowed = tuple(name for name in policy.audiences if name != SERVICE_AUDIENCE)
-    rolling = policy.scheme is TokenScheme.ROLLING
-    grant = initial_grant(
-        pairing.audiences or (allowed[:1] if rolling else ()),
-        pairing.scopes,
-        client_audiences=allowed,
-        client_scopes=policy.scopes,
-        user_scopes=(view.user_scopes or frozenset()) & set(view.session.scopes),
-    )
-    if rolling and len(grant.audiences) != 1:
-        raise invalid_field("audiences", "a rolling token has exactly one audience")
-    if len(grant.scopes) > MAX_SCOPES or len(grant.audiences) > MAX_AUDIENCES:
-        raise invalid_field("scopes", "too many scopes or audiences for one session")
-    return grant
 
 
 def _is_replay(view: SessionView, asked: bytes, now: datetime) -> bool:

@@ -4,17 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from token_service.domain.caller import Caller
-from token_service.domain.errors import Reason, TokenServiceError, invalid_field
-from token_service.domain.grants import Grant, initial_grant
-from token_service.domain.kinds import (
-    SERVICE_AUDIENCE,
-    SESSION_KIND_OF_PLATFORM,
-    Amr,
-    ClientState,
-    Permission,
-    Platform,
-    TokenKind,
-    TokenScheme,
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.kinds import Amr, Permission, Platform
+from token_service.domain.opening import (
+    Authenticated,
+    NewIds,
+    Wanted,
+    open_session,
+    require_may_open,
 )
 from token_service.domain.ports import Clock, IssueGuard, Randomness, SessionMint, SessionStore
 from token_service.domain.records import UNKNOWN_DEVICE, Client, Device, Session
@@ -26,7 +23,6 @@ from token_service.usecases.passwords import (
 )
 from token_service.usecases.shielding import Shield
 from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
-from tokenservice.core.limits import MAX_AUDIENCES, MAX_SCOPES
 
 _TRIES = 4
 
@@ -93,10 +89,7 @@ class Issue:
                 )
                 if verified.config_version != version:
                     continue
-            grant = self._grant(client, request, verified)
-            tokens = await self._shield.run(
-                self._open(caller, request, client, verified, version, grant)
-            )
+            tokens = await self._shield.run(self._open(caller, request, client, verified, version))
             if tokens is not None:
                 return tokens
         raise TokenServiceError(
@@ -113,29 +106,6 @@ class Issue:
                 )
         return await self._directory.require(client_id)
 
-    def _grant(self, client: Client, request: IssueRequest, verified: VerifiedUser | None) -> Grant:
-        policy = client.policy
-        allowed = policy.audiences
-        if verified is None and SERVICE_AUDIENCE in request.audiences:
-            allowed = (*allowed, SERVICE_AUDIENCE)
-        elif verified is not None:
-            allowed = tuple(name for name in allowed if name != SERVICE_AUDIENCE)
-        rolling = policy.scheme is TokenScheme.ROLLING
-        # A rolling token has one audience: the client's first, where none was asked for.
-        audiences = request.audiences or (allowed[:1] if rolling else ())
-        grant = initial_grant(
-            audiences,
-            request.scopes,
-            client_audiences=allowed,
-            client_scopes=policy.scopes,
-            user_scopes=verified.user.scopes if verified else None,
-        )
-        if rolling and len(grant.audiences) != 1:
-            raise invalid_field("audiences", "a rolling token has exactly one audience")
-        if len(grant.scopes) > MAX_SCOPES or len(grant.audiences) > MAX_AUDIENCES:
-            raise invalid_field("scopes", "too many scopes or audiences for one session")
-        return grant
-
     async def _open(
         self,
         caller: Caller,
@@ -143,10 +113,9 @@ class Issue:
         client: Client,
         verified: VerifiedUser | None,
         version: int,
-        grant: Grant,
     ) -> IssuedTokens | None:
         now = self._clock.now()
-        session = self._session(request, client, verified, grant, now)
+        session = self._session(request, client, verified, now)
         user = verified.user if verified else None
         guard = IssueGuard(
             config_version=version,
@@ -161,6 +130,7 @@ class Issue:
             subject=session.subject,
             details=f"client={client.client_id} platform={request.platform.name.lower()}",
         )
+        grant = session.grant
         keys = self._maker.ready(session.current, grant, client.policy)
         inserted = await self._sessions.insert(session, guard, audit)
         if inserted is None:
@@ -172,47 +142,27 @@ class Issue:
         request: IssueRequest,
         client: Client,
         verified: VerifiedUser | None,
-        grant: Grant,
         now: datetime,
     ) -> Session:
-        lifetimes = client.policy.lifetimes_for(request.platform)
-        rolling = client.policy.scheme is TokenScheme.ROLLING
-        absolute = now + lifetimes.absolute
-        return Session(
-            session_id=self._random.uuid(),
-            lookup_id=self._random.uuid(),
-            kind=TokenKind.ROLLING if rolling else SESSION_KIND_OF_PLATFORM[request.platform],
-            platform=request.platform,
-            client_id=client.client_id,
-            user_id=verified.user.user_id if verified else None,
-            generation=1,
-            mint_kid=self._mint.active().kid,
-            exchange_hash=None,
-            rev=0,
-            acr=1,
-            amr=Amr.PWD if verified else Amr.APP,
-            auth_time=now,
-            created_at=now,
-            rotated_at=now,
-            last_active_at=now,
-            idle_seconds=int(lifetimes.idle.total_seconds()),
-            idle_expires_at=min(now + lifetimes.idle, absolute),
-            absolute_expires_at=absolute,
-            audiences=grant.audiences,
-            scopes=grant.scopes,
-            roles=verified.user.roles if verified else (),
-            device=request.device,
-            confirmation=request.confirmation,
+        user = verified.user if verified else None
+        who = (
+            Authenticated(1, Amr.PWD, now, user.user_id, user.roles, user.scopes)
+            if user
+            else Authenticated(1, Amr.APP, now)
         )
+        wanted = Wanted(
+            request.platform,
+            request.audiences,
+            request.scopes,
+            request.device,
+            request.confirmation,
+        )
+        ids = NewIds(self._random.uuid(), self._random.uuid(), self._mint.active().kid)
+        return open_session(client, wanted, who, ids, now)
 
 
 def _require_allowed(client: Client, request: IssueRequest) -> None:
-    if client.state is ClientState.DISABLED:
-        raise TokenServiceError(Reason.CLIENT_DISABLED, "the client is disabled")
-    if client.state is not ClientState.ACTIVE:
-        raise TokenServiceError(Reason.CLIENT_NOT_APPROVED, "the client is not approved")
-    if request.platform not in client.policy.platforms:
-        raise TokenServiceError(Reason.PLATFORM_NOT_ALLOWED, "platform not allowed")
+    require_may_open(client, request.platform)
     own = isinstance(request.credential, ClientCredential)
     if not own and not client.policy.password_login:
         raise TokenServiceError(

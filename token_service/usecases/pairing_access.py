@@ -7,7 +7,7 @@ from uuid import UUID
 
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.kinds import ClientState, PairingState, Permission, Platform
+from token_service.domain.kinds import PairingState, Permission
 from token_service.domain.pairing import (
     Event,
     Login,
@@ -25,7 +25,7 @@ from token_service.domain.ports import (
     PairingStore,
     PendingPairings,
 )
-from token_service.domain.records import AuditEvent, Client
+from token_service.domain.records import AuditEvent
 from token_service.usecases.refusals import UNKNOWN, Refusals
 
 _TRIES = 8
@@ -162,16 +162,6 @@ def keeps_changing() -> TokenServiceError:
     return TokenServiceError(
         Reason.OVERLOADED, "the pairing keeps changing", retry_after=timedelta(seconds=1)
     )
-
-
-def require_pairable(client: Client, platform: Platform) -> None:
-    """Raise unless sessions of `client` can come of a pairing for `platform`."""
-    if client.state is ClientState.DISABLED:
-        raise TokenServiceError(Reason.CLIENT_DISABLED, "the client is disabled")
-    if client.state is not ClientState.ACTIVE:
-        raise TokenServiceError(Reason.CLIENT_NOT_APPROVED, "the client is not approved")
-    if platform not in client.policy.platforms:
-        raise TokenServiceError(Reason.PLATFORM_NOT_ALLOWED, "platform not allowed")
 
 
 def require_may_pair_for(caller: Caller, client_id: str) -> None:

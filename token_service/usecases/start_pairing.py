@@ -6,19 +6,15 @@ from datetime import datetime, timedelta
 from token_service.domain.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.grants import initial_grant
-from token_service.domain.kinds import (
-    SERVICE_AUDIENCE,
-    PairingDirection,
-    PairingState,
-    Permission,
-)
+from token_service.domain.kinds import PairingDirection, PairingState, Permission
+from token_service.domain.opening import require_may_open, user_audiences
 from token_service.domain.pairing import PLATFORM_OF_CHILD, UNSCANNED_LIFE, Login, Pairing
 from token_service.domain.pairing_codes import CODES, dies_at, show_code
 from token_service.domain.policy import ClientPolicy
 from token_service.domain.ports import Clock, PairingSecrets, PendingPairings, Randomness
 from token_service.domain.records import UNKNOWN_DEVICE, Client, Device, Session
 from token_service.usecases.client_directory import ClientDirectory
-from token_service.usecases.pairing_access import require_may_pair_for, require_pairable
+from token_service.usecases.pairing_access import require_may_pair_for
 from token_service.usecases.passwords import fresh_at
 from token_service.usecases.sessions import SessionAccess
 
@@ -81,7 +77,7 @@ class StartPairing:
         client_id = request.client_id or caller.client_id
         require_may_pair_for(caller, client_id)
         client, _ = await self._directory.require(client_id)
-        require_pairable(client, PLATFORM_OF_CHILD[request.direction])
+        require_may_open(client, PLATFORM_OF_CHILD[request.direction])
         _require_grantable(client, request)
         session = None
         if request.direction is PairingDirection.PAM:
@@ -127,11 +123,10 @@ class StartPairing:
 
 def _require_grantable(client: Client, request: StartRequest) -> None:
     """Refuse now what the client could never be granted; what is granted is decided at the end."""
-    audiences = tuple(name for name in client.policy.audiences if name != SERVICE_AUDIENCE)
     initial_grant(
         request.audiences,
         request.scopes,
-        client_audiences=audiences,
+        client_audiences=user_audiences(client.policy),
         client_scopes=client.policy.scopes,
         user_scopes=None,
     )
