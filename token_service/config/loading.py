@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from token_service.config import consistency
 from token_service.config.checks import UnusableError
 from token_service.config.settings import PREFIX, Settings
+from token_service.config.values import Group
 
 FILE_SUFFIX = "_FILE"
 
@@ -70,25 +71,20 @@ def secret_names() -> tuple[str, ...]:
 
 def settings_table() -> str:
     """All settings as Markdown tables, one for each group."""
-    groups: dict[str, list[str]] = {}
-    for name, field in Settings.model_fields.items():
-        extra = field.json_schema_extra
-        group = str(extra["group"]) if isinstance(extra, dict) else ""
+    groups = [group for group in reversed(Settings.__bases__) if issubclass(group, Group)]
+    return "\n".join(line for group in groups for line in _table(group))
+
+
+def _table(group: type[Group]) -> Iterator[str]:
+    yield f"**{group.__name__}**\n"
+    yield "| Variable | Default | Meaning |"
+    yield "| --- | --- | --- |"
+    for name, field in group.model_fields.items():
         variable = f"`{PREFIX}{name.upper()}`"
         if _is_secret(field):
             variable += f" or `…{FILE_SUFFIX}`"
-        row = f"| {variable} | {_default(field)} | {field.description} |"
-        groups.setdefault(group, []).append(row)
-    return "\n".join(_tables(groups))
-
-
-def _tables(groups: Mapping[str, list[str]]) -> Iterator[str]:
-    for group, rows in groups.items():
-        yield f"**{group}**\n"
-        yield "| Variable | Default | Meaning |"
-        yield "| --- | --- | --- |"
-        yield from rows
-        yield ""
+        yield f"| {variable} | {_default(field)} | {field.description} |"
+    yield ""
 
 
 def _default(field: FieldInfo) -> str:

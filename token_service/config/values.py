@@ -1,9 +1,9 @@
-"""Types of settings: how a text is read, and its bounds."""
+"""How settings are declared, and their types: how a text is read, and its bounds."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from token_service.config.checks import (
     check_host_port,
@@ -23,3 +23,12 @@ Algorithm = Literal["EdDSA", "ES256", "RS256", "PS256", "HS256"]
 Algorithms = Annotated[tuple[Algorithm, ...], BeforeValidator(split_names)]
 ListenAddress = Annotated[str, BeforeValidator(check_listen_address)]
 HostPort = Annotated[str, BeforeValidator(check_host_port)]
+
+
+class Group(BaseModel):
+    """Settings of one subject. Its name is the heading under which they are documented."""
+
+
+def setting(description: str, default: Any = ..., **bounds: Any) -> Any:  # noqa: ANN401
+    """One setting of a Group; without a default it is required."""
+    return Field(default, description=description, **bounds)
