@@ -227,6 +227,7 @@ class Parts:
         await self.follower.stop()
         await self.sessions.close()
         await self.revocations.close()
+        await self.clients.close()
         await self.redis.close()
         self.hasher.close()
         await self.validate_database.close()

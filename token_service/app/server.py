@@ -25,6 +25,7 @@ from token_service.rpc.server import BindError, RpcServer
 
 SWEEP_SECONDS = 2.0
 DEVICES_SECONDS = 60.0
+CASCADES_SECONDS = 10.0
 KEY_TICK_SECONDS = 5.0
 ACTIVITY_FLUSH_SECONDS = 1.0
 
@@ -81,6 +82,7 @@ class Application:
         self._every(ACTIVITY_FLUSH_SECONDS, self._flush_activity)
         self._every(SWEEP_SECONDS, self._sweep)
         self._every(DEVICES_SECONDS, self._forget_devices)
+        self._every(CASCADES_SECONDS, self._resume_cascades)
         return address
 
     def counts(self) -> Counts:
@@ -154,6 +156,9 @@ class Application:
 
     async def _forget_devices(self) -> None:
         await self.parts.sessions.forget_devices(self.parts.clock.now())
+
+    async def _resume_cascades(self) -> None:
+        await self.parts.revocations.resume(self.parts.clock.now())
 
 
 async def serve(

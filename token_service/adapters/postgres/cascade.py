@@ -1,130 +1,262 @@
-"""How far a revocation reaches: from sessions to those that they let in by pairing."""
+"""What goes with a revocation: the sessions that those it reached let in by pairing.
 
-from collections.abc import Sequence
+The revocation commits first, with a row that says what is left to do. Nothing that is revoked lets
+anybody in: a collection looks at its approver while it holds the trust head, which a revocation
+needs to commit. So the children of what is revoked are all there to be found, and do not become
+more. Level by level they are revoked, in transactions of a bounded size, until none is left. What
+is broken off can be done again from the start, by anyone: who is revoked by then is passed over.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
-from uuid import UUID
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Self
+from uuid import UUID, uuid4
 
-from token_service.adapters.postgres.pool import Connection
-from token_service.domain.kinds import PairingState, Platform, RevocationReason, TrustEntryKind
+from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres import cascade_sql
+from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
+from token_service.adapters.postgres.session_ends import revoke_sessions
+from token_service.adapters.postgres.trust import NewEntry, append
+from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
+from token_service.domain.records import AuditEvent
 from token_service.domain.subjects import subject_ids
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
+BATCH = 500
+"""Sessions to a transaction: a small part of what its time limit allows."""
+
+ABANDONED = timedelta(seconds=30)
+"""Whoever was at it for so long without a sign has gone."""
+
+_FIRST = UUID(int=0)
+
 
 @dataclass(frozen=True, slots=True)
-class Root:
-    """What is revoked. A logout leaves the phones that a browser let in; every other reason
-    reaches all descendants, but for `spared` and what lies below it."""
+class Cascade:
+    """What was revoked, whose descendants are to follow: but for `spared` and what is below it, and
+    after a logout the browsers alone. `audit` is the revocation's own event."""
 
+    cascade_id: UUID
     kind: TrustEntryKind
     id: str
     device_id: str
     reason: RevocationReason
-    spared: UUID | None = None
+    below_rev: int
+    spared: UUID | None
+    audit: AuditEvent
+
+    @classmethod
+    def of(
+        cls, entry: NewEntry, revision: int, audit: AuditEvent, spared: UUID | None = None
+    ) -> Self:
+        """That of an entry, which has this revision or was made by an earlier one."""
+        return cls(
+            uuid4(), entry.kind, entry.id, entry.device_id, entry.reason, revision, spared, audit
+        )
+
+    def entry_of(self, session_id: UUID) -> NewEntry:
+        """The entry of a descendant."""
+        kind, effect = TrustEntryKind.SESSION, TrustEffect.REVOKE
+        return NewEntry(kind, str(session_id), "", effect, self.reason)
+
+    def event_of(self, session_id: UUID, now: datetime) -> AuditEvent:
+        """The audit row of a descendant."""
+        top = self.audit
+        reason, kind = self.reason.name.lower(), self.kind.name.lower()
+        return AuditEvent(
+            at=now,
+            actor=top.actor,
+            action="session.revoke",
+            outcome=top.outcome,
+            target=str(session_id),
+            subject=top.subject,
+            request_id=top.request_id,
+            address=top.address,
+            details=f"reason={reason} below {kind} {self.id}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Descendant:
-    """A session below the root at `place`, revoked or not."""
+class Finished:
+    """The revision from which all descendants are dead; how many were live until then."""
 
-    place: int
-    session_id: UUID
-
-
-# A subject's sessions have descendants of that subject alone, which its own entry reaches.
-_OF_DEVICES = """
-SELECT r.place, s.session_id
-FROM unnest($1::integer[], $2::uuid[], $3::text[]) AS r (place, user_id, device_id)
-JOIN sessions s ON s.user_id = r.user_id AND s.device_id = r.device_id
-"""
-# These two cost something for each paired session there is: it takes a client or a key to pay it.
-_OF_CLIENTS_AND_KEYS = """
-SELECT DISTINCT r.place, p.session_id
-FROM sessions s JOIN sessions p ON p.session_id = s.parent_session_id
-JOIN unnest($1::integer[], $2::text[], $3::text[]) AS r (place, client_id, kid)
-     ON p.client_id = r.client_id OR p.mint_kid = r.kid
-WHERE s.parent_session_id IS NOT NULL
-"""
-_OF_CLIENTS_AND_KEYS_LATELY = f"""
-SELECT DISTINCT r.place, p.session_id
-FROM pairings x JOIN sessions p ON p.session_id = x.approver_session
-JOIN unnest($1::integer[], $2::text[], $3::text[]) AS r (place, client_id, kid)
-     ON p.client_id = r.client_id OR p.mint_kid = r.kid
-WHERE x.ends_at > $4::timestamptz AND x.state = {PairingState.COMPLETED}
-"""  # noqa: S608 - constants
-# One look into the index for each session, whatever the planner knows of the table so far.
-_BELOW = f"""
-WITH RECURSIVE below AS (
-    SELECT r.place, r.all_platforms, r.spared, r.session_id
-    FROM unnest($1::integer[], $2::uuid[], $3::boolean[], $4::uuid[])
-         AS r (place, session_id, all_platforms, spared)
-    UNION
-    SELECT b.place, b.all_platforms, b.spared, s.session_id
-    FROM below b CROSS JOIN LATERAL (
-        SELECT session_id, platform FROM sessions
-        WHERE parent_session_id = b.session_id OFFSET 0
-    ) s
-    WHERE (b.all_platforms OR s.platform = {Platform.WEB})
-      AND s.session_id IS DISTINCT FROM b.spared
-)
-SELECT DISTINCT place, session_id FROM below
-"""  # noqa: S608 - constants
+    revision: int
+    sessions: int
 
 
-async def descendants(
-    conn: Connection, roots: Sequence[Root], collected_after: datetime | None = None
-) -> list[Descendant]:
-    """All sessions below those of `roots`, but for what a root's own entry reaches.
+async def begin(conn: Connection, cascades: Sequence[Cascade], now: datetime) -> None:
+    """Keep in the caller's transaction what it leaves to do."""
+    if cascades:
+        await conn.executemany(cascade_sql.BEGIN, [_args(one, now) for one in cascades])
 
-    With `collected_after`, of clients and keys only such as collect what they did since then.
-    """
-    tops = await _tops(conn, roots, collected_after)
-    if not tops:
-        return []
-    places, ids = zip(*tops, strict=True)
-    rows = await conn.fetch(
-        _BELOW,
-        list(places),
-        list(ids),
-        [roots[place].reason is not RevocationReason.LOGOUT for place in places],
-        [roots[place].spared for place in places],
+
+class Cascades:
+    """Finishes cascades that are begun. Those of one process take turns, step by step."""
+
+    def __init__(self, database: Database, *, batch: int = BATCH) -> None:
+        self._database = database
+        self._batch = batch
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Finished]] = set()
+
+    def start(self, cascade: Cascade, now: datetime) -> asyncio.Task[Finished]:
+        """Finish one whose beginning has committed, whoever waits for it: shield the task.
+
+        It raises STORE_UNAVAILABLE; then, and after a crash, `resume` goes on.
+        """
+        # In a context of its own: no caller's deadline ends it.
+        task = asyncio.create_task(self._finish(cascade, now), context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def finish_those_of(self, kind: TrustEntryKind, id_: str, now: datetime) -> int:
+        """Finish what is left of the revocations of one client, key or session; the revision from
+        which it is done, 0 when there was nothing. Raises STORE_UNAVAILABLE."""
+        revision = 0
+        for row in await self._database.fetch(cascade_sql.OF, kind, id_):
+            finished = await asyncio.shield(self.start(_cascade(row, now), now))
+            revision = finished.revision
+        return revision
+
+    async def resume(self, now: datetime) -> None:
+        """Finish those that their process left. Raises STORE_UNAVAILABLE."""
+        claim = cascade_sql.CLAIM
+        while row := await self._database.fetchrow(claim, now, now - ABANDONED):
+            await asyncio.shield(self.start(_cascade(row, now), now))
+
+    async def close(self) -> None:
+        """Break off what is under way: another process goes on with it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _done(self, task: asyncio.Task[Finished]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits for it has it
+
+    async def _finish(self, cascade: Cascade, now: datetime) -> Finished:
+        began = time.monotonic()
+
+        def clock() -> datetime:
+            return now + timedelta(seconds=time.monotonic() - began)
+
+        ended = 0
+        done: set[UUID] = set()
+        async for parents in self._parents(cascade):
+            ended += await self._end_below(cascade, parents, done, clock)
+        row = await self._ask_one(cascade_sql.DONE, cascade.cascade_id)
+        return Finished(row["revision"], ended)
+
+    async def _parents(self, cascade: Cascade) -> AsyncIterator[list[UUID]]:
+        """Those to begin with: sessions that the revocation itself has reached."""
+        identity, _ = subject_ids(cascade.id)
+        if cascade.kind is TrustEntryKind.SESSION and identity is not None:
+            yield [identity]
+        elif cascade.kind is TrustEntryKind.SUBJECT_DEVICE and identity is not None:
+            device, below = cascade.device_id, cascade.below_rev
+            rows = await self._ask(cascade_sql.PARENTS_OF_DEVICE, identity, device, below)
+            yield [row["session_id"] for row in rows]
+        elif cascade.kind in (TrustEntryKind.CLIENT, TrustEntryKind.KEY):
+            client = cascade.id if cascade.kind is TrustEntryKind.CLIENT else None
+            kid = cascade.id if client is None else None
+            statement, last = cascade_sql.NEXT_PARENTS, _FIRST
+            while last is not None:
+                row = await self._ask_one(statement, last, client, cascade.below_rev, kid)
+                yield row["parents"]
+                last = row["last"]
+
+    async def _end_below(
+        self,
+        cascade: Cascade,
+        parents: Sequence[UUID],
+        done: set[UUID],
+        clock: Callable[[], datetime],
+    ) -> int:
+        """Revoke all below sessions that are dead, but for those that are `done` and become so."""
+        ended, waiting = 0, list(parents)
+        everywhere = cascade.reason is not RevocationReason.LOGOUT
+        while waiting:
+            some = [one for one in waiting[-self._batch :] if one not in done]
+            del waiting[-self._batch :]
+            children = await self._ask(cascade_sql.CHILDREN, some, everywhere, cascade.spared)
+            left = [row["session_id"] for row in children if not row["revoked"]]
+            for place in range(0, len(left), self._batch):
+                batch = left[place : place + self._batch]
+                ended += await self._end(cascade, batch, clock())
+            done.update(row["parent"] for row in children)
+            waiting += [row["session_id"] for row in children]
+        return ended
+
+    async def _end(self, cascade: Cascade, sessions: Sequence[UUID], now: datetime) -> int:
+        """Revoke those that are not revoked yet, in one transaction; how many were live."""
+
+        async def transaction() -> int:
+            async with self._database.transaction() as conn:
+                await conn.execute(cascade_sql.WORKING, cascade.cascade_id, now)
+                reasons = dict.fromkeys(sessions, cascade.reason)
+                ended = await revoke_sessions(conn, reasons, now)
+                if ended:
+                    events = [cascade.event_of(one, now) for one in ended]
+                    await audit_log.write_many(conn, events)
+                    await append(conn, [cascade.entry_of(one) for one in ended], now=now)
+                return sum(ended.values())
+
+        async with self._turn:
+            return await retry_deadlock(transaction)
+
+    async def _ask(self, statement: str, *args: object) -> "list[Record]":
+        async with self._turn:
+            return await self._database.fetch(statement, *args)
+
+    async def _ask_one(self, statement: str, *args: object) -> "Record":
+        (row,) = await self._ask(statement, *args)
+        return row
+
+
+def _args(cascade: Cascade, now: datetime) -> tuple[object, ...]:
+    audit = cascade.audit
+    return (
+        cascade.cascade_id,
+        cascade.kind,
+        cascade.id,
+        cascade.device_id,
+        cascade.reason,
+        cascade.below_rev,
+        cascade.spared,
+        audit.actor,
+        audit.subject,
+        audit.outcome,
+        audit.request_id,
+        audit.address,
+        now,
     )
-    above = set(tops)
-    found = [Descendant(row["place"], row["session_id"]) for row in rows]
-    return [one for one in found if (one.place, one.session_id) not in above]
 
 
-async def _tops(
-    conn: Connection, roots: Sequence[Root], collected_after: datetime | None
-) -> list[tuple[int, UUID]]:
-    """The sessions to start from, each with the place of its root."""
-    tops: list[tuple[int, UUID]] = []
-    devices: list[tuple[int, UUID, str]] = []
-    others: list[tuple[int, str | None, str | None]] = []
-    for place, root in enumerate(roots):
-        identity, _ = subject_ids(root.id)
-        match root.kind:
-            case TrustEntryKind.SESSION if identity is not None:
-                tops.append((place, identity))
-            case TrustEntryKind.SUBJECT_DEVICE if identity is not None:
-                devices.append((place, identity, root.device_id))
-            case TrustEntryKind.CLIENT:
-                others.append((place, root.id, None))
-            case TrustEntryKind.KEY:
-                others.append((place, None, root.id))
-    found: list[Record] = []
-    if devices:
-        found += await conn.fetch(_OF_DEVICES, *_columns(devices))
-    if others and collected_after is None:
-        found += await conn.fetch(_OF_CLIENTS_AND_KEYS, *_columns(others))
-    elif others:
-        lately = _OF_CLIENTS_AND_KEYS_LATELY
-        found += await conn.fetch(lately, *_columns(others), collected_after)
-    return tops + [(row["place"], row["session_id"]) for row in found]
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+def _cascade(row: "Record", now: datetime) -> Cascade:
+    audit = AuditEvent(
+        at=now,
+        actor=row["actor"],
+        action="",
+        outcome=row["outcome"],
+        subject=row["subject"],
+        request_id=row["request_id"],
+        address=row["address"],
+    )
+    return Cascade(
+        cascade_id=row["cascade_id"],
+        kind=TrustEntryKind(row["kind"]),
+        id=row["id"],
+        device_id=row["device_id"],
+        reason=RevocationReason(row["reason"]),
+        below_rev=row["below_rev"],
+        spared=row["spared"],
+        audit=audit,
+    )

@@ -10,7 +10,8 @@ from itertools import groupby
 from operator import itemgetter
 
 from token_service.adapters.postgres import audit as audit_log
-from token_service.adapters.postgres import trust
+from token_service.adapters.postgres import cascade, trust
+from token_service.adapters.postgres.cascade import BATCH, Cascade, Cascades
 from token_service.adapters.postgres.client_rows import (
     CLIENT_COLUMNS,
     INSERT_CLIENT,
@@ -24,8 +25,7 @@ from token_service.adapters.postgres.client_rows import (
 from token_service.adapters.postgres.client_secrets import ClientSecretStore
 from token_service.adapters.postgres.paging import start_of, token_after
 from token_service.adapters.postgres.policy_json import policy_from_text, policy_to_json
-from token_service.adapters.postgres.pool import Connection, retry_deadlock
-from token_service.adapters.postgres.revocation_effects import end_descendants
+from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, RevocationReason, TrustEffect, TrustEntryKind
 from token_service.domain.policy import ClientPolicy
@@ -75,6 +75,11 @@ class ClientStore(ClientSecretStore):
     Each change locks the client first and the trust head last. A change to what is so already
     writes nothing.
     """
+
+    def __init__(self, database: Database, *, max_descendants: int = BATCH) -> None:
+        """At most so many descendants of a client that is disabled to a transaction."""
+        super().__init__(database)
+        self._cascades = Cascades(database, batch=max_descendants)
 
     async def get(self, client_id: str) -> tuple[Client, int] | None:
         """The client with its secrets' hashes, newest first, and the configuration version, in
@@ -183,6 +188,9 @@ class ClientStore(ClientSecretStore):
         and the trust revision, None when there is no such one or its policy is not `former` any
         more.
 
+        Disabling returns once all that its sessions let in is revoked as well, and goes on with it
+        where an earlier call did not come to the end.
+
         Raises CLIENT_STATE for one that was not approved: enabling it would be no review.
         """
 
@@ -197,7 +205,17 @@ class ClientStore(ClientSecretStore):
                     await _switch(conn, client_id, enabled, audit)
                 return await _reread(conn, client_id)
 
-        return await retry_deadlock(change)
+        changed = await retry_deadlock(change)
+        if changed is None or enabled:
+            return changed
+        client, revision = changed
+        kind = TrustEntryKind.CLIENT
+        finished = await self._cascades.finish_those_of(kind, client_id, audit.at)
+        return client, max(revision, finished)
+
+    async def close(self) -> None:
+        """Break off what goes on although nobody waits for it; another process finishes it."""
+        await self._cascades.close()
 
 
 _INSERT_SECRETS = """
@@ -218,7 +236,7 @@ async def _switch(conn: Connection, client_id: str, enabled: bool, audit: AuditE
     entry = _entry(client_id, TrustEffect.REVOKE, RevocationReason.CLIENT_DISABLED)
     revision = await trust.append(conn, [entry], now=audit.at, bump_config=True)
     await conn.execute(_DISABLE, client_id, revision, audit.at)
-    await end_descendants(conn, entry, audit, audit.at)
+    await cascade.begin(conn, [Cascade.of(entry, revision, audit)], audit.at)
 
 
 async def _publish(

@@ -1,19 +1,20 @@
 """What a batch of revocations does to the database, within one transaction."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from token_service.adapters.postgres import audit as audit_log
-from token_service.adapters.postgres import valid_revs
-from token_service.adapters.postgres.cascade import Root, descendants
+from token_service.adapters.postgres import cascade, cascade_sql, valid_revs
+from token_service.adapters.postgres.cascade import Cascade
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.rows import (
     NOT_REVOKED,
     VIEW_JOINS,
     not_expired,
 )
+from token_service.adapters.postgres.session_ends import revoke_sessions
 from token_service.adapters.postgres.trust import NewEntry, append
 from token_service.domain.kinds import KeyState, TrustEffect, TrustEntryKind
 from token_service.domain.records import AuditEvent
@@ -34,20 +35,9 @@ _LOCK_KEYS = f"""
 SELECT kid FROM keys WHERE kid = ANY ($1::text[]) AND state <> {KeyState.COMPROMISED}
 ORDER BY kid FOR NO KEY UPDATE
 """  # noqa: S608 - constants, here and below
-_LOCK_SESSIONS = f"""
-SELECT s.session_id, ({NOT_REVOKED} AND {not_expired("$2::timestamptz")}) IS TRUE AS live
-FROM sessions s {VIEW_JOINS}
-WHERE s.session_id = ANY ($1::uuid[]) AND s.revoked_at IS NULL
-ORDER BY s.session_id FOR NO KEY UPDATE OF s
-"""  # noqa: S608
 _COMPROMISE_KEYS = f"""
 UPDATE keys SET state = {KeyState.COMPROMISED}, compromised_at = $2 WHERE kid = ANY ($1::text[])
 """  # noqa: S608
-_REVOKE_SESSIONS = """
-UPDATE sessions s SET revoked_at = $3, revoked_reason = r.reason
-FROM unnest($1::uuid[], $2::smallint[]) AS r (session_id, reason)
-WHERE s.session_id = r.session_id
-"""
 MOST_COUNTED = 10_000
 MOST_LOOKED_AT = 200_000
 """Sessions of one subject, for the count: a revocation must not fail because they are many."""
@@ -80,15 +70,8 @@ CROSS JOIN LATERAL (
 WHERE {NOT_REVOKED}
 GROUP BY w.place
 """  # noqa: S608
-_LATELY = timedelta(minutes=5)
-"""Longer than any transaction, and than clocks differ."""
-
-_WITH_DESCENDANTS = (
-    TrustEntryKind.SESSION,
-    TrustEntryKind.SUBJECT_DEVICE,
-    TrustEntryKind.CLIENT,
-    TrustEntryKind.KEY,
-)
+_SWEEPING = (TrustEntryKind.SUBJECT_DEVICE, TrustEntryKind.CLIENT, TrustEntryKind.KEY)
+"""They reach so many sessions that which of them let others in is looked for afterwards."""
 
 
 def entry_of(revocation: Revocation) -> NewEntry:
@@ -112,91 +95,63 @@ class _Effect:
     sessions: int = 0
     revision: int = 0
     spared: "UUID | None" = None
-    roots: list["_Effect"] = field(default_factory=list)
-    """For a descendant: what it goes with."""
-    below_until: int = 0
-    """The last revision of its descendants."""
+    below: Cascade | None = None
+    """What is left to do once this has committed."""
 
     def revokes(self, *kinds: TrustEntryKind) -> bool:
         """Whether it revokes (and not only reissues) something of these kinds."""
         return self.entry.kind in kinds and self.entry.effect is TrustEffect.REVOKE
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one request did, and what remains to be done below it; `first` of those who asked for
+    the same gets the sessions counted."""
+
+    revoked: Revoked
+    below: Cascade | None
+    first: bool
+
+
 async def apply(
     conn: Connection, revocations: Sequence[Revocation], now: datetime
-) -> list[Revoked]:
+) -> list[Applied]:
     """Carry out all of them in the caller's transaction; an answer for each, in order.
 
     Locks users, clients, keys and sessions, each in the order of their ids, then the trust head.
-    A session or key that is revoked already, or unknown, gets no entry and no audit row; what is
-    below it is reached all the same. Whoever makes a descendant holds the head meanwhile, so one
-    that was not there before it was locked is there after, or will find its parent revoked.
+    A session or key that is revoked already, or unknown, gets no entry and no audit row. Of what is
+    below, here is only written down that it is to follow.
     """
     requested = _merge(revocations)
     effects = list({id(effect): effect for effect in requested}.values())
     await _lock_subjects_and_clients(conn, effects)
     await _compromise_keys(conn, effects, now)
-    effects += await _below(conn, effects)
     await _revoke_sessions(conn, effects, now)
     await _count_live(conn, effects, now)
     changing = [effect for effect in effects if effect.changes]
     await audit_log.write_many(conn, [event for effect in changing for event in effect.audits])
     head = await _append(conn, changing, now)
     await valid_revs.lift(conn, [(one.entry, one.revision) for one in changing], now)
-    late = await _below(conn, effects, collected_after=now - _LATELY)
-    head = await _revoke_further(conn, late, now) or head
+    await _begin_cascades(conn, effects, head, now)
     return _answers(requested, head)
 
 
-async def end_descendants(
-    conn: Connection, entry: NewEntry, audit: AuditEvent, now: datetime
+async def _begin_cascades(
+    conn: Connection, effects: Sequence[_Effect], head: int, now: datetime
 ) -> None:
-    """Revoke what is below sessions of `entry`, which the caller has appended already."""
-    await _revoke_further(conn, await _below(conn, [_Effect(entry, [audit])]), now)
-
-
-async def _revoke_further(
-    conn: Connection, effects: Sequence[_Effect], now: datetime
-) -> int | None:
-    """Revoke more sessions when the head is held already; its revision after, None for none."""
-    if not effects:
-        return None
-    await _revoke_sessions(conn, effects, now)
-    changing = [effect for effect in effects if effect.changes]
-    await audit_log.write_many(conn, [event for effect in changing for event in effect.audits])
-    return await _append(conn, changing, now)
-
-
-async def _below(
-    conn: Connection, effects: Sequence[_Effect], collected_after: datetime | None = None
-) -> list[_Effect]:
-    """An effect for each descendant that has none yet."""
-    above = [effect for effect in effects if effect.revokes(*_WITH_DESCENDANTS)]
-    if not above:
-        return []
-    roots = [
-        Root(one.entry.kind, one.entry.id, one.entry.device_id, one.entry.reason, one.spared)
-        for one in above
-    ]
-    known = {one.entry.id for one in _of(effects, TrustEntryKind.SESSION)}
-    found: dict[str, _Effect] = {}
-    for one in await descendants(conn, roots, collected_after):
-        session_id, root = str(one.session_id), above[one.place]
-        if session_id not in known:
-            found.setdefault(session_id, _descendant(session_id, root)).roots.append(root)
-    return list(found.values())
-
-
-def _descendant(session_id: str, root: _Effect) -> _Effect:
-    entry = root.entry
-    audit = replace(
-        root.audits[0],
-        action="session.revoke",
-        target=session_id,
-        details=f"reason={entry.reason.name.lower()} below {entry.kind.name.lower()} {entry.id}",
-    )
-    own = replace(entry, kind=TrustEntryKind.SESSION, id=session_id, device_id="")
-    return _Effect(own, [audit])
+    """While the head is held nobody is let in: who has no children now gets none."""
+    above = _of(effects, *_SWEEPING)
+    sessions: dict[UUID, _Effect] = {}
+    for effect in _of(effects, TrustEntryKind.SESSION):
+        session_id, _ = subject_ids(effect.entry.id)
+        if session_id is not None:
+            sessions[session_id] = effect
+    if sessions:
+        rows = await conn.fetch(cascade_sql.PARENTS_AMONG, list(sessions))
+        above += [sessions[row["session_id"]] for row in rows]
+    for one in above:
+        one.below = Cascade.of(one.entry, one.revision or head, one.audits[0], one.spared)
+    await cascade.begin(conn, [one.below for one in above if one.below is not None], now)
 
 
 def _merge(revocations: Sequence[Revocation]) -> list[_Effect]:
@@ -246,16 +201,11 @@ async def _revoke_sessions(conn: Connection, effects: Sequence[_Effect], now: da
         session_id, _ = subject_ids(effect.entry.id)
         if session_id is not None:
             wanted[session_id] = effect
-    if not wanted:
-        return
-    found: dict[UUID, int] = {}
-    for row in await conn.fetch(_LOCK_SESSIONS, list(wanted), now):
-        effect = wanted[row["session_id"]]
+    reasons = {session_id: effect.entry.reason for session_id, effect in wanted.items()}
+    for session_id, live in (await revoke_sessions(conn, reasons, now)).items():
+        effect = wanted[session_id]
         effect.changes = True
-        effect.sessions = int(row["live"])
-        found[row["session_id"]] = effect.entry.reason
-    if found:
-        await conn.execute(_REVOKE_SESSIONS, list(found), list(found.values()), now)
+        effect.sessions = int(live)
 
 
 async def _count_live(conn: Connection, effects: Sequence[_Effect], now: datetime) -> None:
@@ -278,22 +228,18 @@ async def _append(conn: Connection, effects: Sequence[_Effect], now: datetime) -
     head = await append(conn, entries, now=now, bump_keys=keys)
     for revision, effect in enumerate(effects, head - len(effects) + 1):
         effect.revision = revision
-        for root in effect.roots:
-            root.below_until = revision
-        if effect.roots:
-            effect.roots[0].sessions += effect.sessions
     return head
 
 
-def _answers(requested: Iterable[_Effect], head: int) -> list[Revoked]:
+def _answers(requested: Iterable[_Effect], head: int) -> list[Applied]:
     """What each request is told: who asked first ended the sessions, the others none."""
-    answers: list[Revoked] = []
+    answers: list[Applied] = []
     told: set[int] = set()
     for effect in requested:
-        sessions = 0 if id(effect) in told else effect.sessions
+        first = id(effect) not in told
         told.add(id(effect))
-        revision = max(effect.revision or head, effect.below_until)
-        answers.append(Revoked(revision, sessions))
+        revoked = Revoked(effect.revision or head, effect.sessions if first else 0)
+        answers.append(Applied(revoked, effect.below, first))
     return answers
 
 

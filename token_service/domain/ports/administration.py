@@ -94,8 +94,9 @@ class ClientStore(Protocol):
         *,
         former: ClientPolicy | None = None,
     ) -> tuple[Client, int] | None:
-        """Disable (valid_rev and a REVOKE entry in the same transaction) or enable, if the policy
-        is still `former` (None: whatever it is). Returns as update_policy does."""
+        """Disable (valid_rev and a REVOKE entry in the same transaction, then the descendants of
+        its sessions in as many as it takes) or enable, if the policy is still `former` (None:
+        whatever it is). Returns as update_policy does."""
         ...
 
 

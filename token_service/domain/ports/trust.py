@@ -35,7 +35,9 @@ class RevocationStore(Protocol):
     """Writes the trust log. Concurrent calls on a node share a transaction."""
 
     async def revoke(self, revocation: Revocation, now: datetime) -> Revoked:
-        """Commit the revocation with its audit row; returns after the commit."""
+        """Commit the revocation with its audit row, and then the descendants' in as many
+        transactions as it takes; returns after the last commit. Raises STORE_UNAVAILABLE: repeat
+        it, which goes on where this came to."""
         ...
 
 

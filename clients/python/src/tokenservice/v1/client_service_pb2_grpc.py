@@ -174,7 +174,8 @@ class ClientServiceServicer(object):
 
     def DisableClient(self, request, context):
         """Disables a client: it is no longer recognised, and its sessions and tokens
-        are revoked. Disabling a disabled client succeeds.
+        are revoked, with the descendants as at TokenService.Revoke. Disabling a
+        disabled client succeeds, and waits for descendants that are left.
 
         Needs admin.clients, and every administrative permission that the client
         holds.

@@ -92,7 +92,8 @@ class ClientServiceStub:
     """
     DisableClient: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.DisableClientRequest, _client_service_pb2.DisableClientResponse]
     """Disables a client: it is no longer recognised, and its sessions and tokens
-    are revoked. Disabling a disabled client succeeds.
+    are revoked, with the descendants as at TokenService.Revoke. Disabling a
+    disabled client succeeds, and waits for descendants that are left.
 
     Needs admin.clients, and every administrative permission that the client
     holds.
@@ -195,7 +196,8 @@ class ClientServiceAsyncStub(ClientServiceStub):
     """
     DisableClient: _aio.UnaryUnaryMultiCallable[_client_service_pb2.DisableClientRequest, _client_service_pb2.DisableClientResponse]  # type: ignore[assignment]
     """Disables a client: it is no longer recognised, and its sessions and tokens
-    are revoked. Disabling a disabled client succeeds.
+    are revoked, with the descendants as at TokenService.Revoke. Disabling a
+    disabled client succeeds, and waits for descendants that are left.
 
     Needs admin.clients, and every administrative permission that the client
     holds.
@@ -325,7 +327,8 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_client_service_pb2.DisableClientResponse, _abc.Awaitable[_client_service_pb2.DisableClientResponse]]:
         """Disables a client: it is no longer recognised, and its sessions and tokens
-        are revoked. Disabling a disabled client succeeds.
+        are revoked, with the descendants as at TokenService.Revoke. Disabling a
+        disabled client succeeds, and waits for descendants that are left.
 
         Needs admin.clients, and every administrative permission that the client
         holds.

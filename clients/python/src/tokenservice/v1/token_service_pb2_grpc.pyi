@@ -112,6 +112,11 @@ class TokenServiceStub:
     what it names as soon as it has seen the returned revision. A token that
     is not known is no error and revokes nothing (RFC 7009, section 2.2).
 
+    What is named is revoked first, its descendants after it, and it returns
+    once all of them are. Where they are so many that the deadline comes
+    before (DEADLINE_EXCEEDED or STORE_UNAVAILABLE), the server goes on:
+    repeat the call, which waits for what is left.
+
     Needs the permission tokens.revoke for tokens and sessions of the caller
     and for access tokens of an audience that it protects; everything else
     needs tokens.revoke_any.
@@ -202,6 +207,11 @@ class TokenServiceAsyncStub(TokenServiceStub):
     key. When it returns, the revocation is durable; every validator refuses
     what it names as soon as it has seen the returned revision. A token that
     is not known is no error and revokes nothing (RFC 7009, section 2.2).
+
+    What is named is revoked first, its descendants after it, and it returns
+    once all of them are. Where they are so many that the deadline comes
+    before (DEADLINE_EXCEEDED or STORE_UNAVAILABLE), the server goes on:
+    repeat the call, which waits for what is left.
 
     Needs the permission tokens.revoke for tokens and sessions of the caller
     and for access tokens of an audience that it protects; everything else
@@ -326,6 +336,11 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         key. When it returns, the revocation is durable; every validator refuses
         what it names as soon as it has seen the returned revision. A token that
         is not known is no error and revokes nothing (RFC 7009, section 2.2).
+
+        What is named is revoked first, its descendants after it, and it returns
+        once all of them are. Where they are so many that the deadline comes
+        before (DEADLINE_EXCEEDED or STORE_UNAVAILABLE), the server goes on:
+        repeat the call, which waits for what is left.
 
         Needs the permission tokens.revoke for tokens and sessions of the caller
         and for access tokens of an audience that it protects; everything else
