@@ -25,6 +25,14 @@ SELECT decode(lpad(to_hex(n), 8, '0'), 'hex'), 1, now() - interval '1 minute'
 FROM generate_series(1, $1::int) AS n
 """
 
+_CASCADES = """
+INSERT INTO cascades (cascade_id, kind, id, device_id, reason, below_rev, actor, subject, outcome,
+                      request_id, address, worked_at)
+SELECT gen_random_uuid(), 2, gen_random_uuid()::text, '', 4, 0, '', '', '', '', '',
+       now() - interval '1 minute'
+FROM generate_series(1, $1::int / 1000)
+"""
+
 
 async def leave(world: World, statement: str) -> None:
     """Rows that are over, as a busy minute leaves them."""
@@ -70,6 +78,16 @@ async def test_one_round_removes_all_counted_failures_that_are_over(
     await leave(world, _OLD_ATTEMPTS)
     await server.application._sweep()
     assert await count(world, "attempts") == 0
+
+
+async def test_one_round_finishes_what_revocations_of_ended_processes_left(
+    world: World, start_application: StartApplication
+) -> None:
+    server = await start_application()
+    await leave(world, _CASCADES)
+    assert await count(world, "cascades") == 2
+    await server.application._resume_cascades()
+    assert await count(world, "cascades") == 0
 
 
 async def test_what_is_held_in_memory_is_told(
