@@ -7,7 +7,8 @@ import select
 import socket
 import struct
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.rpc.echo import (
     ECHO,
     HOT,
     World,
+    basic,
     connected,
     failure,
     raw,
@@ -282,3 +284,24 @@ def test_no_limit_of_files_is_none(files: list[tuple[int, int]]) -> None:
     files.append((resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert affordable(5_000) == 5_000
     assert len(files) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        (ECHO, ()),
+        (ECHO, (("authorization", basic("alice", "wrong")),)),
+        ("/test.Echo/Nothing", ()),
+        ("/grpc.health.v1.Health/Check", ()),
+        ("/grpc.health.v1.Health/Watch", ()),
+    ],
+)
+async def test_floods_of_strangers_end_whatever_they_are_refused_for(
+    world: World, method: str, headers: Sequence[tuple[str, str]]
+) -> None:
+    flood = call_headers(method, headers)
+    async with raw_connection(world.address, flood) as stranger, asyncio.timeout(20):
+        with suppress(ConnectionError):
+            for _ in range(1_000):
+                await stranger.send(stranger.call(message(b"")))
+        await stranger.closed.wait()

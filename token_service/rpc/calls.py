@@ -43,6 +43,10 @@ _UNLIMITED = nullcontext()
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+_OF_A_STRANGER = (Reason.CALLER_UNAUTHENTICATED, Reason.RATE_LIMITED)
+"""What a flood is refused with, and not for want of room."""
+
+
 class Call:
     """What calls of every shape have in common."""
 
@@ -186,8 +190,8 @@ class Call:
             error, (Exception, asyncio.CancelledError)
         ):
             raise error
-        if isinstance(error, RefusedAtTheDoor) and error.reason is Reason.CALLER_UNAUTHENTICATED:
-            self._shared.peers.without_credentials(self._peer)
+        if isinstance(error, RefusedAtTheDoor) and error.reason in _OF_A_STRANGER:
+            self._shared.peers.refused(self._peer)
         reply = reply_for(self.route.told(error))
         seconds = self._count(reply.code.name)
         if self._is_worth_a_line(error):

@@ -12,9 +12,9 @@ ABANDONED_BY_STRANGERS = Rate(8, 20)
 """How many calls one connection may give up before their requests were read, once a client has
 called over it and before. A flood of resets is thousands a second; an honest client changes its
 mind that early now and then."""
-WITHOUT_CREDENTIALS = Rate(64, 200)
-"""How many calls that need credentials and have none one connection may make before a client has
-called over it."""
+REFUSED = Rate(64, 200)
+"""How many calls of one connection may be refused before anything was done (no such method, no
+credentials, too many calls) before a client has called over it."""
 REMEMBERED = 10.0
 """For so many seconds after a connection ended, calls of it may still come up."""
 
@@ -43,7 +43,7 @@ class Peers:
         self._clock = clock
         self._by_clients = RateLimiter(ABANDONED, clock)
         self._by_strangers = RateLimiter(ABANDONED_BY_STRANGERS, clock)
-        self._refused = RateLimiter(WITHOUT_CREDENTIALS, clock)
+        self._refused = RateLimiter(REFUSED, clock)
         self.condemning = asyncio.Event()
         self.watching = False
         self.forget()
@@ -69,9 +69,9 @@ class Peers:
         ends."""
         self._count(peer, self._by_clients if peer in self._known else self._by_strangers)
 
-    def without_credentials(self, peer: str) -> None:
-        """Count a call that was refused because it had no credentials; too many, and a connection
-        that no client has called over ends."""
+    def refused(self, peer: str) -> None:
+        """Count a call that was refused before anything was done; too many, and a connection that
+        no client has called over ends."""
         if peer not in self._known:
             self._count(peer, self._refused)
 

@@ -89,8 +89,10 @@ class UnknownCall:
     async def stream_unary(self, requests: object, context: Context) -> NoReturn:
         """Called by the library."""
         del requests
-        if self._shared.peers.condemned(context.peer()):
+        peer = context.peer()
+        if self._shared.peers.condemned(peer):
             raise asyncio.CancelledError
+        self._shared.peers.refused(peer)
         self._shared.unknown_counters.count("UNIMPLEMENTED", 0.0)
         reply = reply_for(TokenServiceError(Reason.METHOD_UNKNOWN, "there is no such method"))
         await context.abort(

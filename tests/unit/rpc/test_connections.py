@@ -3,7 +3,7 @@
 import pytest
 
 from token_service.rpc.connections import Connection, ConnectionLimits, Connections
-from token_service.rpc.peers import ABANDONED, ABANDONED_BY_STRANGERS, WITHOUT_CREDENTIALS, Peers
+from token_service.rpc.peers import ABANDONED, ABANDONED_BY_STRANGERS, REFUSED, Peers
 
 LIMITS = ConnectionLimits(most_per_address=3, stranger_bytes=1_000, stranger_bytes_per_second=100)
 
@@ -100,12 +100,12 @@ def test_who_gives_up_too_many_calls_ends_and_gets_no_answers(watched: Watched) 
     assert not watched.peers.condemned("a")
 
 
-def test_who_never_shows_credentials_ends(watched: Watched) -> None:
+def test_who_is_only_refused_ends(watched: Watched) -> None:
     watched.peers.recognise("client")
-    for _ in range(WITHOUT_CREDENTIALS.burst + 1):
+    for _ in range(REFUSED.burst + 1):
         assert not watched.peers.condemned("a")
-        watched.peers.without_credentials("a")
-        watched.peers.without_credentials("client")
+        watched.peers.refused("a")
+        watched.peers.refused("client")
     assert watched.ended(one("a"), one("client")) == {"a": "calls that come to nothing"}
 
 
