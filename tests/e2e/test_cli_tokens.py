@@ -252,7 +252,8 @@ def test_a_token_among_the_arguments_is_refused(cli: CommandLine) -> None:
 
 def test_sessions_are_listed_shown_and_ended(cli: CommandLine) -> None:
     keep = login(cli)
-    other = login(cli, "--platform", "mobile", "--device-id", "phone")
+    named = ("--device-id", "phone", "--device-name", "Alice's phone")
+    other = login(cli, "--platform", "mobile", *named)
     token_file = cli.folder / "token"
     token_file.write_text(keep["session_token"])
     source = ("--token-file", str(token_file))
@@ -260,6 +261,7 @@ def test_sessions_are_listed_shown_and_ended(cli: CommandLine) -> None:
     assert keep["session_id"] in listed
     shown = cli.json("session", "show", other["session_id"])
     assert (shown["platform"], shown["device"]["device_id"]) == ("PLATFORM_MOBILE", "phone")
+    assert shown["device"]["name"] == "Alice's phone"
 
     ended = cli.json("session", "revoke", other["session_id"], "--reason", "administrative")
     assert ended["revoked_sessions"] == 1

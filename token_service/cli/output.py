@@ -23,6 +23,7 @@ Field = Any  # a protobuf FieldDescriptor: its two implementations share no type
 
 ABSENT = "-"
 _UNLIMITED = 10_000  # columns, where the output goes to a file: nothing is cut off
+_COLUMN_GAP, _EDGES = 3, 2  # of a table: between two columns, and around all of them
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 
 
@@ -62,7 +63,7 @@ class Output:
 
         rows = list(pairs)
         width = max((len(label) for label, _ in rows), default=0)
-        console = _console(sys.stdout)
+        console = _console(sys.stdout, _UNLIMITED)
         for label, value in rows:
             text = Text(f"{label:<{width}}  ", style="bold").append(printable(value), style="none")
             console.print(text, soft_wrap=True)
@@ -76,7 +77,8 @@ class Output:
         self.rows([column.replace("_", " ") for column in columns], rows)
 
     def rows(self, headings: Sequence[str], rows: "Sequence[Sequence[str | Text]]") -> None:
-        """Print a table."""
+        """Print a table. On a terminal that is too narrow for it the last columns are left out:
+        what is shown is there to be copied, so nothing is cut or wrapped."""
         from rich import box
         from rich.table import Table
         from rich.text import Text
@@ -84,17 +86,40 @@ class Output:
         if not rows:
             self.note("none")
             return
-        table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for row in rows:
-            table.add_row(*[c if isinstance(c, Text) else Text(printable(c)) for c in row])
-        _console(sys.stdout).print(table)
+        cells = [[c if isinstance(c, Text) else Text(printable(c)) for c in row] for row in rows]
+        shown = _columns_that_fit(headings, cells, _width(sys.stdout))
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for heading in headings[:shown]:
+            table.add_column(heading, no_wrap=True)
+        for row in cells:
+            table.add_row(*row[:shown])
+        _console(sys.stdout, _UNLIMITED).print(table)
+        if shown < len(headings):
+            left_out = ", ".join(headings[shown:])
+            self.note(
+                f"left out for want of room: {left_out} (a wider terminal or --json has them)"
+            )
 
 
-def _console(stream: Any) -> "Console":  # noqa: ANN401 - a text stream of any kind
+def _columns_that_fit(headings: Sequence[str], rows: "Sequence[Sequence[Text]]", width: int) -> int:
+    """How many of the columns, from the first on, fit side by side; at least one."""
+    used = _EDGES - _COLUMN_GAP
+    for place, heading in enumerate(headings):
+        used += _COLUMN_GAP + max(len(heading), *(row[place].cell_len for row in rows))
+        if used > width:
+            return max(1, place)
+    return len(headings)
+
+
+def _width(stream: Any) -> int:  # noqa: ANN401 - a text stream of any kind
+    """How many columns there are; for what is no terminal, as many as are wanted."""
+    return _console(stream).width if stream.isatty() else _UNLIMITED
+
+
+def _console(stream: Any, width: int | None = None) -> "Console":  # noqa: ANN401 - as above
     from rich.console import Console
 
-    terminal = stream.isatty()
-    return Console(file=stream, width=None if terminal else _UNLIMITED, highlight=False)
+    return Console(file=stream, width=width, highlight=False)
 
 
 def printable(text: str, *, newlines: bool = False) -> str:

@@ -66,7 +66,8 @@ def issue(
     ] = None,
     audience: Audiences = None,
     scope: Scopes = None,
-    device_id: Annotated[str, typer.Option(help="Stable name of the device.")] = "",
+    device_id: Annotated[str, typer.Option(help="Stable id of the device.")] = "",
+    device_name: Annotated[str, typer.Option(help="Name by which people know the device.")] = "",
     password_file: PasswordSource = None,
     for_client: Annotated[
         str, typer.Option(help="Client that the session is for; left out, the caller.")
@@ -78,7 +79,7 @@ def issue(
         client_id=for_client,
         audiences=audience or [],
         scopes=scope or [],
-        device=types_pb2.Device(device_id=device_id),
+        device=types_pb2.Device(device_id=device_id, name=device_name),
     )
     if user is None:
         api.caller = DEMO_API

@@ -6,6 +6,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from token_service.cli import output
 from token_service.cli.output import Output, duration_text, enum_text, fields_of, printable
 from tokenservice.v1 import client_policy_pb2, client_service_pb2, types_pb2
 
@@ -50,6 +51,24 @@ def test_an_escape_sequence_in_a_name_stays_text(capsys: pytest.CaptureFixture[s
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert "[bold]" in text
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"), [(200, 3), (61, 3), (60, 2), (52, 2), (51, 1), (10, 1)]
+)
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_values(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+    shown: int,
+) -> None:
+    values = ["6f200160-078f-4527-8a8f-db295aea689c", "Anna\u2019s \u624b\u6a5f", "active"]
+    monkeypatch.setattr(output, "_width", lambda _: columns)
+    Output().rows(["id", "name", "state"], [values])
+    captured = capsys.readouterr()
+    assert [value for value in values if value in captured.out] == values[:shown]
+    assert captured.out.split()[:shown] == ["id", "name", "state"][:shown]
+    assert ("left out" in captured.err) is (shown < 3)
 
 
 def test_scripts_get_one_document_with_unset_fields(capsys: pytest.CaptureFixture[str]) -> None:
