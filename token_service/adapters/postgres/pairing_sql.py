@@ -1,16 +1,15 @@
 """The statements of the pairing store. What changes a pairing wakes its watchers on all nodes."""
 
 from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.live import LIVE_FROM, live
 from token_service.adapters.postgres.removal import MINE, removal_of
 from token_service.adapters.postgres.rows import (
     NEW_COLUMNS,
     NEW_COUNT,
     NEW_VALUES,
-    NOT_REVOKED,
     PLACE,
     VIEW_COLUMNS,
     VIEW_JOINS,
-    not_expired,
 )
 from token_service.domain.kinds import ClientState, PairingState
 
@@ -90,14 +89,12 @@ HOLD_HEAD = "SELECT FROM trust_head FOR SHARE"
 COLLECT = f"""
 WITH allowed AS (
     SELECT h.revision
-    FROM sessions s {VIEW_JOINS}
-    JOIN clients own ON own.client_id = {PLACE["client_id"]}
+    FROM sessions s, {LIVE_FROM}, clients own
     LEFT JOIN attempts a ON a.bucket = ${NEW_COUNT + 3}::bytea
     WHERE s.session_id = {PLACE["parent_session_id"]} AND s.user_id = {PLACE["user_id"]}
-      AND {NOT_REVOKED.strip()} AND {not_expired(PLACE["created_at"])}
+      AND {live(PLACE["created_at"], of_user=f"u.version = ${NEW_COUNT + 2}::bigint")}
       AND h.config_version = ${NEW_COUNT + 1}::bigint
-      AND own.state = {ClientState.ACTIVE}
-      AND u.version = ${NEW_COUNT + 2}::bigint
+      AND own.client_id = {PLACE["client_id"]} AND own.state = {ClientState.ACTIVE}
       AND (a.locked_until IS NULL OR a.locked_until <= {PLACE["created_at"]})
 ), completed AS (
     UPDATE pairings p

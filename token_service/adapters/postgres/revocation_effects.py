@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres import cascade, cascade_sql, valid_revs
 from token_service.adapters.postgres.cascade import Cascade
+from token_service.adapters.postgres.live import LIVE_FROM, live, live_row
 from token_service.adapters.postgres.pool import Connection
-from token_service.adapters.postgres.rows import (
-    NOT_REVOKED,
-    VIEW_JOINS,
-    not_expired,
-)
 from token_service.adapters.postgres.session_ends import revoke_sessions
 from token_service.adapters.postgres.trust import NewEntry, append
 from token_service.domain.kinds import KeyState, TrustEffect, TrustEntryKind
@@ -63,11 +59,11 @@ CROSS JOIN LATERAL (
         SELECT * FROM sessions WHERE user_id IS NULL AND client_id = w.subject
         LIMIT {MOST_LOOKED_AT}
     ) s
-    WHERE s.revoked_at IS NULL AND {not_expired("$4::timestamptz")}
+    WHERE {live_row("$4::timestamptz")}
       AND w.device_id IN ('', s.device_id) AND s.rev >= w.valid_rev
     LIMIT {MOST_COUNTED}
-) s {VIEW_JOINS}
-WHERE {NOT_REVOKED}
+) s, {LIVE_FROM}
+WHERE {live("$4::timestamptz")}
 GROUP BY w.place
 """  # noqa: S608
 _SWEEPING = (TrustEntryKind.SUBJECT_DEVICE, TrustEntryKind.CLIENT, TrustEntryKind.KEY)
@@ -202,10 +198,10 @@ async def _revoke_sessions(conn: Connection, effects: Sequence[_Effect], now: da
         if session_id is not None:
             wanted[session_id] = effect
     reasons = {session_id: effect.entry.reason for session_id, effect in wanted.items()}
-    for session_id, live in (await revoke_sessions(conn, reasons, now)).items():
+    for session_id, was_live in (await revoke_sessions(conn, reasons, now)).items():
         effect = wanted[session_id]
         effect.changes = True
-        effect.sessions = int(live)
+        effect.sessions = int(was_live)
 
 
 async def _count_live(conn: Connection, effects: Sequence[_Effect], now: datetime) -> None:

@@ -225,21 +225,6 @@ VIEW_JOINS = """
 """All that decides over a session besides its own row. A mint key without a row cannot have
 made a good token, so it counts as compromised."""
 
-NOT_REVOKED = f"""
-    s.revoked_at IS NULL
-    AND c.state = {ClientState.ACTIVE}
-    AND s.rev >= GREATEST(h.valid_rev, c.valid_rev, u.valid_rev, d.valid_rev,
-                          CASE WHEN s.user_id IS NULL THEN c.own_valid_rev END)
-    AND (s.user_id IS NULL OR (u.user_id IS NOT NULL AND u.disabled_at IS NULL))
-    AND k.state <> {KeyState.COMPROMISED}
-"""
-"""`domain.exchange.require_live` but for the times, for a query that joins with VIEW_JOINS."""
-
-
-def not_expired(now: str) -> str:
-    """The times of `domain.exchange.require_live`, given the parameter of the time."""
-    return f"s.idle_expires_at > {now} AND s.absolute_expires_at > {now}"
-
 
 def view_from_row(row: Record) -> SessionView:
     """A session's view of a row with VIEW_COLUMNS."""

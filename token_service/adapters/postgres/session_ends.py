@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
+from token_service.adapters.postgres.live import live
 from token_service.adapters.postgres.pool import Connection
-from token_service.adapters.postgres.rows import NOT_REVOKED, VIEW_JOINS, not_expired
+from token_service.adapters.postgres.rows import VIEW_JOINS
 from token_service.domain.kinds import RevocationReason
 
 _LOCK = f"""
-SELECT s.session_id, ({NOT_REVOKED} AND {not_expired("$2::timestamptz")}) IS TRUE AS live
+SELECT s.session_id, ({live("$2::timestamptz")}) IS TRUE AS live
 FROM sessions s {VIEW_JOINS}
 WHERE s.session_id = ANY ($1::uuid[]) AND s.revoked_at IS NULL
 ORDER BY s.session_id FOR NO KEY UPDATE OF s

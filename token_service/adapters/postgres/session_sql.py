@@ -1,34 +1,19 @@
 """The statements of the session store."""
 
 from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.live import LIVE_FROM, live, live_row
 from token_service.adapters.postgres.removal import removal_of
 from token_service.adapters.postgres.rows import (
     GENERATION_COLUMNS,
     NEW_COLUMNS,
     NEW_COUNT,
     NEW_VALUES,
-    NOT_REVOKED,
     PLACE,
     SESSION_COLUMNS,
     VIEW_COLUMNS,
     VIEW_JOINS,
-    not_expired,
 )
-from token_service.domain.kinds import ClientState, KeyState
-
-# What keeps a session exchangeable besides its own row and its user: client, mint key, device,
-# and every revision below which sessions are dead. For a query on trust_head h, clients c, keys k.
-_UNREVOKED = f"""
-          c.client_id = s.client_id AND c.state = {ClientState.ACTIVE}
-      AND k.kid = s.mint_kid AND k.state <> {KeyState.COMPROMISED}
-      AND s.revoked_at IS NULL
-      AND s.rev >= h.valid_rev
-      AND s.rev >= c.valid_rev
-      AND NOT EXISTS (
-          SELECT FROM revoked_devices d
-          WHERE d.subject = COALESCE(s.user_id::text, s.client_id)
-            AND d.device_id = s.device_id AND s.rev < d.valid_rev)
-"""
+from token_service.domain.kinds import ClientState
 
 # The checks, the trust head that gives the new row its `rev`, and the insert share one snapshot:
 # a revocation that committed before it refuses, one that commits after it has a higher revision
@@ -77,17 +62,11 @@ WITH advanced AS (
         auth_time = COALESCE($12::timestamptz, s.auth_time),
         acr = COALESCE($13::smallint, s.acr),
         amr = COALESCE($14::smallint, s.amr)
-    FROM trust_head h, clients c, keys k
+    FROM {LIVE_FROM}
     WHERE s.session_id = $1::uuid
       AND s.generation = $2::integer
-      AND {not_expired("$6::timestamptz")}
       AND h.config_version = $10::bigint
-      AND {_UNREVOKED.strip()}
-      AND CASE WHEN s.user_id IS NULL THEN s.rev >= c.own_valid_rev
-          ELSE EXISTS (
-              SELECT FROM users u
-              WHERE u.user_id = s.user_id AND u.disabled_at IS NULL
-                AND u.version = $11::bigint AND s.rev >= u.valid_rev) END
+      AND {live("$6::timestamptz", of_user="u.version = $11::bigint")}
     RETURNING h.revision
 ), audited AS ({audit_log.insert_from("advanced", 15)})
 SELECT revision FROM advanced
@@ -97,6 +76,10 @@ SELECT revision FROM advanced
 # asks for more than `ADVANCE`: that the token is the current one of this client, and that neither
 # policy nor roles took anything away since the login. Where it does not apply, `decide_exchange`
 # decides on what `VIEW` reads.
+_SAME_ROLES = """s.roles = u.roles
+                AND s.scopes <@ ARRAY(
+                    SELECT scope FROM roles r, unnest(r.scopes) AS scope
+                    WHERE r.role = ANY (u.roles))"""
 ADVANCE_PLAINLY = f"""
 WITH advanced AS (
     UPDATE sessions s
@@ -112,7 +95,7 @@ WITH advanced AS (
                 $7::text[])
              AS asked (lookup_id, generation, mint_kid, exchange_hash, exchange_fingerprint,
                        request_id, address),
-         trust_head h, clients c, keys k
+         {LIVE_FROM}
     WHERE s.lookup_id = asked.lookup_id
       AND s.generation = asked.generation
       AND s.mint_kid = asked.mint_kid
@@ -121,17 +104,8 @@ WITH advanced AS (
       AND s.audiences @> $10::text[] AND s.scopes @> $11::text[]
       AND s.audiences <@ $12::text[] AND s.scopes <@ $13::text[]
       AND s.idle_seconds = ($14::integer[])[s.platform]
-      AND {not_expired("$16::timestamptz")}
       AND h.config_version = $17::bigint
-      AND {_UNREVOKED.strip()}
-      AND CASE WHEN s.user_id IS NULL THEN s.rev >= c.own_valid_rev
-          ELSE EXISTS (
-              SELECT FROM users u
-              WHERE u.user_id = s.user_id AND u.disabled_at IS NULL
-                AND s.rev >= u.valid_rev AND s.roles = u.roles
-                AND s.scopes <@ ARRAY(
-                    SELECT scope FROM roles r, unnest(r.scopes) AS scope
-                    WHERE r.role = ANY (u.roles))) END
+      AND {live("$16::timestamptz", of_user=_SAME_ROLES)}
     RETURNING {", ".join(f"s.{name}" for name in GENERATION_COLUMNS)}, s.client_id, s.generation,
               h.revision, asked.request_id, asked.address
 ), audited AS (
@@ -151,11 +125,11 @@ SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.session_id = ANY ($1::uuid[])
 """  # noqa: S608
 
 PAGE = f"""
-SELECT {SESSION_COLUMNS} FROM sessions s {VIEW_JOINS}
+SELECT {SESSION_COLUMNS} FROM sessions s, {LIVE_FROM}
 WHERE (s.user_id = $1::uuid OR (s.user_id IS NULL AND s.client_id = $2::text))
   AND ($3::text IS NULL OR s.client_id = $3)
   AND (s.created_at, s.session_id) < ($4::timestamptz, $5::uuid)
-  AND {NOT_REVOKED} AND {not_expired("$6::timestamptz")}
+  AND {live("$6::timestamptz")}
 ORDER BY s.created_at DESC, s.session_id DESC
 LIMIT $7
 """  # noqa: S608
@@ -169,14 +143,14 @@ WITH seen AS (
     GROUP BY session_id
 ), live AS MATERIALIZED (
     SELECT s.session_id, s.idle_seconds, s.last_active_at, seen.at
-    FROM seen JOIN sessions s ON s.session_id = seen.session_id {VIEW_JOINS}
-    WHERE {NOT_REVOKED} AND {not_expired("$3::timestamptz")}
+    FROM seen, sessions s, {LIVE_FROM}
+    WHERE s.session_id = seen.session_id AND {live("$3::timestamptz")}
       AND ($4::text[] IS NULL OR s.audiences && $4::text[])
 ), later AS (
     SELECT s.session_id, live.at
     FROM live JOIN sessions s ON s.session_id = live.session_id
     WHERE live.at > live.last_active_at
-      AND s.revoked_at IS NULL AND {not_expired("$3::timestamptz")}
+      AND {live_row("$3::timestamptz")}
     ORDER BY s.session_id
     FOR NO KEY UPDATE OF s SKIP LOCKED
 ), changed AS (

@@ -7,10 +7,11 @@ from asyncpg import Record
 
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres import trust
+from token_service.adapters.postgres.live import LIVE_FROM, live
 from token_service.adapters.postgres.paging import start_of, token_after
 from token_service.adapters.postgres.pool import Connection, retry_deadlock
 from token_service.adapters.postgres.roles import RoleStore, head
-from token_service.adapters.postgres.rows import NOT_REVOKED, VIEW_JOINS, count_of, not_expired
+from token_service.adapters.postgres.rows import count_of
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
 from token_service.domain.records import AuditEvent, User
@@ -52,9 +53,9 @@ SELECT FROM sessions WHERE session_id = $1 AND user_id = $2 FOR NO KEY UPDATE
 _KEEP_SESSION = f"""
 UPDATE sessions SET rev = $3
 WHERE session_id = (
-    SELECT s.session_id FROM sessions s {VIEW_JOINS}
+    SELECT s.session_id FROM sessions s, {LIVE_FROM}
     WHERE s.session_id = $1 AND s.user_id = $2
-      AND {NOT_REVOKED} AND {not_expired("$4::timestamptz")})
+      AND {live("$4::timestamptz")})
 """  # noqa: S608
 _REPLACE_HASH = """
 UPDATE users
