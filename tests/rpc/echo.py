@@ -204,13 +204,14 @@ async def serving(
     )
     standard = ServerOptions("127.0.0.1:0", drain_delay=0.0, grace_period=5.0)
     world.pipeline = pipeline
-    world.server = RpcServer(pipeline, replace(standard, **options), lambda: world.fresh)
-    world.server.health.know([ECHO_SERVICE])
-    world.address = await world.server.start()
+    server = RpcServer(pipeline, replace(standard, **options), lambda: world.fresh)
+    server.health.know([ECHO_SERVICE])
+    world.server = server
+    world.address = await server.start()
     try:
         yield world
     finally:
-        await world.server.stop()
+        await server.stop()
 
 
 @asynccontextmanager
