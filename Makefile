@@ -14,7 +14,7 @@ TEST_PROCESSES ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-oldest lint lint-python lint-protos stubs-up-to-date protos bench bench-quick soak lock clean reset
+.PHONY: help setup run demo test test-fast test-oldest lint lint-python lint-protos stubs-up-to-date protos bench bench-quick soak lock clean reset
 
 help: ## List these targets, with how long they take on two cores
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ demo: $(STAMP) ## Serve the QR login example, while `make run` runs in another t
 
 test: $(STAMP) ## Run the tests (under 10 min; ARGS='-k exchange -x' reaches pytest)
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+
+test-fast: $(STAMP) ## Run those that start no servers, browsers, stores or state machines (90 s)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m 'not slow' $(ARGS)
 
 # What needs the server's code, to compare with, is left to `make test`.
 test-oldest: ## Run the client package's own tests on its wheel, with the oldest versions it allows (1 min)

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import redis
 from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine
 
+from tests.support.servers import ServerProcess
 from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.postgres.migrate import migrate
 
@@ -26,10 +28,34 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 pytest_plugins = ["tests.support.fixtures"]
 
+_SLOW_FOLDERS = {"e2e", "faults", "pairing"}
+_SLOW_FIXTURES = {"start_server"}
+_SLOW_CLASSES = {ServerProcess, EmbeddedPostgres, EmbeddedValkey, RuleBasedStateMachine}
+_FAST_MODULES = {"test_documents"}
+"""The exception among the slow folders."""
+
 _TEMPLATE = "migrated"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in it is made by mkdtemp
 _MEMORY_NEEDED = 2 * 1024**3  # bytes
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what starts processes or stores of its own, or runs a state machine: what is in
+    the folders for that, and elsewhere whatever has the means at hand."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _is_slow(item):
+            item.add_marker(pytest.mark.slow)
+
+
+def _is_slow(item: pytest.Function) -> bool:
+    if item.path.stem in _FAST_MODULES:
+        return False
+    return (
+        item.path.parent.name in _SLOW_FOLDERS
+        or not _SLOW_FIXTURES.isdisjoint(item.fixturenames)
+        or any(one in _SLOW_CLASSES for one in vars(item.module).values() if isinstance(one, type))
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ def said(found: Sequence[str], *words: str) -> bool:
     return len(found) == 1 and all(word in found[0] for word in words)
 
 
+@pytest.mark.slow
 async def test_a_short_soak_ends_well(dsn: str, redis_url: str) -> None:
     notes: list[str] = []
     result = await Soak(Plan.of(3.0, load=0.2), notes.append).run(dsn, redis_url)
