@@ -112,6 +112,29 @@ def test_targets_that_are_named_exist() -> None:
     assert named <= targets
 
 
+def test_links_lead_to_files_and_headings_that_exist() -> None:
+    links = [
+        (document, *target.partition("#")[::2])
+        for document in documents()
+        for target in re.findall(r"\]\(([^)\s]+)\)", without_blocks((ROOT / document).read_text()))
+        if "://" not in target
+    ]
+    assert len(links) >= 5
+    for document, file, heading in links:
+        path = (ROOT / document).parent / file if file else ROOT / document
+        assert path.exists(), f"{document} links to {file}"
+        if heading:
+            assert heading in headings(path.read_text()), f"{document} links to {file}#{heading}"
+
+
+def headings(text: str) -> set[str]:
+    """The names of a document's headings, as links have them."""
+    return {
+        re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-")
+        for line in re.findall(r"^#+ (.+)$", without_blocks(text), re.MULTILINE)
+    }
+
+
 def test_variables_that_are_named_exist() -> None:
     settings = set(re.findall(r"TOKEN_SERVICE_[A-Z0-9_]+", settings_table()))
     of_the_program = {
