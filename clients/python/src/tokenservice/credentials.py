@@ -96,9 +96,9 @@ class ClientSecretFile:
 
     White space around the secret is left out. A rotation needs no restart: the file is looked at
     once a second while calls are made, and at once when the service refuses the secret. While
-    it is missing or empty the former secret is used. Whoever renews it writes a new file and renames
-    it: half a secret cannot be told from a whole one. Raises OSError or ValueError when there is
-    none at first.
+    it is missing or empty the former secret is used. Whoever renews it writes a new file and
+    renames it: half a secret cannot be told from a whole one. Raises OSError or ValueError when
+    there is none at first.
     """
 
     def __init__(
