@@ -200,7 +200,7 @@ class Model:
             return Verdict.WRONG_KIND if token in self.credentials else Verdict.MALFORMED
         decided = self._judge(access, audience, frozenset(scopes), max_auth_age)
         if decided is Verdict.ACTIVE:
-            self._touch(access.session)
+            access.session.used_at = self.now
         return decided
 
     def _judge(
@@ -231,14 +231,22 @@ class Model:
             access.identified = True
         return access.identified
 
-    def _touch(self, session: Session) -> None:
-        if self.now < session.touched_until:
-            return
-        session.touched_until = self.now + ACTIVITY_INTERVAL
-        if self.is_live(session) and self.now > session.last_active:
-            session.last_active = self.now
-            slid = max(session.idle_at, self.now + session.client.idle)
-            session.idle_at = min(slid, session.absolute_at)
+    def write_activity(self) -> None:
+        """Write the latest use of each session that was used, once in an interval; a use that
+        comes earlier is kept until then."""
+        for session in self.sessions:
+            used = session.used_at
+            if used is None or self.now < session.rests_until:
+                continue
+            session.used_at = None
+            if not self.is_live(session):
+                session.rests_until = self.now + ACTIVITY_INTERVAL
+                continue
+            session.rests_until = used + ACTIVITY_INTERVAL
+            if used > session.last_active:
+                session.last_active = used
+                slid = max(session.idle_at, used + session.client.idle)
+                session.idle_at = min(slid, session.absolute_at)
 
     # --- revocation ---
 

@@ -101,12 +101,14 @@ class Driver:
             await parts.follower.refresh()
 
         self.wait(step())
+        self.model.write_activity()
         self.model.now += by
         self.model.keys.tick(self.model.now)
 
     def flush_activity(self) -> None:
         """Write the activity that was gathered."""
         self.wait(_done(self.server.application.parts.activity.flush))
+        self.model.write_activity()
 
     def check_sessions(self, subject: str) -> None:
         """The live sessions are the model's, and so is what became of them."""

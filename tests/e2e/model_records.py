@@ -98,7 +98,8 @@ class Session:
     made_for: str = ""
     revoked: bool = False
     gone: bool = False
-    touched_until: float = 0.0
+    used_at: float | None = None
+    rests_until: float = 0.0
     roles_by_generation: dict[int, frozenset[str]] = field(default_factory=dict)
     authorities: dict[int, str] = field(default_factory=dict)
     token_ids: dict[int, str] = field(default_factory=dict)
