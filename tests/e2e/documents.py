@@ -17,7 +17,11 @@ from tests.support.servers import ROOT
 README = "README.md"
 CLIENT_README = "clients/python/README.md"
 QR_README = "clients/examples/qr_login/README.md"
+GATEWAYS = "docs/gateways.md"
+PAIRING = "docs/pairing.md"
+CODES = "docs/codes.md"
 OPERATIONS = "docs/operations.md"
+SETTINGS = "docs/settings.md"
 
 GRPCURL = shutil.which("grpcurl", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 """The program, where it is installed: `.ci/run` does that."""

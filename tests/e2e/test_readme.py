@@ -13,7 +13,19 @@ import httpx
 import pytest
 
 from tests.e2e.checkout import GIT, MAKE, Checkout
-from tests.e2e.documents import GRPCURL, QR_README, README, between, blocks, outline, shows
+from tests.e2e.documents import (
+    CODES,
+    GATEWAYS,
+    GRPCURL,
+    PAIRING,
+    QR_README,
+    README,
+    SETTINGS,
+    between,
+    blocks,
+    outline,
+    shows,
+)
 from tests.integration.processes import wait_until_gone
 from tests.support.servers import ROOT
 from token_service.config import settings_table
@@ -36,7 +48,11 @@ def checkout() -> Iterator[Checkout]:
 
 
 def test_the_tour_of_a_clean_clone(checkout: Checkout) -> None:
-    tour = blocks(README, *TOUR, root=checkout.folder)
+    tour = [
+        block
+        for document in (README, GATEWAYS, CODES)
+        for block in blocks(document, *TOUR, root=checkout.folder)
+    ]
     assert len(tour) >= 10
     for block in tour:
         printed = checkout.play(block, fails=block.mark == "tour fails")
@@ -49,7 +65,7 @@ def test_grpcurl(checkout: Checkout) -> None:
     programs = checkout.folder / "build" / "programs"
     programs.mkdir(parents=True)
     (programs / "grpcurl").symlink_to(str(GRPCURL))
-    [block] = blocks(README, "grpcurl", root=checkout.folder)
+    [block] = blocks(GATEWAYS, "grpcurl", root=checkout.folder)
     printed = checkout.play(block, programs=str(programs))
     assert "tokenservice.v1.TokenService\n" in printed
     assert "tokenservice.v1.TokenService.Validate is a method" in printed
@@ -112,7 +128,7 @@ def commands_for_terminals() -> set[str]:
     """Each line of the blocks whose commands go on: one for each terminal."""
     return {
         line.partition("#")[0].strip()
-        for document in (README, QR_README)
+        for document in (README, PAIRING, QR_README)
         for block in blocks(document, "terminals")
         for line in block.code.splitlines()
     }
@@ -158,6 +174,6 @@ def test_an_outline_tells_other_verdicts_reasons_and_keys_apart() -> None:
     assert not shows("verdict  revoked\n…\n", printed)
 
 
-def test_the_settings_in_the_readme_are_those_of_the_program() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert between(readme, "settings").strip() == settings_table().strip()
+def test_the_settings_that_are_documented_are_those_of_the_program() -> None:
+    document = (ROOT / SETTINGS).read_text()
+    assert between(document, "settings").strip() == settings_table().strip()

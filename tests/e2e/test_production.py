@@ -1,4 +1,4 @@
-"""The README's way into production, from an empty database to the first gateway's credentials."""
+"""The documented way into production, from an empty database to the first gateway."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.e2e.documents import OPERATIONS, README, Block, blocks
+from tests.e2e.documents import OPERATIONS, Block, blocks
 from tests.rpc.test_tls import issue
 from tests.support.servers import ROOT
 from token_service.adapters.embedded import EmbeddedPostgres
@@ -101,7 +101,7 @@ def address_of(serving: "subprocess.Popen[str]") -> tuple[str, str]:
 
 def test_from_an_empty_database_to_a_gateway(machine: Machine) -> None:
     [production], [administration] = (
-        blocks(README, one) for one in ("production", "administration")
+        blocks(OPERATIONS, one) for one in ("production", "administration")
     )
     assert production.code.rstrip().endswith("\ntoken-service serve")
     serving = machine.shell(production, **{LISTEN: "127.0.0.1:0"})
