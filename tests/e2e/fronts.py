@@ -186,8 +186,9 @@ def flask_on_waitress(world: World, address: str, staleness: float = 5.0) -> Ite
         try:
             yield f"127.0.0.1:{server.effective_port}"
         finally:
-            server.close()
+            server.trigger.pull_trigger(server.close)  # in the thread that polls its sockets
             thread.join(30)
+            assert not thread.is_alive()
 
 
 FRONTS = {"starlette": starlette, "fastapi": fastapi, "flask": flask_on_waitress}
