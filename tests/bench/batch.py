@@ -20,7 +20,7 @@ from tests.bench.processes import median
 from tests.bench.stores import alone
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
-from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.migrate import migrate
 from token_service.app.parts import Parts

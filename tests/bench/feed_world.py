@@ -9,7 +9,7 @@ from tests.bench.requests import write_down
 from tests.support.api import basic
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
-from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.app.parts import Parts
 from tokenservice.v1 import token_service_pb2 as pb
 

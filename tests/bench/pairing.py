@@ -19,7 +19,7 @@ from tests.faults.callers import Callers
 from tests.pairing.devices import Pair, start_map
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
-from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.postgres.migrate import migrate
 from tokenservice.v1 import types_pb2 as types
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import asyncpg
 
 from token_service.adapters.embedded.binaries import postgres_bin
-from token_service.adapters.postgres import session_sql
+from token_service.adapters.postgres.sessions import sql as session_sql
 
 _LOOKUP = "('00000000-0000-4000-8000-' || lpad(to_hex((:id)::bigint), 12, '0'))::uuid"
 _TEXT = "'a text of an audit row'"

@@ -12,7 +12,7 @@ from tests.bench.requests import CHAINS, validate, write_down
 from tests.support.api import basic
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
-from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.migrate import migrate
 from token_service.app.parts import Parts

@@ -12,7 +12,7 @@ from tests.conftest import Stores
 from tests.e2e.command_line import CommandLine
 from tests.support.fixtures import StartServer
 from tests.support.world import World
-from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from datetime import datetime
 import uvloop
 
 from token_service import config, logging
-from token_service.adapters.postgres.codes import CodeStore
+from token_service.adapters.postgres.codes.store import CodeStore
 from token_service.app import serve
-from token_service.domain.codes import Code, Presented
+from token_service.domain.audit import AuditEvent
+from token_service.domain.codes.decision import Code, Presented
 from token_service.domain.ports import RedeemAnswer
-from token_service.domain.records import AuditEvent
 
 DIES_AFTER = os.environ.get("TEST_DIES_AFTER", "")
 

@@ -14,7 +14,7 @@ from tests.faults.callers import Callers
 from tests.support.fixtures import SEEDED
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
-from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.postgres.migrate import migrate
 

@@ -10,10 +10,11 @@ from uuid import UUID
 import uvloop
 
 from token_service import config, logging
-from token_service.adapters.postgres.sessions import SessionStore
+from token_service.adapters.postgres.sessions.store import SessionStore
 from token_service.app import serve
+from token_service.domain.audit import AuditEvent
 from token_service.domain.ports import PlainAdvance, SessionAdvance
-from token_service.domain.records import AuditEvent, Generation
+from token_service.domain.sessions.session import Generation
 
 _advance = SessionStore.advance
 _advance_plainly = SessionStore.advance_plainly

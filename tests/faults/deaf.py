@@ -6,7 +6,7 @@ Run as a process of its own, like the service.
 import uvloop
 
 from token_service import config, logging
-from token_service.adapters.postgres import trust
+from token_service.adapters.postgres.trust import log as trust
 from token_service.app import serve
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from tests.support.raw_http2 import (
 )
 from tests.support.servers import ServerProcess
 from tests.support.world import World
-from token_service.rpc.policy import LARGE_REQUEST
+from token_service.rpc.policy_table import LARGE_REQUEST
 from tokenservice.v1 import token_service_pb2 as pb
 
 VALIDATE = "/tokenservice.v1.TokenService/Validate"

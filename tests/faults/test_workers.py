@@ -206,7 +206,7 @@ async def test_a_killed_supervisor_leaves_no_worker(world: World) -> None:
         # What a terminal sends to the supervisor's group does not reach them.
         assert [os.getpgid(worker) for worker in workers] == workers
         arguments = "".join(map(command_line, workers))
-        assert "token_service.app.worker 1" in arguments
+        assert "token_service.app.processes.worker 1" in arguments
         assert world.secret_keys not in arguments
         assert world.dsn not in arguments
         service.server.process.kill()

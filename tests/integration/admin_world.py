@@ -8,46 +8,50 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.integration.postgres_world import NOW
-from token_service.adapters.crypto.access import AccessTokenFactory
+from token_service.adapters.crypto.access_tokens import AccessTokenFactory
+from token_service.adapters.crypto.client_secrets import PepperedSecrets
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.crypto.keyring import Keyring
 from token_service.adapters.crypto.mint import Mint
 from token_service.adapters.crypto.passwords import Argon2Cost, Argon2Passwords
-from token_service.adapters.crypto.secrets import PepperedSecrets
-from token_service.adapters.crypto.secrets_config import SecretKeys
-from token_service.adapters.postgres import trust
-from token_service.adapters.postgres.attempts import Attempts
-from token_service.adapters.postgres.clients import ClientStore
-from token_service.adapters.postgres.keys import KeyStore
+from token_service.adapters.postgres.clients.store import ClientStore
+from token_service.adapters.postgres.keys.store import KeyStore
+from token_service.adapters.postgres.login.attempts import Attempts
 from token_service.adapters.postgres.pool import Database
-from token_service.adapters.postgres.revocations import RevocationStore
-from token_service.adapters.postgres.sessions import SessionStore
-from token_service.adapters.postgres.users import UserStore
+from token_service.adapters.postgres.sessions.store import SessionStore
+from token_service.adapters.postgres.trust import log as trust
+from token_service.adapters.postgres.trust.revocations import RevocationStore
+from token_service.adapters.postgres.users.store import UserStore
 from token_service.adapters.system import SystemRandomness
 from token_service.adapters.without_redis import NoCoarseLimit, OwnActivity, StoredSessionFacts
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.client import Client
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.key_schedule import KeyScheduleSettings
+from token_service.domain.keys.schedule import KeyScheduleSettings
 from token_service.domain.kinds import Permission, Platform
-from token_service.domain.policy import ClientPolicy
-from token_service.domain.records import Client
-from token_service.usecases.activity import ActivityRecorder
-from token_service.usecases.authenticate_caller import AuthenticateCaller
-from token_service.usecases.bootstrap import BootstrapClient, ClientCredentials
-from token_service.usecases.client_directory import ClientDirectory
-from token_service.usecases.client_records import ClientRecords
-from token_service.usecases.exchange import Exchange, ExchangeRequest, SessionRotation
-from token_service.usecases.identity_cache import IdentityCache
-from token_service.usecases.issue import ClientCredential, Issue, IssueRequest
-from token_service.usecases.key_maintenance import KeyMaintenance
-from token_service.usecases.passwords import PasswordCredential, PasswordLimits, VerifyPassword
-from token_service.usecases.reauthenticate import Reauthenticate
+from token_service.usecases.clients.authenticate_caller import AuthenticateCaller
+from token_service.usecases.clients.bootstrap import BootstrapClient, ClientCredentials
+from token_service.usecases.clients.cache import ClientCache
+from token_service.usecases.clients.records import ClientRecords
+from token_service.usecases.keys.maintenance import KeyMaintenance
+from token_service.usecases.login.issue import ClientCredential, Issue, IssueRequest
+from token_service.usecases.login.passwords import (
+    PasswordCredential,
+    PasswordLimits,
+    VerifyPassword,
+)
+from token_service.usecases.login.reauthenticate import Reauthenticate
 from token_service.usecases.refusals import Refusals
-from token_service.usecases.sessions import SessionAccess
+from token_service.usecases.sessions.exchange import Exchange, ExchangeRequest, SessionRotation
+from token_service.usecases.sessions.overview import SessionAccess
 from token_service.usecases.shielding import Shield
-from token_service.usecases.token_limits import TokenLimits
-from token_service.usecases.token_set import IssuedTokens, TokenSetMaker
-from token_service.usecases.trust_feed import TrustFeed
-from token_service.usecases.validate import Validate
+from token_service.usecases.tokens.activity import ActivityRecorder
+from token_service.usecases.tokens.identity_cache import IdentityCache
+from token_service.usecases.tokens.token_limits import TokenLimits
+from token_service.usecases.tokens.token_set import IssuedTokens, TokenSetMaker
+from token_service.usecases.tokens.validate import Validate
+from token_service.usecases.trust.feed import TrustFeed
 from tokenservice.core import Requirement, Verdict
 
 ISSUER = "https://tokens.test"
@@ -122,15 +126,15 @@ class Node:
 
     def _use_cases(self) -> None:
         self.feed = TrustFeed(self.clock, self.issuer, 5.0)
-        self.directory = ClientDirectory(self.clients)
-        self.records = ClientRecords(self.clients, self.directory)
+        self.client_cache = ClientCache(self.clients)
+        self.records = ClientRecords(self.clients, self.client_cache)
         self.maintenance = KeyMaintenance(
             self.keys, self.keyring, self.feed, self.clock, self.settings
         )
         self.feed.follow(
             self.refresh,
             self.maintenance.load,
-            lambda reading: self.directory.advance(reading.config_version),
+            lambda reading: self.client_cache.advance(reading.config_version),
         )
         facts = StoredSessionFacts(self.sessions)
         activity = ActivityRecorder(self.sessions, OwnActivity(), self.clock)
@@ -139,7 +143,7 @@ class Node:
         )
         self.refusals = Refusals(self.attempts, self.secrets, self.clock)
         self.authenticate = AuthenticateCaller(
-            self.directory, self.clients, self.secrets, self.validate, self.clock, self.refusals
+            self.client_cache, self.clients, self.secrets, self.validate, self.clock, self.refusals
         )
         self.access = SessionAccess(self.mint, self.sessions, self.clock)
         self.verify_password = VerifyPassword(
@@ -154,7 +158,7 @@ class Node:
         self.limits = TokenLimits(self.tokens)
         maker = TokenSetMaker(self.mint, self.tokens, self.random)
         self.issue = Issue(
-            self.directory,
+            self.client_cache,
             self.verify_password,
             self.sessions,
             maker,
@@ -164,7 +168,7 @@ class Node:
             self.shield,
         )
         self.rotation = SessionRotation(
-            self.directory,
+            self.client_cache,
             self.mint,
             self.sessions,
             self.revocations,

@@ -6,16 +6,16 @@ from typing import Any
 
 from tests.integration.admin_world import Node
 from token_service.adapters.crypto.codes import PepperedCodes
-from token_service.adapters.postgres.codes import CodeStore
-from token_service.domain.caller import Caller
-from token_service.domain.code_text import RULES
-from token_service.domain.codes import CodeWish
+from token_service.adapters.postgres.codes.store import CodeStore
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.policy import ClientPolicy
+from token_service.domain.codes.decision import CodeWish
+from token_service.domain.codes.text import RULES
 from token_service.domain.errors import TokenServiceError
 from token_service.domain.kinds import CodeKind, Permission
-from token_service.domain.policy import ClientPolicy
-from token_service.usecases.codes import CodeAdministration
-from token_service.usecases.issue_code import IssueCode, IssuedCode, IssueLimits
-from token_service.usecases.redeem_code import RedeemCode, Redeemed, RedeemRequest, WrongCodeLimits
+from token_service.usecases.codes.issue import IssueCode, IssuedCode, IssueLimits
+from token_service.usecases.codes.issued import CodeAdministration
+from token_service.usecases.codes.redeem import RedeemCode, Redeemed, RedeemRequest, WrongCodeLimits
 
 COUPON, INVITATION, VERIFICATION = CodeKind.COUPON, CodeKind.INVITATION, CodeKind.VERIFICATION
 PURPOSE = "signup"

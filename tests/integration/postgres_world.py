@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 
 from token_service.adapters.postgres.policy_json import policy_to_json
 from token_service.adapters.postgres.pool import Connection, Database
-from token_service.adapters.postgres.sessions import SessionStore
+from token_service.adapters.postgres.sessions.store import SessionStore
+from token_service.domain.audit import AuditEvent
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.exchange import require_live
 from token_service.domain.kinds import (
     Amr,
     ClientState,
@@ -24,10 +25,10 @@ from token_service.domain.kinds import (
     TrustEffect,
     TrustEntryKind,
 )
-from token_service.domain.policy import ClientPolicy
 from token_service.domain.ports import IssueGuard, SessionAdvance
-from token_service.domain.records import AuditEvent, Device, Session
-from token_service.domain.revocation import Revocation
+from token_service.domain.sessions.exchange import require_live
+from token_service.domain.sessions.session import Device, Session
+from token_service.domain.trust.revocation import Revocation
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 POLICY = ClientPolicy(

@@ -5,20 +5,24 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.integration.admin_world import ADMIN, APP, NOBODY, Node, started
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import AccessFormat, Permission, Platform, TokenKind
-from token_service.domain.policy import ClientPolicy
-from token_service.usecases.authenticate_caller import secret_alive
-from token_service.usecases.bootstrap import (
+from token_service.usecases.clients.administration import (
+    ClientAdministration,
+    RegisterClient,
+    Registration,
+)
+from token_service.usecases.clients.authenticate_caller import secret_alive
+from token_service.usecases.clients.bootstrap import (
     ADMINISTRATOR,
     BootstrapClient,
     bootstrap_administrator,
 )
-from token_service.usecases.clients import ClientAdministration, RegisterClient, Registration
 from token_service.usecases.demo import POLICIES, SCOPES, DemoCredentials, SeedDemo
-from token_service.usecases.issue import IssueRequest
-from token_service.usecases.passwords import PasswordCredential
+from token_service.usecases.login.issue import IssueRequest
+from token_service.usecases.login.passwords import PasswordCredential
 from tokenservice.core import Verdict
 
 

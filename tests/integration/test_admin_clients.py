@@ -14,11 +14,11 @@ from tests.integration.admin_world import (
     Node,
     started,
 )
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission, Platform
-from token_service.domain.policy import ClientPolicy
-from token_service.usecases.clients import (
+from token_service.usecases.clients.administration import (
     ClientAdministration,
     RegisterClient,
     Registration,

@@ -8,17 +8,10 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.admin_world import ADMIN, APP, NOBODY, Node, started
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, KeyPurpose
-from token_service.usecases.client_credentials import (
-    MAX_LIVE_SECRETS,
-    CollectClientCredentials,
-    CollectRequest,
-    RotateClientSecret,
-    RotateRequest,
-)
-from token_service.usecases.clients import (
+from token_service.usecases.clients.administration import (
     ClientAdministration,
     RegisterClient,
     Registered,
@@ -26,7 +19,14 @@ from token_service.usecases.clients import (
     Review,
     ReviewClient,
 )
-from token_service.usecases.keys import CompromiseKey
+from token_service.usecases.clients.credentials import (
+    MAX_LIVE_SECRETS,
+    CollectClientCredentials,
+    CollectRequest,
+    RotateClientSecret,
+    RotateRequest,
+)
+from token_service.usecases.keys.administration import CompromiseKey
 
 OWN = Caller("shop", APP)
 HOUR = timedelta(hours=1)

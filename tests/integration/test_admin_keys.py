@@ -8,16 +8,16 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.admin_world import ADMIN, APP, Node, started
-from token_service.adapters.postgres.keys import KeyStore
+from token_service.adapters.postgres.keys.store import KeyStore
 from token_service.adapters.postgres.pool import Database
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.keys.key import Key
 from token_service.domain.kinds import AccessFormat, KeyPurpose, KeyState, Permission
-from token_service.domain.policy import ClientPolicy
-from token_service.domain.records import Key
-from token_service.usecases.key_maintenance import KeyMaintenance
-from token_service.usecases.keys import CompromiseKey, KeyAdministration
-from token_service.usecases.revoke import CompromiseKey as CompromiseKeyPort
+from token_service.usecases.keys.administration import CompromiseKey, KeyAdministration
+from token_service.usecases.keys.maintenance import KeyMaintenance
+from token_service.usecases.trust.revoke import CompromiseKey as CompromiseKeyPort
 from tokenservice.core import Verdict
 
 EVERY = (KeyPurpose.SIGNING, KeyPurpose.MINT, KeyPurpose.PEPPER, KeyPurpose.OPAQUE)

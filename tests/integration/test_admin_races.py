@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tests.integration.admin_world import ADMIN, APP, OTHER_ADMIN, Node, started
-from token_service.adapters.postgres.clients import ClientStore
+from token_service.adapters.postgres.clients.store import ClientStore
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission
-from token_service.domain.policy import ClientPolicy
-from token_service.usecases.client_credentials import RotateClientSecret, RotateRequest
-from token_service.usecases.clients import ClientAdministration
+from token_service.usecases.clients.administration import ClientAdministration
+from token_service.usecases.clients.credentials import RotateClientSecret, RotateRequest
 from tokenservice.core import Verdict
 
 CLERK = ClientPolicy(permissions=frozenset({Permission.ADMIN_CLIENTS}))

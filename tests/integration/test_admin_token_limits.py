@@ -8,10 +8,10 @@ from structlog.testing import capture_logs
 from tests.integration.admin_world import ADMIN, APP, NOBODY, started
 from tests.support.fixtures import StartApplication
 from tests.support.world import World
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import AccessFormat, ClientState, TokenScheme
-from token_service.domain.policy import ClientPolicy
-from token_service.usecases.clients import (
+from token_service.usecases.clients.administration import (
     ClientAdministration,
     RegisterClient,
     Registration,

@@ -9,16 +9,16 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.integration.admin_world import ADMIN, APP, NOBODY, PASSWORD, Node, started
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Permission
-from token_service.domain.records import User
-from token_service.usecases.exchange import ExchangeRequest
-from token_service.usecases.passwords import PasswordCredential, PasswordLimits
-from token_service.usecases.roles import RoleAdministration
-from token_service.usecases.set_password import SetPassword
-from token_service.usecases.token_set import IssuedTokens
-from token_service.usecases.users import CreateUser, NewUser, UserAdministration
+from token_service.domain.users.user import User
+from token_service.usecases.login.passwords import PasswordCredential, PasswordLimits
+from token_service.usecases.sessions.exchange import ExchangeRequest
+from token_service.usecases.tokens.token_set import IssuedTokens
+from token_service.usecases.users.administration import CreateUser, NewUser, UserAdministration
+from token_service.usecases.users.roles import RoleAdministration
+from token_service.usecases.users.set_password import SetPassword
 from tokenservice.core import Verdict
 
 NEW_PASSWORD = "another horse entirely"

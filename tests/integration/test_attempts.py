@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.postgres_world import NOW, event, holding, until_blocked
 from tests.support.removing import removed
-from token_service.adapters.postgres.attempts import Attempts
+from token_service.adapters.postgres.login.attempts import Attempts
 from token_service.adapters.postgres.pool import Database
 from token_service.domain.ports import AttemptBucket, Standing
 

@@ -19,16 +19,16 @@ from tests.integration.postgres_world import (
     revocation,
     until_blocked,
 )
-from token_service.adapters.postgres import pairing_sql
-from token_service.adapters.postgres.cascade import ABANDONED
-from token_service.adapters.postgres.clients import ClientStore
+from token_service.adapters.postgres.clients.store import ClientStore
+from token_service.adapters.postgres.pairing import sql as pairing_sql
 from token_service.adapters.postgres.pool import Database
-from token_service.adapters.postgres.revocations import RevocationStore
+from token_service.adapters.postgres.trust.cascade import ABANDONED
+from token_service.adapters.postgres.trust.revocations import RevocationStore
 from token_service.domain import deadline
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import TrustEntryKind
-from token_service.domain.records import Session
-from token_service.domain.revocation import Revocation
+from token_service.domain.sessions.session import Session
+from token_service.domain.trust.revocation import Revocation
 
 CHILDREN = 40
 SOME = 15

@@ -18,10 +18,10 @@ from tests.integration.postgres_world import (
     make_world,
     until_blocked,
 )
-from token_service.adapters.postgres.clients import ClientStore
+from token_service.adapters.postgres.clients.store import ClientStore
 from token_service.adapters.postgres.pool import Database
+from token_service.domain.clients.client import Client, ClientSecret
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.exchange import require_live
 from token_service.domain.kinds import (
     ClientState,
     Permission,
@@ -30,7 +30,8 @@ from token_service.domain.kinds import (
     TrustEffect,
     TrustEntryKind,
 )
-from token_service.domain.records import Client, ClientSecret, Session
+from token_service.domain.sessions.exchange import require_live
+from token_service.domain.sessions.session import Session
 
 LATER = NOW + timedelta(hours=1)
 OVERLAP = LATER + timedelta(hours=24)

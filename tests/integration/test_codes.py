@@ -20,7 +20,7 @@ from tests.integration.code_world import (
     wrong,
 )
 from tests.support.removing import removed
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import CodeKind, KeyPurpose, KeyState
 from token_service.domain.ports import KeyChange

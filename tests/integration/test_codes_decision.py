@@ -14,8 +14,8 @@ import pytest
 from tests.integration.admin_world import Node, started
 from tests.integration.code_world import ANA, COUPON, SHOP, VERIFICATION, Codes, wish, wrong
 from tests.integration.postgres_world import NOW, holding, until_blocked
-from token_service.adapters.postgres.codes import CodeStore
-from token_service.domain.codes import (
+from token_service.adapters.postgres.codes.store import CodeStore
+from token_service.domain.codes.decision import (
     ATTEMPT_WINDOW,
     MAX_ATTEMPTS,
     Code,
@@ -28,7 +28,7 @@ from token_service.domain.codes import (
 )
 from token_service.domain.errors import TokenServiceError
 from token_service.domain.kinds import CodeKind
-from token_service.usecases.issue_code import IssueLimits
+from token_service.usecases.codes.issue import IssueLimits
 
 SECOND = timedelta(seconds=1)
 BUCKET = b"bucket"

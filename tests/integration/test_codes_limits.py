@@ -16,10 +16,10 @@ from tests.integration.code_world import (
     wish,
     wrong,
 )
-from token_service.domain.codes import MAX_ATTEMPTS
+from token_service.domain.codes.decision import MAX_ATTEMPTS
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.usecases.issue_code import IssueLimits
-from token_service.usecases.redeem_code import WrongCodeLimits
+from token_service.usecases.codes.issue import IssueLimits
+from token_service.usecases.codes.redeem import WrongCodeLimits
 
 SECOND = timedelta(seconds=1)
 

@@ -12,9 +12,9 @@ import pytest
 
 from tests.integration.postgres_world import NOW, World, make_world
 from tests.integration.trust_sink import Sink, add, add_silently, following
-from token_service.adapters.postgres import trust
-from token_service.adapters.postgres.follower import TrustFollower
 from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.trust import log as trust
+from token_service.adapters.postgres.trust.follower import TrustFollower
 from token_service.domain import deadline
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from asyncpg import Record
 
-    from token_service.domain.trust_reading import TrustReading
+    from token_service.domain.trust.reading import TrustReading
 
 NEVER = 3600.0
 CONNECTIONS = """SELECT count(*) FROM pg_stat_activity

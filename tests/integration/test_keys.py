@@ -12,11 +12,11 @@ import asyncpg
 import pytest
 
 from tests.integration.postgres_world import NOW, event, holding, until_blocked
-from token_service.adapters.postgres.keys import KeyStore
+from token_service.adapters.postgres.keys.store import KeyStore
 from token_service.adapters.postgres.pool import Database
+from token_service.domain.keys.key import Key
 from token_service.domain.kinds import KeyPurpose, KeyState
 from token_service.domain.ports import KeyChange
-from token_service.domain.records import Key
 
 LATER = NOW + timedelta(hours=1)
 

@@ -6,13 +6,13 @@ from itertools import combinations
 import pytest
 
 from tests.integration.postgres_world import NOW, World, make_world
-from token_service.adapters.postgres.live import LIVE_FROM, live, live_row
 from token_service.adapters.postgres.pool import Connection, Database
-from token_service.adapters.postgres.rows import VIEW_JOINS, view_from_row
-from token_service.adapters.postgres.session_sql import VIEW
+from token_service.adapters.postgres.sessions.live import LIVE_FROM, live, live_row
+from token_service.adapters.postgres.sessions.rows import VIEW_JOINS, view_from_row
+from token_service.adapters.postgres.sessions.sql import VIEW
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.exchange import require_live
-from token_service.domain.records import Session
+from token_service.domain.sessions.exchange import require_live
+from token_service.domain.sessions.session import Session
 
 CHANGES = (
     "UPDATE sessions SET revoked_at = '2026-11-22Z'",

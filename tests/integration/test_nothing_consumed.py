@@ -14,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from tests.integration.admin_world import ADMIN, APP, PASSWORD, Node, started
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import (
     SERVICE_AUDIENCE,
@@ -24,14 +25,13 @@ from token_service.domain.kinds import (
     Platform,
     TokenScheme,
 )
-from token_service.domain.policy import ClientPolicy
-from token_service.domain.records import Device
-from token_service.usecases.exchange import ExchangeRequest
-from token_service.usecases.issue import ClientCredential, IssueRequest
-from token_service.usecases.passwords import PasswordCredential
-from token_service.usecases.reauthenticate import ReauthenticateRequest
-from token_service.usecases.token_set import IssuedTokens
-from token_service.usecases.users import CreateUser, NewUser
+from token_service.domain.sessions.session import Device
+from token_service.usecases.login.issue import ClientCredential, IssueRequest
+from token_service.usecases.login.passwords import PasswordCredential
+from token_service.usecases.login.reauthenticate import ReauthenticateRequest
+from token_service.usecases.sessions.exchange import ExchangeRequest
+from token_service.usecases.tokens.token_set import IssuedTokens
+from token_service.usecases.users.administration import CreateUser, NewUser
 from tokenservice.core.limits import MAX_ISSUER_LENGTH
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

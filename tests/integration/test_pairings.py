@@ -23,10 +23,10 @@ from tests.integration.postgres_world import (
     until_blocked,
 )
 from tests.support.removing import removed
-from token_service.adapters.postgres import pairing_sql
-from token_service.adapters.postgres.pairings import PairingStore
+from token_service.adapters.postgres.pairing import sql as pairing_sql
+from token_service.adapters.postgres.pairing.store import PairingStore
 from token_service.adapters.postgres.pool import Database
-from token_service.adapters.postgres.revocations import RevocationStore
+from token_service.adapters.postgres.trust.revocations import RevocationStore
 from token_service.domain.kinds import (
     Amr,
     PairingDirection,
@@ -36,9 +36,9 @@ from token_service.domain.kinds import (
     TokenKind,
     TrustEntryKind,
 )
-from token_service.domain.pairing import Login, Pairing
+from token_service.domain.pairing.decision import Login, Pairing
 from token_service.domain.ports import CodeTombstone, CollectGuard, PairingMove
-from token_service.domain.records import Device, Session
+from token_service.domain.sessions.session import Device, Session
 
 SECOND = timedelta(seconds=1)
 CODE = CodeTombstone(b"c" * 32, NOW + 120 * SECOND)

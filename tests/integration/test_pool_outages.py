@@ -20,7 +20,7 @@ from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.health import UnsafeStoreError, check_durability, inspect
 from token_service.adapters.postgres.migrate import migrate
 from token_service.adapters.postgres.pool import Database
-from token_service.adapters.postgres.revocations import RevocationStore
+from token_service.adapters.postgres.trust.revocations import RevocationStore
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import TrustEntryKind
 

@@ -23,14 +23,14 @@ from tests.integration.postgres_world import (
 )
 from token_service.adapters.embedded import EmbeddedValkey
 from token_service.adapters.postgres.pool import Database
-from token_service.adapters.postgres.revocations import RevocationStore
-from token_service.adapters.postgres.sessions import SessionStore
+from token_service.adapters.postgres.sessions.store import SessionStore
+from token_service.adapters.postgres.trust.revocations import RevocationStore
 from token_service.adapters.redis import CachedSessionFacts, RedisGate, connect
 from token_service.adapters.redis.facts_codec import FactsCodec, identity_facts
 from token_service.domain import deadline
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import TrustEntryKind
-from token_service.domain.records import Session
+from token_service.domain.sessions.session import Session
 
 KEY = bytes(range(32))
 

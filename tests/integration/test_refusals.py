@@ -8,16 +8,21 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.admin_world import ADMIN, APP, NOBODY, PASSWORD, Node, basic, started
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Permission
-from token_service.domain.records import User
-from token_service.usecases.client_credentials import CollectClientCredentials, CollectRequest
-from token_service.usecases.clients import RegisterClient, Registration, Review, ReviewClient
-from token_service.usecases.passwords import PasswordCredential, PasswordLimits
+from token_service.domain.users.user import User
+from token_service.usecases.clients.administration import (
+    RegisterClient,
+    Registration,
+    Review,
+    ReviewClient,
+)
+from token_service.usecases.clients.credentials import CollectClientCredentials, CollectRequest
+from token_service.usecases.login.passwords import PasswordCredential, PasswordLimits
 from token_service.usecases.refusals import MOST_NOTED, WINDOW
-from token_service.usecases.roles import RoleAdministration
-from token_service.usecases.users import CreateUser, NewUser, UserAdministration
+from token_service.usecases.users.administration import CreateUser, NewUser, UserAdministration
+from token_service.usecases.users.roles import RoleAdministration
 
 GATEWAY = Caller("gateway", APP, request_id="r9", address="192.0.2.9")
 LIMITS = PasswordLimits()

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from tests.support.api import Api, basic, reason_of
 from tests.support.fixtures import StartApplication
 from tests.support.world import World
-from token_service.usecases.passwords import PasswordLimits
+from token_service.usecases.login.passwords import PasswordLimits
 from tokenservice.v1 import client_service_pb2 as client_pb
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types

@@ -19,8 +19,7 @@ from tests.integration.postgres_world import (
 )
 from tests.support.removing import removed
 from token_service.adapters.embedded import EmbeddedPostgres
-from token_service.adapters.postgres import session_sql
-from token_service.adapters.postgres.attempts import Attempts
+from token_service.adapters.postgres.login.attempts import Attempts
 from token_service.adapters.postgres.migrate import migrate
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.removal import (
@@ -30,6 +29,7 @@ from token_service.adapters.postgres.removal import (
     Removal,
     removal_of,
 )
+from token_service.adapters.postgres.sessions import sql as session_sql
 from token_service.app.sweeper import FIRST_BATCH, WHOLE_TIME, Sweeper
 from token_service.domain.errors import Reason, TokenServiceError, store_unavailable
 from token_service.domain.ports import AttemptBucket

@@ -16,11 +16,11 @@ from tests.integration.postgres_world import (
     until_blocked,
 )
 from token_service.adapters.postgres.pool import Database
-from token_service.adapters.postgres.revocations import RevocationStore
+from token_service.adapters.postgres.trust.revocations import RevocationStore
 from token_service.domain import deadline
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import TrustEntryKind
-from token_service.domain.revocation import Revoked
+from token_service.domain.trust.revocation import Revoked
 
 ALL = list(TrustEntryKind)[1:]
 

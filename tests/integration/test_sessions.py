@@ -21,8 +21,8 @@ from tests.integration.postgres_world import (
 )
 from token_service.adapters.postgres.pool import Database
 from token_service.domain.errors import TokenServiceError
-from token_service.domain.exchange import require_live
 from token_service.domain.kinds import Amr, ClientState, KeyState
+from token_service.domain.sessions.exchange import require_live
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 
 from tests.integration.postgres_world import NOW, POLICY, World, event, make_world
 from token_service.adapters.postgres.pool import Database
-from token_service.domain.exchange import Advance, Presented, decide_exchange, plain_grant
 from token_service.domain.ports import ClientTerms, PlainAdvance
-from token_service.domain.records import Session
+from token_service.domain.sessions.exchange import Advance, Presented, decide_exchange, plain_grant
+from token_service.domain.sessions.session import Session
 
 
 @pytest.fixture

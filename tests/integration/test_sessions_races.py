@@ -21,12 +21,12 @@ from tests.integration.postgres_world import (
     until_blocked,
 )
 from token_service.adapters.postgres.pool import Database
-from token_service.adapters.postgres.revocations import RevocationStore
-from token_service.adapters.postgres.sessions import SessionStore
-from token_service.adapters.postgres.trust import NewEntry, append
+from token_service.adapters.postgres.sessions.store import SessionStore
+from token_service.adapters.postgres.trust.log import NewEntry, append
+from token_service.adapters.postgres.trust.revocations import RevocationStore
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
-from token_service.domain.records import Session
-from token_service.domain.revocation import Revocation
+from token_service.domain.sessions.session import Session
+from token_service.domain.trust.revocation import Revocation
 
 
 @dataclass(frozen=True)

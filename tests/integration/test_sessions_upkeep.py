@@ -21,10 +21,10 @@ from tests.integration.postgres_world import (
     revocation,
 )
 from tests.support.removing import removed
-from token_service.adapters.postgres import trust
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.removal import Removal
-from token_service.adapters.postgres.revocations import RevocationStore
+from token_service.adapters.postgres.trust import log as trust
+from token_service.adapters.postgres.trust.revocations import RevocationStore
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import TrustEntryKind
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from tests.integration.admin_world import ADMIN, PASSWORD, Node, started
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.usecases.exchange import ExchangeOutcome, ExchangeRequest
-from token_service.usecases.passwords import PasswordCredential
-from token_service.usecases.reauthenticate import Reauthenticate, ReauthenticateRequest
-from token_service.usecases.roles import RoleAdministration
-from token_service.usecases.users import CreateUser, NewUser
+from token_service.usecases.login.passwords import PasswordCredential
+from token_service.usecases.login.reauthenticate import Reauthenticate, ReauthenticateRequest
+from token_service.usecases.sessions.exchange import ExchangeOutcome, ExchangeRequest
+from token_service.usecases.users.administration import CreateUser, NewUser
+from token_service.usecases.users.roles import RoleAdministration
 
 ONE, OTHER = bytes(range(16)), bytes(16)
 Happens = Callable[[], Awaitable[object]]

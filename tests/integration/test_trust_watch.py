@@ -17,8 +17,8 @@ from tests.support.api import Api, basic, reason_of
 from tests.support.fixtures import SEEDED
 from tests.support.servers import ServerProcess
 from tests.support.world import World
-from token_service.adapters.postgres import trust
 from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.trust import log as trust
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
 from tokenservice.v1 import client_service_pb2 as clients_pb
 from tokenservice.v1 import trust_service_pb2 as pb

@@ -10,12 +10,13 @@ import pytest
 
 from tests.integration.postgres_world import NOW, World, event, make_world, revocation
 from token_service.adapters.postgres.pool import Database
-from token_service.adapters.postgres.revocations import RevocationStore
-from token_service.adapters.postgres.users import UserStore
+from token_service.adapters.postgres.trust.revocations import RevocationStore
+from token_service.adapters.postgres.users.store import UserStore
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.exchange import require_live
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
-from token_service.domain.records import Session, User
+from token_service.domain.sessions.exchange import require_live
+from token_service.domain.sessions.session import Session
+from token_service.domain.users.user import User
 
 LATER = NOW + timedelta(minutes=1)
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$none$none"

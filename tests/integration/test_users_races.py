@@ -18,13 +18,13 @@ from tests.integration.postgres_world import (
     until_blocked,
 )
 from token_service.adapters.postgres.pool import Database
-from token_service.adapters.postgres.revocations import RevocationStore
-from token_service.adapters.postgres.sessions import SessionStore
-from token_service.adapters.postgres.users import UserStore
+from token_service.adapters.postgres.sessions.store import SessionStore
+from token_service.adapters.postgres.trust.revocations import RevocationStore
+from token_service.adapters.postgres.users.store import UserStore
 from token_service.domain.errors import TokenServiceError
-from token_service.domain.exchange import require_live
 from token_service.domain.kinds import TrustEntryKind
-from token_service.domain.records import Session
+from token_service.domain.sessions.exchange import require_live
+from token_service.domain.sessions.session import Session
 
 Change = Callable[[UserStore, World], Awaitable[int | None]]
 

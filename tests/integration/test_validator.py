@@ -16,7 +16,7 @@ from tests.faults.callers import Callers, Person
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.validators import connection, validating
 from tests.support.world import ISSUER, World
-from token_service.adapters.crypto.access import AccessTokenFactory
+from token_service.adapters.crypto.access_tokens import AccessTokenFactory
 from tokenservice.answers import decision_of
 from tokenservice.core import Verdict
 from tokenservice.credentials import ClientSecret

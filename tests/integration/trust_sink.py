@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.integration.postgres_world import NOW, World
-from token_service.adapters.postgres import trust
-from token_service.adapters.postgres.follower import TrustFollower
+from token_service.adapters.postgres.trust import log as trust
+from token_service.adapters.postgres.trust.follower import TrustFollower
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
-from token_service.domain.trust_reading import TrustReading
+from token_service.domain.trust.reading import TrustReading
 from tokenservice.core import TrustState
 
 

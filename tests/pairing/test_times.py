@@ -25,7 +25,7 @@ from tests.pairing.devices import (
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.removing import removed
 from tests.support.world import World
-from token_service.usecases.passwords import account_bucket
+from token_service.usecases.login.passwords import account_bucket
 from tokenservice.v1 import client_policy_pb2
 from tokenservice.v1 import pairing_service_pb2 as pb
 from tokenservice.v1 import token_service_pb2 as tokens_pb

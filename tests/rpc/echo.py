@@ -18,16 +18,17 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.client import Client
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission
-from token_service.domain.policy import ClientPolicy
-from token_service.domain.records import Client
 from token_service.rpc.admission import Gate
-from token_service.rpc.limits import FailureLimiter
+from token_service.rpc.calls.pipeline import BOUNDS, Pipeline
+from token_service.rpc.calls.shared import ARRIVAL_SECONDS
+from token_service.rpc.capacity import FailureLimiter
 from token_service.rpc.methods import Method, Shape
-from token_service.rpc.pipeline import BOUNDS, Pipeline
-from token_service.rpc.policy import (
+from token_service.rpc.policy_table import (
     METHODS,
     WRONG_CREDENTIALS,
     Anonymous,
@@ -36,7 +37,6 @@ from token_service.rpc.policy import (
     Work,
 )
 from token_service.rpc.server import RpcServer, ServerOptions
-from token_service.rpc.shared import ARRIVAL_SECONDS
 
 ECHO_SERVICE = "test.Echo"
 ECHO = "/test.Echo/Echo"

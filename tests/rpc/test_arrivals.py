@@ -25,9 +25,9 @@ from tests.rpc.echo import (
     unary_stream,
     unary_unary,
 )
-from token_service.rpc import shared
-from token_service.rpc.pipeline import BOUNDS
-from token_service.rpc.policy import LARGE_REQUEST, METHODS, Work
+from token_service.rpc.calls import shared
+from token_service.rpc.calls.pipeline import BOUNDS
+from token_service.rpc.policy_table import LARGE_REQUEST, METHODS, Work
 
 CHECK = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"

@@ -22,11 +22,11 @@ from tests.rpc.echo import (
     told,
     unary_unary,
 )
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import invalid_field
 from token_service.rpc.methods import Method, Shape
 from token_service.rpc.metrics import RpcCollector
-from token_service.rpc.policy import Work
+from token_service.rpc.policy_table import Work
 
 CANARY = "canary-5d1e"
 UNARY = pytest.mark.parametrize("method", [ECHO, HOT])

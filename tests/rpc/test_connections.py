@@ -31,8 +31,8 @@ from tests.rpc.echo import (
 )
 from tests.support.elsewhere import seen_from
 from tests.support.raw_http2 import RawConnection, call_headers, message, raw_connection
-from token_service.rpc import connections
-from token_service.rpc.connections import (
+from token_service.rpc.network import connections
+from token_service.rpc.network.connections import (
     OTHER_FILES,
     Connection,
     ConnectionLimits,
@@ -41,7 +41,7 @@ from token_service.rpc.connections import (
     shut_down,
     shut_down_again,
 )
-from token_service.rpc.peers import ABANDONED, Peers
+from token_service.rpc.network.peers import ABANDONED, Peers
 
 
 async def test_where_no_connection_can_be_ended_calls_given_up_are_held_against_nobody(

@@ -40,10 +40,10 @@ from tests.rpc.echo import (
     unary_unary,
 )
 from token_service.domain import deadline
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.rpc.pipeline import BOUNDS
-from token_service.rpc.policy import Work
+from token_service.rpc.calls.pipeline import BOUNDS
+from token_service.rpc.policy_table import Work
 
 CANARY = "canary-5d1e"
 UNARY = pytest.mark.parametrize("method", [ECHO, HOT])

@@ -10,14 +10,14 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from tests.rpc.echo import Clients, basic, client, failure, unary_stream, unary_unary
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Permission
 from token_service.rpc import health, reflection
 from token_service.rpc.admission import Gate
+from token_service.rpc.calls.pipeline import Pipeline
 from token_service.rpc.methods import snake_case
-from token_service.rpc.pipeline import Pipeline
-from token_service.rpc.policy import METHODS, Anonymous, Work
+from token_service.rpc.policy_table import METHODS, Anonymous, Work
 from token_service.rpc.server import PROBES, RpcServer, ServerOptions
 from tokenservice.v1 import (
     client_service_pb2,

@@ -28,8 +28,8 @@ from tests.rpc.echo import (
     unary_stream,
     unary_unary,
 )
-from token_service.domain.caller import Caller
-from token_service.domain.records import Client
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.client import Client
 from token_service.rpc.health import SERVICE
 from token_service.rpc.server import BindError
 

@@ -33,10 +33,10 @@ from tests.rpc.echo import (
     unary_unary,
 )
 from tests.support.elsewhere import seen_from
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.domain.kinds import Permission
-from token_service.rpc.pipeline import BOUNDS
-from token_service.rpc.policy import Rate, Work
+from token_service.rpc.calls.pipeline import BOUNDS
+from token_service.rpc.policy_table import Rate, Work
 
 BOB = (("authorization", basic("bob")),)
 WATCH = "/grpc.health.v1.Health/Watch"

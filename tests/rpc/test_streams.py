@@ -22,9 +22,9 @@ from tests.rpc.echo import (
     text,
     unary_stream,
 )
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.rpc.policy import Work
+from token_service.rpc.policy_table import Work
 
 LARGE = "x" * 40_000
 

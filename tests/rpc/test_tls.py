@@ -30,7 +30,7 @@ from tests.rpc.echo import (
     text,
     unary_unary,
 )
-from token_service.rpc.tls import TlsFiles
+from token_service.rpc.network.tls import TlsFiles
 
 METADATA = (("x-client-id", "alice"),)
 

@@ -27,11 +27,11 @@ from tests.rpc.echo import (
 from tests.rpc.echo import basic as named
 from tests.support.elsewhere import seen_from
 from token_service.adapters.postgres.pool import Database
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.client import Client
 from token_service.domain.errors import TokenServiceError
-from token_service.domain.records import Client
-from token_service.rpc.limits import FailureLimiter
-from token_service.rpc.policy import Rate
+from token_service.rpc.capacity import FailureLimiter
+from token_service.rpc.policy_table import Rate
 
 UNARY = pytest.mark.parametrize("method", [ECHO, HOT])
 FEW = Rate(2, 5)
@@ -231,5 +231,5 @@ async def test_a_hundred_clients_at_one_address_get_in_while_another_is_flooding
         assert set(reasons) == {"RATE_LIMITED"}
         assert statements.count == 0
         # Whoever proved itself may be asked about again, from wherever it comes.
-        node.directory.advance(10_000)
+        node.client_cache.advance(10_000)
         assert text(await unary_unary(flood, ECHO)(raw("x"), metadata=right[5])) == "x"

@@ -15,13 +15,13 @@ from tests.soak.day import (
 from tests.support.api import Api
 from tests.support.servers import ServerProcess
 from tests.support.world import World
-from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.app.parts import Parts
+from token_service.domain.audit import AuditEvent
+from token_service.domain.clients.policy import ClientPolicy, Lifetimes
 from token_service.domain.kinds import AccessFormat, Permission, Platform, TokenKind, TokenScheme
-from token_service.domain.policy import ClientPolicy, Lifetimes
-from token_service.domain.records import AuditEvent
-from token_service.usecases.bootstrap import BootstrapClient
-from token_service.usecases.token_limits import TokenLimits
+from token_service.usecases.clients.bootstrap import BootstrapClient
+from token_service.usecases.tokens.token_limits import TokenLimits
 from tokenservice.core import Facts
 
 AUDIENCE, OTHER_AUDIENCE = "orders", "billing"

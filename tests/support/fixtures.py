@@ -11,7 +11,7 @@ from tests.support.clocks import ShiftedClock
 from tests.support.documented import documented
 from tests.support.servers import REFUSED, ServerProcess
 from tests.support.world import World, seed
-from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.app import Application
 from token_service.app.parts import Parts
 

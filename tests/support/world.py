@@ -7,7 +7,7 @@ from tests.support.api import Api, basic
 from token_service.app import Application
 from token_service.config import Settings
 from token_service.usecases.demo import USERNAME, DemoCredentials, SeedDemo
-from token_service.usecases.token_limits import TokenLimits
+from token_service.usecases.tokens.token_limits import TokenLimits
 
 ISSUER = "https://tokens.test"
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from token_service.domain.errors import store_unavailable
-from token_service.domain.trust_reading import TrustReading
-from token_service.usecases.trust_feed import TrustFeed
+from token_service.domain.trust.reading import TrustReading
+from token_service.usecases.trust.feed import TrustFeed
 from tokenservice.core import (
     KeyState,
     RevocationReason,

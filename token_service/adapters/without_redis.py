@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from token_service.domain.errors import store_unavailable
-from token_service.domain.pairing import Pairing
+from token_service.domain.pairing.decision import Pairing
 from token_service.domain.ports import ActivityMark, SessionStore
-from token_service.domain.records import Session
+from token_service.domain.sessions.session import Session
 
 
 class StoredSessionFacts:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.embedded.place import DataDir
 from token_service.app.errors import StartupError
@@ -14,7 +14,7 @@ from token_service.app.parts import Parts
 from token_service.app.upkeep import migrate
 from token_service.config import Settings
 from token_service.usecases.demo import USERNAME, DemoCredentials, SeedDemo
-from token_service.usecases.token_limits import TokenLimits
+from token_service.usecases.tokens.token_limits import TokenLimits
 
 __all__ = [
     "SECRET_KEYS_FILE",

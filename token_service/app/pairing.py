@@ -3,15 +3,15 @@
 from token_service.app.parts import Parts
 from token_service.config import Settings
 from token_service.rpc.servicers.pairing import PairingServicer
-from token_service.usecases.collect_pairing import CollectPairing
-from token_service.usecases.decide_pairing import ApprovePairing, EndPairing
-from token_service.usecases.pairing_access import PairingAccess
+from token_service.usecases.pairing.access import PairingAccess
+from token_service.usecases.pairing.collect import CollectPairing
+from token_service.usecases.pairing.decide import ApprovePairing, EndPairing
+from token_service.usecases.pairing.scan import ScanPairing
+from token_service.usecases.pairing.start import StartPairing
+from token_service.usecases.pairing.watch import WatchPairing
 from token_service.usecases.refusals import Refusals
-from token_service.usecases.scan_pairing import ScanPairing
-from token_service.usecases.sessions import SessionAccess
-from token_service.usecases.start_pairing import StartPairing
-from token_service.usecases.token_set import TokenSetMaker
-from token_service.usecases.watch_pairing import WatchPairing
+from token_service.usecases.sessions.overview import SessionAccess
+from token_service.usecases.tokens.token_set import TokenSetMaker
 
 
 def pairing_servicer(
@@ -19,29 +19,29 @@ def pairing_servicer(
 ) -> PairingServicer:
     """Compose it. `sessions` checks presented session tokens."""
     store, pending, secrets = parts.pairings, parts.redis.pairings, parts.pairing_secrets
-    directory, clock, shield = parts.directory, parts.clock, parts.shield
+    client_cache, clock, shield = parts.client_cache, parts.clock, parts.shield
     access = PairingAccess(store, pending, secrets, clock, refusals)
     return PairingServicer(
-        start=StartPairing(directory, sessions, pending, secrets, clock, parts.random),
-        watch=WatchPairing(access, secrets, parts.pairing_wakeups, directory, clock),
+        start=StartPairing(client_cache, sessions, pending, secrets, clock, parts.random),
+        watch=WatchPairing(access, secrets, parts.pairing_wakeups, client_cache, clock),
         scan=ScanPairing(
             access,
             sessions,
             store,
             pending,
             secrets,
-            directory,
+            client_cache,
             parts.revocations,
             parts.trust,
             clock,
             shield,
         ),
-        approve=ApprovePairing(access, sessions, secrets, directory, clock, shield),
+        approve=ApprovePairing(access, sessions, secrets, client_cache, clock, shield),
         end=EndPairing(access, shield),
         collect=CollectPairing(
             access,
             store,
-            directory,
+            client_cache,
             TokenSetMaker(parts.mint, parts.tokens, parts.random),
             parts.mint,
             parts.secrets,

@@ -5,43 +5,43 @@ from datetime import timedelta
 from functools import partial
 from typing import Self
 
-from token_service.adapters.crypto.access import AccessTokenFactory
+from token_service.adapters.crypto.access_tokens import AccessTokenFactory
+from token_service.adapters.crypto.client_secrets import PepperedSecrets
 from token_service.adapters.crypto.codes import PepperedCodes
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.crypto.keyring import Keyring
 from token_service.adapters.crypto.mint import Mint
-from token_service.adapters.crypto.pairing_secrets import PepperedPairingSecrets
+from token_service.adapters.crypto.pairing import PepperedPairingSecrets
 from token_service.adapters.crypto.passwords import Argon2Cost, Argon2Passwords
-from token_service.adapters.crypto.secrets import PepperedSecrets
-from token_service.adapters.crypto.secrets_config import SecretKeys
-from token_service.adapters.postgres import trust as trust_log
-from token_service.adapters.postgres.attempts import Attempts
-from token_service.adapters.postgres.clients import ClientStore
-from token_service.adapters.postgres.codes import CodeStore
-from token_service.adapters.postgres.follower import TrustFollower
-from token_service.adapters.postgres.keys import KeyStore
-from token_service.adapters.postgres.pairing_wakeups import PairingWakeups
-from token_service.adapters.postgres.pairings import PairingStore
+from token_service.adapters.postgres.clients.store import ClientStore
+from token_service.adapters.postgres.codes.store import CodeStore
+from token_service.adapters.postgres.keys.store import KeyStore
+from token_service.adapters.postgres.login.attempts import Attempts
+from token_service.adapters.postgres.pairing.store import PairingStore
+from token_service.adapters.postgres.pairing.wakeups import PairingWakeups
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.removal import Removal
-from token_service.adapters.postgres.revocations import RevocationStore
 from token_service.adapters.postgres.schema import Schema
-from token_service.adapters.postgres.sessions import SessionStore
-from token_service.adapters.postgres.users import UserStore
+from token_service.adapters.postgres.sessions.store import SessionStore
+from token_service.adapters.postgres.trust import log as trust_log
+from token_service.adapters.postgres.trust.follower import TrustFollower
+from token_service.adapters.postgres.trust.revocations import RevocationStore
+from token_service.adapters.postgres.users.store import UserStore
 from token_service.adapters.system import AnchoredSystemClock, SystemRandomness
 from token_service.app.database import open_database, require_usable
 from token_service.app.errors import StartupError
 from token_service.app.redis_parts import RedisParts, redis_parts
 from token_service.config import Settings
 from token_service.domain.errors import TokenServiceError
-from token_service.domain.key_schedule import KeyScheduleSettings
+from token_service.domain.keys.schedule import KeyScheduleSettings
 from token_service.domain.kinds import KeyPurpose
-from token_service.domain.trust_reading import TrustReading
-from token_service.usecases.activity import ActivityRecorder
-from token_service.usecases.client_directory import ClientDirectory
-from token_service.usecases.identity_cache import IdentityCache
-from token_service.usecases.key_maintenance import KeyMaintenance
+from token_service.domain.trust.reading import TrustReading
+from token_service.usecases.clients.cache import ClientCache
+from token_service.usecases.keys.maintenance import KeyMaintenance
 from token_service.usecases.shielding import Shield
-from token_service.usecases.trust_feed import TrustFeed
+from token_service.usecases.tokens.activity import ActivityRecorder
+from token_service.usecases.tokens.identity_cache import IdentityCache
+from token_service.usecases.trust.feed import TrustFeed
 
 POLL_SECONDS = 1.0
 """How often the trust log is read where nobody says that it changed; more often where the staleness
@@ -82,7 +82,7 @@ class Parts:
     code_secrets: PepperedCodes
     trust: TrustFeed
     follower: TrustFollower
-    directory: ClientDirectory
+    client_cache: ClientCache
     key_schedule: KeyScheduleSettings
     key_maintenance: KeyMaintenance
     activity: ActivityRecorder
@@ -165,7 +165,7 @@ class Parts:
                 poll_interval=min(POLL_SECONDS, limit / 3),
                 boot=clock.anchor.boot,
             ),
-            directory=ClientDirectory(clients),
+            client_cache=ClientCache(clients),
             key_schedule=schedule,
             key_maintenance=KeyMaintenance(keys, keyring, trust, clock, schedule),
             activity=ActivityRecorder(
@@ -202,7 +202,7 @@ class Parts:
         self.clock.anchor.anchor(reading.db_time, reading.sent_boot, reading.received_boot)
 
     def _follow_config(self, reading: TrustReading) -> None:
-        self.directory.advance(reading.config_version)
+        self.client_cache.advance(reading.config_version)
 
     def removals(self) -> tuple[Removal, ...]:
         """Of sessions, codes, pairings, counted failures and trust entries."""

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from token_service.adapters.crypto.secrets_config import SecretKeys
-from token_service.adapters.postgres.sessions import SessionStore
+from token_service.adapters.crypto.configured_secrets import SecretKeys
+from token_service.adapters.postgres.sessions.store import SessionStore
 from token_service.adapters.redis import connection
 from token_service.adapters.redis.activity import RedisActivityMarks
 from token_service.adapters.redis.facts import CachedSessionFacts
 from token_service.adapters.redis.gate import RedisGate
 from token_service.adapters.redis.limiter import GcraLimiter
-from token_service.adapters.redis.pairings import RedisPendingPairings
+from token_service.adapters.redis.pairing import RedisPendingPairings
 from token_service.adapters.system import AnchoredSystemClock
 from token_service.adapters.without_redis import (
     NoCoarseLimit,

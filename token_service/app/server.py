@@ -12,10 +12,10 @@ import structlog
 
 from token_service.adapters.system import AnchoredSystemClock
 from token_service.app.ending import Ending
+from token_service.app.endpoints.metrics_endpoint import MetricsEndpoint
+from token_service.app.endpoints.probes import PULSE_SECONDS, STARTING, STOPPING, Pulse
 from token_service.app.errors import StartupError
-from token_service.app.metrics_endpoint import MetricsEndpoint
 from token_service.app.parts import Parts
-from token_service.app.probes import PULSE_SECONDS, STARTING, STOPPING, Pulse
 from token_service.app.services import build_server
 from token_service.app.sweeper import Sweeper
 from token_service.config import Settings

@@ -6,48 +6,49 @@ from token_service.app.pairing import pairing_servicer
 from token_service.app.parts import Parts
 from token_service.config import Settings
 from token_service.rpc.admission import Gate
-from token_service.rpc.connections import ConnectionLimits
-from token_service.rpc.pipeline import BOUNDS, Pipeline
-from token_service.rpc.policy import Work
+from token_service.rpc.calls.pipeline import BOUNDS, Pipeline
+from token_service.rpc.network.connections import ConnectionLimits
+from token_service.rpc.network.tls import TlsFiles
+from token_service.rpc.policy_table import Work
 from token_service.rpc.server import RpcServer, ServerOptions
-from token_service.rpc.servicers.client import ClientServicer
-from token_service.rpc.servicers.code import CodeServicer
-from token_service.rpc.servicers.key import KeyServicer
-from token_service.rpc.servicers.session import SessionServicer
-from token_service.rpc.servicers.token import TokenServicer
+from token_service.rpc.servicers.clients import ClientServicer
+from token_service.rpc.servicers.codes import CodeServicer
+from token_service.rpc.servicers.keys import KeyServicer
+from token_service.rpc.servicers.sessions import SessionServicer
+from token_service.rpc.servicers.tokens import TokenServicer
 from token_service.rpc.servicers.trust import TrustServicer
-from token_service.rpc.servicers.user import UserServicer
-from token_service.rpc.tls import TlsFiles
-from token_service.usecases.activity import ReportActivity
-from token_service.usecases.authenticate_caller import AuthenticateCaller
-from token_service.usecases.client_credentials import (
-    CollectClientCredentials,
-    RotateClientSecret,
+from token_service.rpc.servicers.users import UserServicer
+from token_service.usecases.clients.administration import (
+    ClientAdministration,
+    RegisterClient,
+    ReviewClient,
 )
-from token_service.usecases.client_records import ClientRecords
-from token_service.usecases.clients import ClientAdministration, RegisterClient, ReviewClient
-from token_service.usecases.codes import CodeAdministration
-from token_service.usecases.exchange import Exchange, SessionRotation
-from token_service.usecases.issue import Issue
-from token_service.usecases.issue_code import IssueCode, IssueLimits
-from token_service.usecases.keys import CompromiseKey, KeyAdministration
-from token_service.usecases.passwords import PasswordLimits, VerifyPassword
-from token_service.usecases.reauthenticate import Reauthenticate
-from token_service.usecases.redeem_code import RedeemCode, WrongCodeLimits
+from token_service.usecases.clients.authenticate_caller import AuthenticateCaller
+from token_service.usecases.clients.credentials import CollectClientCredentials, RotateClientSecret
+from token_service.usecases.clients.records import ClientRecords
+from token_service.usecases.codes.issue import IssueCode, IssueLimits
+from token_service.usecases.codes.issued import CodeAdministration
+from token_service.usecases.codes.redeem import RedeemCode, WrongCodeLimits
+from token_service.usecases.keys.administration import CompromiseKey, KeyAdministration
+from token_service.usecases.login.issue import Issue
+from token_service.usecases.login.passwords import PasswordLimits, VerifyPassword
+from token_service.usecases.login.reauthenticate import Reauthenticate
 from token_service.usecases.refusals import Refusals
-from token_service.usecases.revoke import Revoke
-from token_service.usecases.roles import RoleAdministration
-from token_service.usecases.sessions import (
+from token_service.usecases.sessions.exchange import Exchange, SessionRotation
+from token_service.usecases.sessions.overview import (
     GetSession,
     ListSessions,
     RevokeSession,
     SessionAccess,
 )
-from token_service.usecases.set_password import SetPassword
-from token_service.usecases.token_limits import TokenLimits
-from token_service.usecases.token_set import TokenSetMaker
-from token_service.usecases.users import CreateUser, UserAdministration
-from token_service.usecases.validate import Validate
+from token_service.usecases.tokens.activity import ReportActivity
+from token_service.usecases.tokens.token_limits import TokenLimits
+from token_service.usecases.tokens.token_set import TokenSetMaker
+from token_service.usecases.tokens.validate import Validate
+from token_service.usecases.trust.revoke import Revoke
+from token_service.usecases.users.administration import CreateUser, UserAdministration
+from token_service.usecases.users.roles import RoleAdministration
+from token_service.usecases.users.set_password import SetPassword
 from tokenservice.v1 import (
     client_service_pb2,
     code_service_pb2,
@@ -76,7 +77,7 @@ def build_server(settings: Settings, parts: Parts, *, shares_port: bool) -> RpcS
     on the same one."""
     shared = _shared(settings, parts)
     authenticator = AuthenticateCaller(
-        parts.directory,
+        parts.client_cache,
         parts.clients,
         parts.secrets,
         shared.validate,
@@ -186,7 +187,7 @@ def _shared(settings: Settings, parts: Parts) -> _Shared:
 def _token(parts: Parts, shared: _Shared) -> TokenServicer:
     maker = TokenSetMaker(parts.mint, parts.tokens, parts.random)
     rotation = SessionRotation(
-        parts.directory,
+        parts.client_cache,
         parts.mint,
         parts.sessions,
         parts.revocations,
@@ -195,7 +196,7 @@ def _token(parts: Parts, shared: _Shared) -> TokenServicer:
         parts.clock,
     )
     issue = Issue(
-        parts.directory,
+        parts.client_cache,
         shared.verify_password,
         parts.sessions,
         maker,
@@ -210,7 +211,7 @@ def _token(parts: Parts, shared: _Shared) -> TokenServicer:
         parts.sessions,
         parts.redis.facts,
         parts.users,
-        ClientRecords(parts.clients, parts.directory),
+        ClientRecords(parts.clients, parts.client_cache),
         parts.revocations,
         parts.trust,
         parts.clock,
@@ -231,7 +232,7 @@ def _trust(settings: Settings, parts: Parts) -> TrustServicer:
         parts.trust,
         ReportActivity(parts.sessions, parts.clock),
         parts.clock,
-        parts.directory,
+        parts.client_cache,
         settings.heartbeat.total_seconds(),
     )
 
@@ -253,7 +254,7 @@ def _session(parts: Parts, shared: _Shared) -> SessionServicer:
 
 def _client(settings: Settings, parts: Parts, refusals: Refusals) -> ClientServicer:
     store, clock, shield = parts.clients, parts.clock, parts.shield
-    records = ClientRecords(store, parts.directory)
+    records = ClientRecords(store, parts.client_cache)
     anybody = settings.open_registration
     limits = TokenLimits(parts.tokens)
     return ClientServicer(

@@ -5,22 +5,22 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from token_service.adapters.postgres import trust
 from token_service.adapters.postgres.migrate import MigrationError
 from token_service.adapters.postgres.migrate import migrate as apply_all
 from token_service.adapters.postgres.schema import Schema
+from token_service.adapters.postgres.trust import log as trust
 from token_service.app.database import NOT_MIGRATED, open_database, schema_of
 from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
 from token_service.config import Settings
-from token_service.domain.records import AuditEvent
-from token_service.usecases.bootstrap import (
+from token_service.domain.audit import AuditEvent
+from token_service.usecases.clients.bootstrap import (
     ACTOR,
     BootstrapClient,
     ClientCredentials,
     bootstrap_administrator,
 )
-from token_service.usecases.token_limits import TokenLimits
+from token_service.usecases.tokens.token_limits import TokenLimits
 
 _SECONDS = 10.0
 

@@ -27,15 +27,15 @@ def serve(workers: int | None = None) -> int:
 
 
 def _serve_alone(settings: Settings) -> int:
-    from token_service.app.alone import serve_alone
-    from token_service.app.stand_in import StandIn
+    from token_service.app.processes.alone import serve_alone
+    from token_service.app.processes.stand_in import StandIn
 
     return run_async(serve_alone(settings, StandIn.inherited()))
 
 
 def _supervise(settings: Settings) -> int:
     from token_service.app.errors import WorkersFailedError
-    from token_service.app.supervisor import supervise
+    from token_service.app.processes.supervisor import supervise
 
     with told():
         try:

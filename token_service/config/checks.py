@@ -118,7 +118,7 @@ def is_private_address(listen: str) -> bool:
 
 def check_secret_keys(text: str) -> None:
     """Raises ValueError, naming the entry and never its secret."""
-    from token_service.adapters.crypto.secrets_config import SecretKeys
+    from token_service.adapters.crypto.configured_secrets import SecretKeys
 
     try:
         SecretKeys.parse(text)

@@ -13,14 +13,14 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from token_service.domain.addresses import counted_network
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.client import Client
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.records import Client
+from token_service.rpc.capacity import MAX_CALLERS, FailureLimiter, RateLimiter
 from token_service.rpc.context import CallContext, Metadata
 from token_service.rpc.errors import without_credentials
-from token_service.rpc.limits import MAX_CALLERS, FailureLimiter, RateLimiter
-from token_service.rpc.policy import WRONG_CREDENTIALS, Anonymous, MethodPolicy
-from token_service.usecases.authenticate_caller import is_bearer
+from token_service.rpc.policy_table import WRONG_CREDENTIALS, Anonymous, MethodPolicy
+from token_service.usecases.clients.authenticate_caller import is_bearer
 from tokenservice.core.bounded_cache import put_bounded
 
 REQUEST_ID = "x-request-id"

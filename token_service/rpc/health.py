@@ -18,7 +18,7 @@ from grpc_health.v1.health_pb2 import (  # type: ignore[import-untyped]
     HealthListResponse,
 )
 
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.rpc.errors import PrescribedStatus
 
 SERVICE = DESCRIPTOR.services_by_name["Health"]

@@ -10,7 +10,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 
 Reply = Message | bytes
 """A response, or one that is serialised already (a feed serialises once for all watchers)."""

@@ -9,12 +9,12 @@ import structlog
 from google.protobuf.descriptor import ServiceDescriptor
 
 from token_service.rpc import health, reflection
-from token_service.rpc.connections import PAUSE, ConnectionLimits, Connections, affordable
+from token_service.rpc.calls.pipeline import Pipeline
 from token_service.rpc.methods import methods_of
 from token_service.rpc.metrics import Counts
-from token_service.rpc.pipeline import Pipeline
-from token_service.rpc.policy import Work
-from token_service.rpc.tls import TlsFiles, server_credentials
+from token_service.rpc.network.connections import PAUSE, ConnectionLimits, Connections, affordable
+from token_service.rpc.network.tls import TlsFiles, server_credentials
+from token_service.rpc.policy_table import Work
 
 MAX_METADATA_BYTES = 16 * 1024
 CONNECTION_GRACE_MS = 60_000

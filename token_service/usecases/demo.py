@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from types import MappingProxyType
 
+from token_service.domain.audit import AuditEvent
+from token_service.domain.clients.client import Client
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.kinds import AccessFormat, ClientState, Permission, Platform, TokenScheme
-from token_service.domain.policy import ClientPolicy
 from token_service.domain.ports import (
     ClientStore,
     Clock,
@@ -16,11 +18,11 @@ from token_service.domain.ports import (
     Secrets,
     UserStore,
 )
-from token_service.domain.records import AuditEvent, Client, User
-from token_service.usecases.authenticate_caller import secret_alive
-from token_service.usecases.bootstrap import BootstrapClient
-from token_service.usecases.client_credentials import DEFAULT_OVERLAP
-from token_service.usecases.token_limits import TokenLimits
+from token_service.domain.users.user import User
+from token_service.usecases.clients.authenticate_caller import secret_alive
+from token_service.usecases.clients.bootstrap import BootstrapClient
+from token_service.usecases.clients.credentials import DEFAULT_OVERLAP
+from token_service.usecases.tokens.token_limits import TokenLimits
 from tokenservice.core import MalformedToken
 from tokenservice.core.opaque import CLIENT_SECRET_CODE
 

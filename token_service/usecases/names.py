@@ -14,7 +14,7 @@ from precis_i18n.profile import Profile
 from precis_i18n.unicode import UnicodeData
 
 from token_service.domain.errors import invalid_field
-from token_service.domain.passwords import canonical_username
+from token_service.domain.login.passwords import canonical_username
 
 MAX_NAME_CHARACTERS = 128
 MAX_CONTACT_CHARACTERS = 256

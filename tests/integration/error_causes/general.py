@@ -11,7 +11,7 @@ import grpc
 from tests.integration.error_causes.issuing import ATTEMPTS
 from tests.integration.error_causes.scene import ADMIN, GATEWAY, NO_ID, Cause, Scene
 from tests.support.api import reason_of
-from token_service.rpc.policy import METHODS
+from token_service.rpc.policy_table import METHODS
 from tokenservice.v1 import code_service_pb2 as codes
 from tokenservice.v1 import trust_service_pb2 as trust
 from tokenservice.v1 import user_service_pb2 as users

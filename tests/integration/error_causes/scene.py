@@ -9,11 +9,11 @@ from tests.support.api import Api, basic
 from tests.support.servers import ServerProcess
 from tests.support.world import World
 from token_service.app import Application
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.kinds import Permission, Platform
-from token_service.domain.policy import ClientPolicy
-from token_service.usecases.bootstrap import BootstrapClient
+from token_service.usecases.clients.bootstrap import BootstrapClient
 from token_service.usecases.demo import POLICIES
-from token_service.usecases.token_limits import TokenLimits
+from token_service.usecases.tokens.token_limits import TokenLimits
 from tokenservice.v1 import client_service_pb2 as clients
 from tokenservice.v1 import token_service_pb2 as tokens
 from tokenservice.v1 import types_pb2 as types

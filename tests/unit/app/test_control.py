@@ -4,7 +4,7 @@ import asyncio
 import socket
 from typing import Any
 
-from token_service.app.control import MAX_WAITING, ControlLine
+from token_service.app.processes.control import MAX_WAITING, ControlLine
 
 
 async def pair() -> tuple[ControlLine, ControlLine]:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from token_service.app.fleet_probes import FleetProbes
-from token_service.app.probes import HUNG_SECONDS, Pulse
+from token_service.app.endpoints.probes import HUNG_SECONDS, Pulse
+from token_service.app.processes.fleet_probes import FleetProbes
 
 if TYPE_CHECKING:
-    from token_service.app.worker_process import WorkerProcess
+    from token_service.app.processes.worker_process import WorkerProcess
 
 
 class Time:

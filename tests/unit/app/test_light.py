@@ -7,7 +7,7 @@ SERVING = ("argon2", "asyncpg", "cryptography", "grpc", "jwt", "redis", "tokense
 
 PROGRAM = """
 import sys
-import token_service.__main__, token_service.cli.serving, token_service.app.supervisor
+import token_service.__main__, token_service.cli.serving, token_service.app.processes.supervisor
 from token_service.config import load
 load({"TOKEN_SERVICE_POSTGRES_DSN": "postgresql://db", "TOKEN_SERVICE_ISSUER": "here",
       "TOKEN_SERVICE_SECRET_KEYS": "k1:" + "A" * 43})
@@ -24,7 +24,8 @@ def loaded_by(program: str) -> list[str]:
 
 def test_a_server_goes_without_what_draws() -> None:
     served = (
-        "import sys, token_service.__main__, token_service.cli.serving, token_service.app.worker"
+        "import sys, token_service.__main__, token_service.cli.serving, "
+        "token_service.app.processes.worker"
     )
     loaded = loaded_by(f"{served}; print(*sys.modules)")
     assert "structlog" in loaded
@@ -33,12 +34,13 @@ def test_a_server_goes_without_what_draws() -> None:
 
 def test_a_server_goes_without_what_migrates() -> None:
     assert "token_service.adapters.postgres.migrate" not in loaded_by(
-        "import sys, token_service.cli.serving, token_service.app.alone, token_service.app.worker, "
+        "import sys, token_service.cli.serving, token_service.app.processes.alone, "
+        "token_service.app.processes.worker, "
         "token_service.cli.doctor.command; print(*sys.modules)"
     )
 
 
 def test_a_supervisor_goes_without_the_parts_of_a_server() -> None:
     loaded = loaded_by(PROGRAM)
-    assert "token_service.app.supervisor" in loaded
+    assert "token_service.app.processes.supervisor" in loaded
     assert [name for name in SERVING if name in loaded] == []

@@ -12,9 +12,9 @@ import pytest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from token_service.app import plain_http
+from token_service.app.endpoints import plain_http
+from token_service.app.endpoints.metrics_endpoint import MetricsEndpoint
 from token_service.app.errors import StartupError
-from token_service.app.metrics_endpoint import MetricsEndpoint
 
 
 class State:
@@ -185,7 +185,7 @@ async def test_without_ipv6_ipv4_is_served(monkeypatch: pytest.MonkeyPatch, host
             raise OSError(97, "Address family not supported by protocol")
         return real(family, *others)
 
-    monkeypatch.setattr("token_service.app.binding.socket.socket", without_ipv6)
+    monkeypatch.setattr("token_service.app.endpoints.binding.socket.socket", without_ipv6)
     endpoint = MetricsEndpoint(f"{host}:0", State(), Gauge())
     monkeypatch.undo()
     try:

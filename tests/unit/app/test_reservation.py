@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from token_service.app.errors import StartupError
-from token_service.app.reservation import reserved
+from token_service.app.processes.reservation import reserved
 
 GREETINGS = 16
 

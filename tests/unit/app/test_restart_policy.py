@@ -1,6 +1,6 @@
 """When a dead worker is replaced, and when the service gives up."""
 
-from token_service.app.restart_policy import GiveUp, Replace, RestartPolicy
+from token_service.app.processes.restart_policy import GiveUp, Replace, RestartPolicy
 
 
 def test_a_worker_that_served_is_replaced_at_once() -> None:

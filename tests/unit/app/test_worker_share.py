@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.config.test_settings import loaded
-from token_service.app.worker import share_of
+from token_service.app.processes.worker import share_of
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.rpc.test_tls import issue
-from token_service.app.policies import PolicyTokens
+from token_service.app.client_policies import PolicyTokens
 from token_service.cli.doctor import configuration, keys, policies, postgres, redis, tls
 from token_service.cli.doctor.checks import Check, Status, failed
 from token_service.cli.doctor.postgres import PostgresFacts, TrustFacts
 from token_service.cli.doctor.redis import RedisFacts
-from token_service.domain.key_schedule import KeyScheduleSettings
+from token_service.domain.keys.key import Key
+from token_service.domain.keys.schedule import KeyScheduleSettings
 from token_service.domain.kinds import KeyPurpose, KeyState
-from token_service.domain.records import Key
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 POSTGRES = PostgresFacts(18, False, "on", "on", "on", 0.01)

@@ -6,9 +6,10 @@ from typing import Any, cast
 from uuid import UUID
 
 from tests.unit.crypto.builders import NOW, SECRETS, SESSION, in_state, loaded, new_key
-from token_service.adapters.crypto.access import AccessTokenFactory
+from token_service.adapters.crypto.access_tokens import AccessTokenFactory
 from token_service.adapters.crypto.keyring import Keyring
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.kinds import (
     Amr,
     KeyPurpose,
@@ -17,12 +18,11 @@ from token_service.domain.kinds import (
     Platform,
     TokenKind,
 )
-from token_service.domain.policy import ClientPolicy
-from token_service.domain.records import Device, Session
-from token_service.rpc.servicers.token import TokenServicer
-from token_service.usecases.activity import ActivityRecorder
-from token_service.usecases.identity_cache import IdentityCache
-from token_service.usecases.validate import Validate
+from token_service.domain.sessions.session import Device, Session
+from token_service.rpc.servicers.tokens import TokenServicer
+from token_service.usecases.tokens.activity import ActivityRecorder
+from token_service.usecases.tokens.identity_cache import IdentityCache
+from token_service.usecases.tokens.validate import Validate
 from tokenservice.core import TrustEntry, TrustState
 from tokenservice.v1 import token_service_pb2 as pb
 

@@ -5,8 +5,8 @@ from typing import get_args
 from token_service.adapters.crypto import passwords
 from token_service.config import Settings
 from token_service.config.values import Algorithm
-from token_service.domain.policy_rules import SIGNING_ALGORITHMS
-from token_service.rpc.policy import METHODS
+from token_service.domain.clients.policy_rules import SIGNING_ALGORITHMS
+from token_service.rpc.policy_table import METHODS
 from tokenservice.core.jose import ALGORITHMS
 from tokenservice.core.limits import (
     COOKIE_BYTES,

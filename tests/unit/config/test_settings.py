@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from tests.unit.crypto.builders import facts as token_facts
 from tests.unit.crypto.builders import loaded as keyring_of
 from tests.unit.crypto.builders import one_of_each
-from token_service.adapters.crypto.access import AccessTokenFactory
+from token_service.adapters.crypto.access_tokens import AccessTokenFactory
 from token_service.config import ConfigError, Settings, load, settings_table, unknown_variables
 from tokenservice.core.limits import MAX_ISSUER_LENGTH
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.core.builders import ISSUER, KID, NOW, b64, claims, rolling_claims
 from tests.unit.crypto.test_access import any_facts
-from token_service.adapters.crypto.access import _claims
+from token_service.adapters.crypto.access_tokens import _claims
 from tokenservice.core import Facts, MalformedToken, TokenError, TokenKind
 from tokenservice.core.jose import _read
 from tokenservice.core.usual_claims import read_usual

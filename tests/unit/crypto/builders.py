@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.crypto.keyring import Keyring
-from token_service.adapters.crypto.secrets_config import SecretKeys
-from token_service.domain.key_schedule import MAC_ALGORITHM
+from token_service.domain.keys.key import Key
+from token_service.domain.keys.schedule import MAC_ALGORITHM
 from token_service.domain.kinds import KeyPurpose, KeyState, TokenKind
-from token_service.domain.records import Key
 from tokenservice.core import Facts, OpaqueAccess
 
 ISSUER = "https://tokens.example"

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from tests.unit.crypto.builders import in_state, loaded, new_key
+from token_service.adapters.crypto.client_secrets import PepperedSecrets
 from token_service.adapters.crypto.codes import PepperedCodes
-from token_service.adapters.crypto.secrets import PepperedSecrets
-from token_service.domain.code_text import DIGITS, UNAMBIGUOUS
+from token_service.domain.codes.text import DIGITS, UNAMBIGUOUS
 from token_service.domain.errors import TokenServiceError
 from token_service.domain.kinds import CodeKind, KeyPurpose, KeyState
 

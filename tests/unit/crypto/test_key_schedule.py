@@ -5,7 +5,8 @@ import pytest
 
 from tests.unit.crypto.builders import NOW
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.key_schedule import (
+from token_service.domain.keys.key import Key
+from token_service.domain.keys.schedule import (
     KeyPlan,
     KeyScheduleSettings,
     NewKey,
@@ -15,7 +16,6 @@ from token_service.domain.key_schedule import (
 )
 from token_service.domain.kinds import KeyPurpose, KeyState
 from token_service.domain.ports import KeyChange
-from token_service.domain.records import Key
 
 SIGNING, MINT = KeyPurpose.SIGNING, KeyPurpose.MINT
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)

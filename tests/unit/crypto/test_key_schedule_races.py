@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.unit.crypto.builders import NOW
 from token_service.domain.errors import TokenServiceError
-from token_service.domain.key_schedule import (
+from token_service.domain.keys.key import Key
+from token_service.domain.keys.schedule import (
     KeyPlan,
     KeyScheduleSettings,
     Slot,
@@ -21,7 +22,6 @@ from token_service.domain.key_schedule import (
     seniority,
 )
 from token_service.domain.kinds import KeyPurpose, KeyState
-from token_service.domain.records import Key
 
 SECOND = timedelta(seconds=1)
 STALE = 5 * SECOND

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.crypto.builders import NOW, SECRETS, in_state, loaded, new_key, one_of_each
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.crypto.keyring import Keyring
-from token_service.adapters.crypto.secrets_config import SecretKeys
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import KeyPurpose, KeyState
 from tokenservice.signatures import load_public_key

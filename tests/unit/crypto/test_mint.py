@@ -14,9 +14,9 @@ from tests.unit.crypto.builders import (
     new_key,
     one_of_each,
 )
-from token_service.adapters.crypto.access import AccessTokenFactory
+from token_service.adapters.crypto.access_tokens import AccessTokenFactory
+from token_service.adapters.crypto.client_secrets import PepperedSecrets
 from token_service.adapters.crypto.mint import Mint
-from token_service.adapters.crypto.secrets import PepperedSecrets
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import KeyPurpose, KeyState, TokenKind
 from token_service.domain.ports import AuthenticSession

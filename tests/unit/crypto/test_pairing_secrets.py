@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.unit.crypto.builders import in_state, loaded, new_key
-from token_service.adapters.crypto.pairing_secrets import PepperedPairingSecrets
+from token_service.adapters.crypto.pairing import PepperedPairingSecrets
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import KeyPurpose, KeyState, PairingDirection, PairingState
-from token_service.domain.pairing import Pairing, Side
-from token_service.domain.pairing_codes import CODES
-from token_service.domain.records import Device
+from token_service.domain.pairing.decision import Pairing, Side
+from token_service.domain.pairing.qr_codes import CODES
+from token_service.domain.sessions.session import Device
 from tokenservice.core import format_opaque, parse_opaque
 
 NOW = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)

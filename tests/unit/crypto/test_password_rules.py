@@ -6,7 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.passwords import canonical_password, canonical_username, new_password
+from token_service.domain.login.passwords import (
+    canonical_password,
+    canonical_username,
+    new_password,
+)
 
 
 def refusal(check: Callable[[str, str], str], text: str) -> TokenServiceError | None:

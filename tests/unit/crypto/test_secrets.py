@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.crypto.builders import access, in_state, loaded, new_key, one_of_each
-from token_service.adapters.crypto.access import AccessTokenFactory
-from token_service.adapters.crypto.secrets import PepperedSecrets
+from token_service.adapters.crypto.access_tokens import AccessTokenFactory
+from token_service.adapters.crypto.client_secrets import PepperedSecrets
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import KeyPurpose, KeyState
 from tokenservice.core import MalformedToken, format_opaque, parse_opaque

@@ -2,7 +2,7 @@ import traceback
 
 import pytest
 
-from token_service.adapters.crypto.secrets_config import SecretKeys
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.domain.kinds import KeyPurpose
 from tokenservice.core.encoding import encode_base64url
 

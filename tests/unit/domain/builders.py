@@ -5,11 +5,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from token_service.domain.exchange import Presented
-from token_service.domain.exchange_fingerprint import Purpose, fingerprint, former_fingerprint
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.kinds import Amr, ClientState, Platform, TokenKind
-from token_service.domain.policy import ClientPolicy
-from token_service.domain.records import Device, Session, SessionView
+from token_service.domain.sessions.exchange import Presented
+from token_service.domain.sessions.exchange_fingerprint import (
+    Purpose,
+    fingerprint,
+    former_fingerprint,
+)
+from token_service.domain.sessions.session import Device, Session, SessionView
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 LOOKUP = UUID("00000000-0000-4000-8000-00000000000a")

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from token_service.domain.caller import Caller
-from token_service.domain.client_power import (
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.client import Client
+from token_service.domain.clients.policy import DEFAULT_LIFETIMES, ClientPolicy, Lifetimes
+from token_service.domain.clients.power import (
     POWER,
     adds_power,
     require_may_change,
@@ -26,8 +28,6 @@ from token_service.domain.kinds import (
     Platform,
     TokenScheme,
 )
-from token_service.domain.policy import DEFAULT_LIFETIMES, ClientPolicy, Lifetimes
-from token_service.domain.records import Client
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from token_service.domain.code_text import (
+from token_service.domain.codes.text import (
     DIGITS,
     MAX_CODE_CHARACTERS,
     RULES,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from token_service.domain.codes import (
+from token_service.domain.codes.decision import (
     MAX_ATTEMPTS,
     Code,
     CodeWish,

@@ -18,7 +18,8 @@ from tests.unit.domain.builders import (
     view,
 )
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.exchange import (
+from token_service.domain.kinds import ClientState
+from token_service.domain.sessions.exchange import (
     Advance,
     Presented,
     Replay,
@@ -26,9 +27,8 @@ from token_service.domain.exchange import (
     Superseded,
     decide_exchange,
 )
-from token_service.domain.exchange_fingerprint import Purpose
-from token_service.domain.kinds import ClientState
-from token_service.domain.records import SessionView
+from token_service.domain.sessions.exchange_fingerprint import Purpose
+from token_service.domain.sessions.session import SessionView
 
 REPLAYABLE = exchanged(4)
 MINUTE = timedelta(minutes=1)

@@ -7,7 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.domain.builders import EXCHANGE_ID, LOOKUP
-from token_service.domain.exchange_fingerprint import Purpose, fingerprint, former_fingerprint
+from token_service.domain.sessions.exchange_fingerprint import (
+    Purpose,
+    fingerprint,
+    former_fingerprint,
+)
 
 TOKEN = (Purpose.EXCHANGE, EXCHANGE_ID, LOOKUP, 1, "c")
 OTHERS = {

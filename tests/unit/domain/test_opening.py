@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 
 from tests.unit.domain.builders import NOW
+from token_service.domain.clients.client import Client
+from token_service.domain.clients.policy import DEFAULT_LIFETIMES, ClientPolicy, Lifetimes
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.grants import Grant
 from token_service.domain.kinds import (
     SERVICE_AUDIENCE,
     Amr,
@@ -18,9 +19,9 @@ from token_service.domain.kinds import (
     TokenKind,
     TokenScheme,
 )
-from token_service.domain.opening import Authenticated, NewIds, Wanted, open_session
-from token_service.domain.policy import DEFAULT_LIFETIMES, ClientPolicy, Lifetimes
-from token_service.domain.records import Client, Device, Session
+from token_service.domain.sessions.grants import Grant
+from token_service.domain.sessions.opening import Authenticated, NewIds, Wanted, open_session
+from token_service.domain.sessions.session import Device, Session
 from tokenservice.core.limits import MAX_AUDIENCES, MAX_SCOPES
 
 POLICY = ClientPolicy(

@@ -9,7 +9,7 @@ import pytest
 
 from token_service.domain.errors import Reason
 from token_service.domain.kinds import PairingDirection, PairingState
-from token_service.domain.pairing import (
+from token_service.domain.pairing.decision import (
     COLLECTION_TIME,
     DECISION_TIME,
     LIVE,
@@ -23,7 +23,7 @@ from token_service.domain.pairing import (
     Step,
     decide_pairing,
 )
-from token_service.domain.records import Device
+from token_service.domain.sessions.session import Device
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from token_service.domain.pairing import UNSCANNED_LIFE
-from token_service.domain.pairing_codes import (
+from token_service.domain.pairing.decision import UNSCANNED_LIFE
+from token_service.domain.pairing.qr_codes import (
     CODES,
     SECRET_BYTES,
     current_number,

@@ -14,6 +14,7 @@ from token_service.adapters.postgres.policy_json import (
     policy_from_text,
     policy_to_json,
 )
+from token_service.domain.clients.policy import ClientPolicy, Lifetimes
 from token_service.domain.kinds import (
     AccessFormat,
     PairingNetworkRule,
@@ -21,7 +22,6 @@ from token_service.domain.kinds import (
     Platform,
     TokenScheme,
 )
-from token_service.domain.policy import ClientPolicy, Lifetimes
 
 FULL = ClientPolicy(
     scheme=TokenScheme.ROLLING,

@@ -4,7 +4,7 @@ import pytest
 
 from token_service.domain.addresses import counted_network
 from token_service.rpc.admission import Envelope, peer_address, request_ids
-from token_service.usecases.authenticate_caller import is_bearer
+from token_service.usecases.clients.authenticate_caller import is_bearer
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from token_service.domain.code_text import UNAMBIGUOUS
+from token_service.domain.codes.text import UNAMBIGUOUS
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import CodeKind
 from token_service.rpc.mapping import codes as mapping

@@ -2,8 +2,8 @@
 
 import pytest
 
-from token_service.rpc.connections import Connection, ConnectionLimits, Connections
-from token_service.rpc.peers import ABANDONED, ABANDONED_BY_STRANGERS, REFUSED, Peers
+from token_service.rpc.network.connections import Connection, ConnectionLimits, Connections
+from token_service.rpc.network.peers import ABANDONED, ABANDONED_BY_STRANGERS, REFUSED, Peers
 
 LIMITS = ConnectionLimits(most_per_address=3, stranger_bytes=1_000, stranger_bytes_per_second=100)
 

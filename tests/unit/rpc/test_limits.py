@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.rpc import limits
-from token_service.rpc.limits import RateLimiter, WorkBound
-from token_service.rpc.policy import Rate
+from token_service.rpc import capacity as limits
+from token_service.rpc.capacity import RateLimiter, WorkBound
+from token_service.rpc.policy_table import Rate
 
 
 class Clock:

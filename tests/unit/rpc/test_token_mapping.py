@@ -9,11 +9,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Platform, RevocationReason, TrustEntryKind
-from token_service.domain.records import Device
+from token_service.domain.sessions.session import Device
 from token_service.rpc.mapping import checks, tokens
-from token_service.usecases.issue import ClientCredential
-from token_service.usecases.passwords import PasswordCredential
-from token_service.usecases.revoke import BulkTarget, KeyTarget, SessionTarget, TokenTarget
+from token_service.usecases.login.issue import ClientCredential
+from token_service.usecases.login.passwords import PasswordCredential
+from token_service.usecases.trust.revoke import BulkTarget, KeyTarget, SessionTarget, TokenTarget
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 

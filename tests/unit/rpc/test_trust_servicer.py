@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.trust_log import HandClock, Log
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.rpc.mapping import trust as mapping
 from token_service.rpc.servicers import trust as servicer
 from token_service.rpc.servicers.trust import TrustServicer

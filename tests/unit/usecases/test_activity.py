@@ -14,12 +14,12 @@ from uuid import UUID
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.policy import ClientPolicy
+from token_service.domain.clients.policy_rules import MIN_IDLE
 from token_service.domain.kinds import Permission
-from token_service.domain.policy import ClientPolicy
-from token_service.domain.policy_rules import MIN_IDLE
 from token_service.domain.ports import ActivityMark, ActivityRecord
-from token_service.usecases.activity import ActivityRecorder, ReportActivity
+from token_service.usecases.tokens.activity import ActivityRecorder, ReportActivity
 from tokenservice.activity import REPORT_SECONDS, SAMPLE_SECONDS, ActivityLog
 
 SESSION = UUID(int=1)

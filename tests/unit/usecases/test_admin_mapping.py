@@ -9,7 +9,10 @@ from uuid import UUID
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from token_service.domain.clients.client import Client, ClientSecret
+from token_service.domain.clients.policy import ClientPolicy, Lifetimes
 from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.keys.key import Key
 from token_service.domain.kinds import (
     AccessFormat,
     ClientState,
@@ -20,16 +23,15 @@ from token_service.domain.kinds import (
     Platform,
     TokenScheme,
 )
-from token_service.domain.policy import ClientPolicy, Lifetimes
-from token_service.domain.records import Client, ClientSecret, Key, User
+from token_service.domain.users.user import User
 from token_service.rpc.mapping import clients, keys, users
-from token_service.rpc.mapping.policy import policy_from, policy_message
+from token_service.rpc.mapping.client_policy import policy_from, policy_message
 from token_service.rpc.methods import methods_of
-from token_service.rpc.policy import METHODS
-from token_service.rpc.servicers.client import ClientServicer
-from token_service.rpc.servicers.code import CodeServicer
-from token_service.rpc.servicers.key import KeyServicer
-from token_service.rpc.servicers.user import UserServicer
+from token_service.rpc.policy_table import METHODS
+from token_service.rpc.servicers.clients import ClientServicer
+from token_service.rpc.servicers.codes import CodeServicer
+from token_service.rpc.servicers.keys import KeyServicer
+from token_service.rpc.servicers.users import UserServicer
 from tokenservice.v1 import client_policy_pb2 as policy_pb
 from tokenservice.v1 import client_service_pb2 as client_pb
 from tokenservice.v1 import code_service_pb2 as code_pb

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from token_service.domain.client_ids import RANDOM_BYTES, new_client_id
-from token_service.domain.policy_rules import is_client_id
+from token_service.domain.clients.ids import RANDOM_BYTES, new_client_id
+from token_service.domain.clients.policy_rules import is_client_id
 
 RANDOM = st.binary(min_size=RANDOM_BYTES, max_size=RANDOM_BYTES)
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from token_service.domain.clients.policy import ClientPolicy, Lifetimes
+from token_service.domain.clients.policy_rules import check_policy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import (
     AccessFormat,
@@ -14,8 +16,6 @@ from token_service.domain.kinds import (
     Platform,
     TokenScheme,
 )
-from token_service.domain.policy import ClientPolicy, Lifetimes
-from token_service.domain.policy_rules import check_policy
 
 GOOD = ClientPolicy(
     platforms=frozenset({Platform.WEB}),

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tests.unit.crypto.builders import in_state, loaded, new_key, one_of_each
 from tests.unit.crypto.test_access import XT, any_facts
-from token_service.adapters.crypto.access import AccessTokenFactory
+from token_service.adapters.crypto.access_tokens import AccessTokenFactory
 from token_service.adapters.crypto.mint import Mint
 from token_service.adapters.system import SystemRandomness
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.grants import Grant
 from token_service.domain.kinds import (
     AccessFormat,
     Amr,
@@ -24,10 +24,10 @@ from token_service.domain.kinds import (
     TokenKind,
     TokenScheme,
 )
-from token_service.domain.policy import ClientPolicy
-from token_service.domain.records import Generation
-from token_service.usecases.token_limits import TokenLimits
-from token_service.usecases.token_set import TokenSetMaker
+from token_service.domain.sessions.grants import Grant
+from token_service.domain.sessions.session import Generation
+from token_service.usecases.tokens.token_limits import TokenLimits
+from token_service.usecases.tokens.token_set import TokenSetMaker
 from tokenservice.core import Facts
 from tokenservice.core.limits import (
     COOKIE_TOKEN_LENGTH,

@@ -7,14 +7,14 @@ import pytest
 
 from tests.unit.client.server_side import session
 from tests.unit.trust_log import KEY, HandClock, Log
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Permission
-from token_service.domain.policy import ClientPolicy
-from token_service.domain.records import Session
-from token_service.usecases.activity import ActivityRecorder
-from token_service.usecases.identity_cache import IdentityCache
-from token_service.usecases.validate import Question, Validate, opaque_facts
+from token_service.domain.sessions.session import Session
+from token_service.usecases.tokens.activity import ActivityRecorder
+from token_service.usecases.tokens.identity_cache import IdentityCache
+from token_service.usecases.tokens.validate import Question, Validate, opaque_facts
 from tokenservice.core import Facts, OpaqueAccess, Requirement, Verdict, seal_access
 
 if TYPE_CHECKING:

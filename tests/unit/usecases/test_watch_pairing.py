@@ -10,9 +10,9 @@ from uuid import UUID
 
 from tests.unit.domain.test_pairing import NOW, pairing
 from token_service.domain.kinds import PairingState
-from token_service.domain.pairing import Pairing, Side
-from token_service.usecases.pairing_access import Proof
-from token_service.usecases.watch_pairing import REPEAT_AFTER, WatchPairing
+from token_service.domain.pairing.decision import Pairing, Side
+from token_service.usecases.pairing.access import Proof
+from token_service.usecases.pairing.watch import REPEAT_AFTER, WatchPairing
 
 PROOF = Proof(Side.STARTER, "secret")
 MINUTE = timedelta(minutes=1)

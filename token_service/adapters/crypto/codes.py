@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import count
 from uuid import UUID
 
+from token_service.adapters.crypto.client_secrets import HASH, MAKE, keyed
 from token_service.adapters.crypto.keyring import Keyring
-from token_service.adapters.crypto.secrets import HASH, MAKE, keyed
 from token_service.domain.kinds import CodeKind, KeyPurpose
 
 _CODE = b"code"

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.crypto.sealing import seal, unseal
-from token_service.adapters.crypto.secrets_config import SecretKeys
 from token_service.adapters.crypto.signing_keys import SYMMETRIC, SigningKey, new_private_half
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.key_schedule import MAC_ALGORITHM, seniority
+from token_service.domain.keys.key import Key
+from token_service.domain.keys.schedule import MAC_ALGORITHM, seniority
 from token_service.domain.kinds import KeyPurpose, KeyState
-from token_service.domain.records import Key
 from tokenservice.core import TrustKey
 
 _SIGNING_KID_BYTES = 8

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from token_service.adapters.postgres.pool import Connection
-from token_service.domain.records import AuditEvent
+from token_service.domain.audit import AuditEvent
 
 AUDIT_COLUMNS = "at, actor, action, target, subject, outcome, request_id, address, details"
 AUDIT_COUNT = 9

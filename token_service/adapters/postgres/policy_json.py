@@ -10,6 +10,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from token_service.domain.clients.policy import ClientPolicy, Lifetimes
 from token_service.domain.kinds import (
     AccessFormat,
     PairingNetworkRule,
@@ -17,7 +18,6 @@ from token_service.domain.kinds import (
     Platform,
     TokenScheme,
 )
-from token_service.domain.policy import ClientPolicy, Lifetimes
 
 Json = dict[str, Any]
 

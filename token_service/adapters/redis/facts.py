@@ -15,7 +15,7 @@ from token_service.adapters.redis.gate import RedisAway, RedisGate
 from token_service.domain import deadline
 from token_service.domain.errors import store_unavailable
 from token_service.domain.ports import Clock, SessionStore
-from token_service.domain.records import Session
+from token_service.domain.sessions.session import Session
 
 TTL = timedelta(seconds=60)
 _MAX_BYTES = 64 * 1024

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from token_service.domain.kinds import Amr, Platform, TokenKind
-from token_service.domain.records import Device, Session
+from token_service.domain.sessions.session import Device, Session
 
 _LABEL = b"token-service session facts v1\0"
 _MAC_BYTES = 32

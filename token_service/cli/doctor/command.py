@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import typer
 from rich.text import Text
 
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.crypto.keyring import Keyring
-from token_service.adapters.crypto.secrets_config import SecretKeys
-from token_service.adapters.postgres.keys import KeyStore
+from token_service.adapters.postgres.keys.store import KeyStore
 from token_service.adapters.postgres.pool import Database
+from token_service.app.client_policies import policy_tokens
 from token_service.app.parts import key_schedule
-from token_service.app.policies import policy_tokens
 from token_service.cli.deployment import store_environment
 from token_service.cli.doctor import configuration, keys, policies, postgres, redis, tls
 from token_service.cli.doctor.checks import Check, Status, fail, failed, ok

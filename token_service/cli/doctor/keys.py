@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from token_service.cli.doctor.checks import Check, fail, ok, warn
-from token_service.domain.key_schedule import KeyScheduleSettings, Slot, seniority
+from token_service.domain.keys.key import Key
+from token_service.domain.keys.schedule import KeyScheduleSettings, Slot, seniority
 from token_service.domain.kinds import KeyState
-from token_service.domain.records import Key
 
 OVERDUE = timedelta(days=1)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from token_service.app.policies import PolicyTokens
+from token_service.app.client_policies import PolicyTokens
 from token_service.cli.doctor.checks import Check, ok, warn
 from tokenservice.core.limits import COOKIE_BYTES, MAX_TOKEN_LENGTH
 

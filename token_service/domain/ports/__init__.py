@@ -4,16 +4,8 @@ Every store method raises STORE_UNAVAILABLE when the store does not answer in ti
 aware UTC datetimes.
 """
 
-from token_service.domain.ports.administration import (
-    AttemptBucket,
-    Attempts,
-    ClientStore,
-    KeyChange,
-    KeyStore,
-    LoginLocks,
-    Standing,
-    UserStore,
-)
+from token_service.domain.keys.key import KeyChange
+from token_service.domain.ports.clients import ClientStore
 from token_service.domain.ports.codes import CodeSecrets, CodeStore, RedeemAnswer
 from token_service.domain.ports.crypto import (
     AccessTokens,
@@ -27,6 +19,8 @@ from token_service.domain.ports.crypto import (
     TokenSealer,
     TokenSigner,
 )
+from token_service.domain.ports.keys import KeyStore
+from token_service.domain.ports.login import AttemptBucket, Attempts, LoginLocks, Standing
 from token_service.domain.ports.pairing import (
     CodeTombstone,
     CollectGuard,
@@ -50,6 +44,7 @@ from token_service.domain.ports.sessions import (
 )
 from token_service.domain.ports.system import Clock, Randomness
 from token_service.domain.ports.trust import ActivityMark, ActivityMarks, RevocationStore, Trust
+from token_service.domain.ports.users import UserStore
 
 __all__ = [
     "AccessTokens",

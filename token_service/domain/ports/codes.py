@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from token_service.domain.codes import Code, Presented, RedeemView, Redemption
+from token_service.domain.audit import AuditEvent
+from token_service.domain.codes.decision import Code, Presented, RedeemView, Redemption
 from token_service.domain.kinds import CodeKind
-from token_service.domain.records import AuditEvent
 
 NOTHING_SEEN = RedeemView()
 

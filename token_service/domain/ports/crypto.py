@@ -6,10 +6,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from token_service.domain.keys.key import Key
 from token_service.domain.kinds import KeyPurpose, KeyState, TokenKind
-from token_service.domain.records import (
-    Key,
-)
 from tokenservice.core import Facts, OpaqueAccess, TrustKey
 
 

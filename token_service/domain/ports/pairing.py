@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from token_service.domain.audit import AuditEvent
 from token_service.domain.kinds import PairingState
-from token_service.domain.pairing import Login, Pairing, Side
+from token_service.domain.pairing.decision import Login, Pairing, Side
 from token_service.domain.ports.sessions import Inserted
-from token_service.domain.records import AuditEvent, Session, SessionView
+from token_service.domain.sessions.session import Session, SessionView
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from token_service.domain.audit import AuditEvent
 from token_service.domain.kinds import Amr
-from token_service.domain.records import (
-    AuditEvent,
-    Generation,
-    Session,
-    SessionView,
-)
+from token_service.domain.sessions.session import Generation, Session, SessionView
 
 
 @dataclass(frozen=True, slots=True)

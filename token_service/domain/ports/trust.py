@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from token_service.domain.revocation import Revocation, Revoked
+from token_service.domain.trust.revocation import Revocation, Revoked
 from tokenservice.core import TrustState
 
 

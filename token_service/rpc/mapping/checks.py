@@ -14,10 +14,10 @@ from uuid import UUID
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from token_service.domain.clients.policy_rules import is_audience, is_client_id, is_scope
 from token_service.domain.errors import invalid_field
 from token_service.domain.kinds import ACR_LEVELS
-from token_service.domain.passwords import MAX_PASSWORD_BYTES
-from token_service.domain.policy_rules import is_audience, is_client_id, is_scope
+from token_service.domain.login.passwords import MAX_PASSWORD_BYTES
 from tokenservice.core.limits import (
     CLIENT_ID_PATTERN,
     MAX_AUDIENCE_LENGTH,

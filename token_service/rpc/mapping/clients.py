@@ -2,21 +2,21 @@
 
 from datetime import datetime
 
+from token_service.domain.clients.client import Client
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import invalid_field
 from token_service.domain.kinds import ClientState
-from token_service.domain.policy import ClientPolicy
-from token_service.domain.records import Client
 from token_service.rpc.mapping import checks
-from token_service.rpc.mapping.policy import client_id, policy_from, policy_message
+from token_service.rpc.mapping.client_policy import client_id, policy_from, policy_message
 from token_service.rpc.mapping.tokens import note, timestamp
-from token_service.usecases.client_credentials import (
+from token_service.usecases.clients.administration import Registration, Review
+from token_service.usecases.clients.credentials import (
     DEFAULT_OVERLAP,
     MAX_OVERLAP,
     CollectRequest,
     RotateRequest,
     end_of_former,
 )
-from token_service.usecases.clients import Registration, Review
 from tokenservice.v1 import client_service_pb2 as pb
 
 MAX_CONTACT = 256

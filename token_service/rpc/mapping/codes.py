@@ -3,19 +3,19 @@
 from datetime import timedelta
 from uuid import UUID
 
-from token_service.domain.code_text import (
+from token_service.domain.codes.decision import Code, CodeWish
+from token_service.domain.codes.text import (
     RULES,
     CodeRules,
     canonical_code,
     canonical_recipient,
     checked_spelling,
 )
-from token_service.domain.codes import Code, CodeWish
 from token_service.domain.errors import invalid_field
 from token_service.domain.kinds import CodeKind
 from token_service.rpc.mapping import checks
 from token_service.rpc.mapping.tokens import timestamp
-from token_service.usecases.redeem_code import Redeemed, RedeemRequest
+from token_service.usecases.codes.redeem import Redeemed, RedeemRequest
 from tokenservice.v1 import code_service_pb2 as pb
 
 MAX_PURPOSE = 64

@@ -3,8 +3,8 @@
 import re
 
 from token_service.domain.errors import invalid_field
+from token_service.domain.keys.key import Key
 from token_service.domain.kinds import KeyPurpose
-from token_service.domain.records import Key
 from token_service.rpc.mapping import checks
 from token_service.rpc.mapping.tokens import timestamp
 from tokenservice.v1 import key_service_pb2 as pb

@@ -6,14 +6,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from token_service.domain.errors import invalid_field
 from token_service.domain.kinds import Platform, RevocationReason, TrustEntryKind
-from token_service.domain.records import UNKNOWN_DEVICE, Device
+from token_service.domain.sessions.session import UNKNOWN_DEVICE, Device
 from token_service.rpc.mapping import checks
-from token_service.usecases.exchange import ExchangeOutcome, ExchangeRequest
-from token_service.usecases.issue import ClientCredential, IssueRequest
+from token_service.usecases.login.issue import ClientCredential, IssueRequest
+from token_service.usecases.login.passwords import PasswordCredential
+from token_service.usecases.login.reauthenticate import ReauthenticateRequest
 from token_service.usecases.names import visible
-from token_service.usecases.passwords import PasswordCredential
-from token_service.usecases.reauthenticate import ReauthenticateRequest
-from token_service.usecases.revoke import (
+from token_service.usecases.sessions.exchange import ExchangeOutcome, ExchangeRequest
+from token_service.usecases.tokens.token_set import IssuedAccess, IssuedTokens
+from token_service.usecases.trust.revoke import (
     BulkTarget,
     KeyTarget,
     RevokeRequest,
@@ -21,7 +22,6 @@ from token_service.usecases.revoke import (
     Target,
     TokenTarget,
 )
-from token_service.usecases.token_set import IssuedAccess, IssuedTokens
 from tokenservice.core import Requirement
 from tokenservice.core.limits import EXCHANGE_ID_LENGTH, THUMBPRINT_LENGTH
 from tokenservice.v1 import token_service_pb2 as pb

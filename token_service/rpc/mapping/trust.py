@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from token_service.domain.errors import invalid_field
 from token_service.domain.ports import Clock
 from token_service.rpc.mapping import checks
-from token_service.usecases.trust_feed import TrustFeed
+from token_service.usecases.trust.feed import TrustFeed
 from tokenservice.core import TrustEntry, TrustKey, TrustState
 from tokenservice.core.bounded_cache import put_bounded
 from tokenservice.core.limits import MAX_ACTIVITIES

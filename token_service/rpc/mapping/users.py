@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from token_service.domain.errors import invalid_field
-from token_service.domain.passwords import new_password
-from token_service.domain.records import User
+from token_service.domain.login.passwords import new_password
+from token_service.domain.users.user import User
 from token_service.rpc.mapping import checks
 from token_service.rpc.mapping.tokens import timestamp
 from token_service.usecases.names import new_username
-from token_service.usecases.roles import Role
-from token_service.usecases.users import FoundUser, NewUser
+from token_service.usecases.users.administration import FoundUser, NewUser
+from token_service.usecases.users.roles import Role
 from tokenservice.core.limits import MAX_SCOPE_LENGTH, MAX_SCOPES, MAX_USER_ROLES, ROLE
 from tokenservice.v1 import user_service_pb2 as pb
 

@@ -3,7 +3,7 @@
 from google.protobuf.duration_pb2 import Duration
 
 from token_service.rpc.mapping import checks
-from token_service.usecases.validate import Answer
+from token_service.usecases.tokens.validate import Answer
 from tokenservice.core import Facts, Verdict, challenge
 from tokenservice.core.bounded_cache import put_bounded
 from tokenservice.v1 import token_service_pb2 as pb

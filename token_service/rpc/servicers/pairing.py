@@ -4,15 +4,15 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from token_service.domain.caller import Caller
-from token_service.rpc.limits import RateLimiter
-from token_service.rpc.mapping import pairings as mapping
-from token_service.rpc.policy import Rate
-from token_service.usecases.collect_pairing import CollectPairing
-from token_service.usecases.decide_pairing import ApprovePairing, EndPairing
-from token_service.usecases.scan_pairing import ScanPairing
-from token_service.usecases.start_pairing import StartPairing
-from token_service.usecases.watch_pairing import WatchPairing
+from token_service.domain.clients.caller import Caller
+from token_service.rpc.capacity import RateLimiter
+from token_service.rpc.mapping import pairing as mapping
+from token_service.rpc.policy_table import Rate
+from token_service.usecases.pairing.collect import CollectPairing
+from token_service.usecases.pairing.decide import ApprovePairing, EndPairing
+from token_service.usecases.pairing.scan import ScanPairing
+from token_service.usecases.pairing.start import StartPairing
+from token_service.usecases.pairing.watch import WatchPairing
 from tokenservice.v1 import pairing_service_pb2 as pb
 
 POLLS = Rate(per_second=1.0, burst=5)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
-from token_service.domain.caller import Caller
+from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission
 from token_service.domain.ports import Clock
@@ -15,9 +15,9 @@ from token_service.rpc.mapping.trust import (
     report_interval,
     reported_activity,
 )
-from token_service.usecases.activity import ReportActivity
-from token_service.usecases.client_directory import ClientDirectory
-from token_service.usecases.trust_feed import TrustFeed
+from token_service.usecases.clients.cache import ClientCache
+from token_service.usecases.tokens.activity import ReportActivity
+from token_service.usecases.trust.feed import TrustFeed
 from token_service.usecases.wakeups import Wakeups
 from tokenservice.v1 import trust_service_pb2 as pb
 
@@ -40,12 +40,12 @@ class TrustServicer:
         feed: TrustFeed,
         report_activity: ReportActivity,
         clock: Clock,
-        directory: ClientDirectory,
+        client_cache: ClientCache,
         heartbeat: float,
     ) -> None:
         self._feed = feed
         self._report_activity = report_activity
-        self._directory = directory
+        self._client_cache = client_cache
         self._encoder = TrustEncoder(feed, clock)
         self._snapshots = SnapshotEncoder(feed, self._encoder, clock)
         self._wakeups = Wakeups(heartbeat)
@@ -57,14 +57,14 @@ class TrustServicer:
         """Snapshot (unless the watcher's own state can go on), then deltas and heartbeats."""
         if request.epoch:
             checks.uuid(request.epoch, "epoch")
-        feed, encoder, config_version = self._feed, self._encoder, self._directory.version
+        feed, encoder, config_version = self._feed, self._encoder, self._client_cache.version
         epoch, revision, keys_serial = request.epoch, request.from_revision, -1
         sleeper = self._wakeups.join()
         try:
             while True:
                 state = feed.state
-                if config_version != self._directory.version:
-                    config_version = self._directory.version
+                if config_version != self._client_cache.version:
+                    config_version = self._client_cache.version
                     await self._require_allowed(caller)
                 elif epoch != state.epoch or not 0 <= state.revision - revision <= MAX_DELTA:
                     snapshot = await self._snapshots.at_most_behind(SPARE)
@@ -108,7 +108,7 @@ class TrustServicer:
 
     async def _require_allowed(self, caller: Caller) -> None:
         """A client that was disabled, or lost its permission, is not told any more."""
-        found = await self._directory.find(caller.client_id)
+        found = await self._client_cache.find(caller.client_id)
         client = found[0] if found else None
         if client is None or client.state is not ClientState.ACTIVE:
             raise unauthenticated()

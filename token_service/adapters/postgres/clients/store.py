@@ -1,0 +1,258 @@
+"""Registered applications, their secrets' hashes and their policies.
+
+States: PENDING → APPROVED or REJECTED by a review; APPROVED → ACTIVE when the credentials are
+collected for the first time (from then on sessions can be issued for the client, by itself or by
+a gateway); ACTIVE ↔ DISABLED. The registration secret is good for collecting anew until the first
+use of a secret.
+"""
+
+from itertools import groupby
+from operator import itemgetter
+
+from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.clients.rows import (
+    CLIENT_COLUMNS,
+    INSERT_CLIENT,
+    JOINED_COLUMNS,
+    LOCK_CLIENT,
+    client_args,
+    client_from_rows,
+    is_former,
+    secret_columns,
+)
+from token_service.adapters.postgres.clients.secrets import ClientSecretStore
+from token_service.adapters.postgres.paging import start_of, token_after
+from token_service.adapters.postgres.policy_json import policy_from_text, policy_to_json
+from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
+from token_service.adapters.postgres.trust import cascade
+from token_service.adapters.postgres.trust import log as trust
+from token_service.adapters.postgres.trust.cascade import BATCH, Cascade, Cascades
+from token_service.domain.audit import AuditEvent
+from token_service.domain.clients.client import Client
+from token_service.domain.clients.policy import ClientPolicy
+from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.kinds import ClientState, RevocationReason, TrustEffect, TrustEntryKind
+
+_GET = f"""
+SELECT {CLIENT_COLUMNS}, {JOINED_COLUMNS}, h.config_version, h.revision
+FROM clients c CROSS JOIN trust_head h LEFT JOIN client_secrets s ON s.client_id = c.client_id
+WHERE c.client_id = $1
+ORDER BY s.created_at DESC, s.secret_hash
+"""  # noqa: S608 - constants, here and below
+_PAGE = f"""
+SELECT {CLIENT_COLUMNS}, {JOINED_COLUMNS}
+FROM (SELECT * FROM clients
+      WHERE ($1::smallint IS NULL OR state = $1) AND client_id > $2
+      ORDER BY client_id LIMIT $3) c
+LEFT JOIN client_secrets s ON s.client_id = c.client_id
+ORDER BY c.client_id, s.created_at DESC, s.secret_hash
+"""  # noqa: S608
+_REVIEW = f"""
+UPDATE clients
+SET state = $2::smallint, policy = COALESCE($3::jsonb, policy), review_note = $4,
+    reviewed_by = $5, updated_at = $6
+WHERE client_id = $1 AND state = {ClientState.PENDING}
+RETURNING policy::text AS policy
+"""  # noqa: S608
+_SET_POLICY = "UPDATE clients SET policy = $2, updated_at = $3 WHERE client_id = $1"
+_DISABLE = f"""
+UPDATE clients SET state = {ClientState.DISABLED}, valid_rev = $2, updated_at = $3
+WHERE client_id = $1
+"""  # noqa: S608
+# To where it was: credentials that were never collected still can be.
+_ENABLE = f"""
+UPDATE clients c
+SET state = CASE WHEN c.registration_hash IS NOT NULL
+                  AND NOT EXISTS (SELECT FROM client_secrets s WHERE s.client_id = c.client_id)
+                 THEN {ClientState.APPROVED} ELSE {ClientState.ACTIVE} END,
+    updated_at = $2
+WHERE client_id = $1
+"""  # noqa: S608
+_IN_USE = {ClientState.APPROVED, ClientState.ACTIVE, ClientState.DISABLED}
+
+
+class ClientStore(ClientSecretStore):
+    """`domain.ports.ClientStore` on PostgreSQL.
+
+    Each change locks the client first and the trust head last. A change to what is so already
+    writes nothing.
+    """
+
+    def __init__(self, database: Database, *, max_descendants: int = BATCH) -> None:
+        """At most so many descendants of a client that is disabled to a transaction."""
+        super().__init__(database)
+        self._cascades = Cascades(database, batch=max_descendants)
+
+    async def get(self, client_id: str) -> tuple[Client, int] | None:
+        """The client with its secrets' hashes, newest first, and the configuration version, in
+        one snapshot."""
+        rows = await self._database.fetch(_GET, client_id)
+        return (client_from_rows(rows), rows[0]["config_version"]) if rows else None
+
+    async def page(
+        self, state: ClientState | None, page_size: int, page_token: str
+    ) -> tuple[tuple[Client, ...], str]:
+        """Clients by id, with their secrets' hashes, and the token of the next page. Raises
+        FIELD_INVALID."""
+        rows = await self._database.fetch(_PAGE, state, start_of(page_token), page_size + 1)
+        by_client = groupby(rows, key=itemgetter("client_id"))
+        found = tuple(client_from_rows(tuple(own)) for _, own in by_client)
+        clients = found[:page_size]
+        more = len(found) > page_size
+        return clients, token_after(clients[-1].client_id) if more and clients else ""
+
+    async def insert(self, client: Client, audit: AuditEvent) -> bool:
+        """Add a client, with its secrets if it has any; False when the id is taken.
+
+        A PENDING one leaves the configuration version alone: no node holds anything that it
+        changes, and whoever may register must not be able to empty every node's caches.
+        """
+
+        async def change() -> bool:
+            async with self._database.transaction() as conn:
+                if await conn.fetchval(INSERT_CLIENT, *client_args(client)) is None:
+                    return False
+                await conn.execute(_INSERT_SECRETS, client.client_id, *secret_columns(client))
+                await audit_log.write(conn, audit)
+                if client.state is not ClientState.PENDING:
+                    await _publish(conn, client.policy, audit)
+                return True
+
+        return await retry_deadlock(change)
+
+    async def review(
+        self,
+        client_id: str,
+        state: ClientState,
+        policy: ClientPolicy | None,
+        note: str,
+        audit: AuditEvent,
+    ) -> bool:
+        """PENDING → `state`, with `policy` unless it is None, reviewed by the audit row's actor;
+        False when the client was not PENDING. Of two reviewers at once one wins."""
+        json = None if policy is None else policy_to_json(policy)
+
+        async def change() -> bool:
+            async with self._database.transaction() as conn:
+                row = await conn.fetchrow(
+                    _REVIEW, client_id, state, json, note, audit.actor, audit.at
+                )
+                if row is None:
+                    return False
+                await audit_log.write(conn, audit)
+                await _publish(conn, policy_from_text(row["policy"]), audit)
+                return True
+
+        return await retry_deadlock(change)
+
+    async def update_policy(
+        self,
+        client_id: str,
+        policy: ClientPolicy,
+        *,
+        narrowed: bool,
+        audit: AuditEvent,
+        former: ClientPolicy | None = None,
+    ) -> tuple[Client, int] | None:
+        """Replace the policy; the client and the trust revision, None when there is no such one
+        or its policy is not `former` any more.
+
+        Access tokens are reissued when the caller found it `narrowed`, and when it narrows what
+        another change has put there since.
+        """
+
+        async def change() -> tuple[Client, int] | None:
+            async with self._database.transaction() as conn:
+                row = await conn.fetchrow(LOCK_CLIENT, client_id)
+                if row is None or not is_former(row["policy"], former):
+                    return None
+                present = policy_from_text(row["policy"])
+                await conn.execute(_SET_POLICY, client_id, policy_to_json(policy), audit.at)
+                await audit_log.write(conn, audit)
+                entries = []
+                if narrowed or policy.narrows(present):
+                    effect, reason = TrustEffect.REISSUE, RevocationReason.POLICY_NARROWED
+                    entries.append(_entry(client_id, effect, reason))
+                await _publish(conn, policy, audit, *entries)
+                return await _reread(conn, client_id)
+
+        return await retry_deadlock(change)
+
+    async def set_enabled(
+        self,
+        client_id: str,
+        enabled: bool,
+        audit: AuditEvent,
+        *,
+        former: ClientPolicy | None = None,
+    ) -> tuple[Client, int] | None:
+        """Disable (every session and access token of the client dies) or enable again; the client
+        and the trust revision, None when there is no such one or its policy is not `former` any
+        more.
+
+        Disabling returns once all that its sessions let in is revoked as well, and goes on with it
+        where an earlier call did not come to the end.
+
+        Raises CLIENT_STATE for one that was not approved: enabling it would be no review.
+        """
+
+        async def change() -> tuple[Client, int] | None:
+            async with self._database.transaction() as conn:
+                row = await conn.fetchrow(LOCK_CLIENT, client_id)
+                if row is None or not is_former(row["policy"], former):
+                    return None
+                if row["state"] not in _IN_USE:
+                    raise TokenServiceError(Reason.CLIENT_STATE, "the client was not approved")
+                if enabled is (row["state"] == ClientState.DISABLED):
+                    await _switch(conn, client_id, enabled, audit)
+                return await _reread(conn, client_id)
+
+        changed = await retry_deadlock(change)
+        if changed is None or enabled:
+            return changed
+        client, revision = changed
+        kind = TrustEntryKind.CLIENT
+        finished = await self._cascades.finish_those_of(kind, client_id, audit.at)
+        return client, max(revision, finished)
+
+    async def close(self) -> None:
+        """Break off what goes on although nobody waits for it; another process finishes it."""
+        await self._cascades.close()
+
+
+_INSERT_SECRETS = """
+INSERT INTO client_secrets (client_id, secret_hash, request_hash, pepper_id, created_at,
+                            expires_at, first_used_at)
+SELECT $1, secret_hash, secret_hash, pepper_id, created_at, expires_at, first_used_at
+FROM unnest($2::bytea[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
+     AS s (secret_hash, pepper_id, created_at, expires_at, first_used_at)
+"""
+
+
+async def _switch(conn: Connection, client_id: str, enabled: bool, audit: AuditEvent) -> None:
+    await audit_log.write(conn, audit)
+    if enabled:
+        await conn.execute(_ENABLE, client_id, audit.at)
+        await trust.append(conn, [], now=audit.at, bump_config=True)
+        return
+    entry = _entry(client_id, TrustEffect.REVOKE, RevocationReason.CLIENT_DISABLED)
+    revision = await trust.append(conn, [entry], now=audit.at, bump_config=True)
+    await conn.execute(_DISABLE, client_id, revision, audit.at)
+    await cascade.begin(conn, [Cascade.of(entry, revision, audit)], audit.at)
+
+
+async def _publish(
+    conn: Connection, policy: ClientPolicy, audit: AuditEvent, *entries: trust.NewEntry
+) -> None:
+    await trust.append(
+        conn, entries, now=audit.at, bump_config=True, longest_access=policy.call_lifetime
+    )
+
+
+async def _reread(conn: Connection, client_id: str) -> tuple[Client, int]:
+    rows = await conn.fetch(_GET, client_id)
+    return client_from_rows(rows), rows[0]["revision"]
+
+
+def _entry(client_id: str, effect: TrustEffect, reason: RevocationReason) -> trust.NewEntry:
+    return trust.NewEntry(TrustEntryKind.CLIENT, client_id, "", effect, reason)

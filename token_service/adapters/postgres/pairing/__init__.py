@@ -1,0 +1,1 @@
+"""The tables of pairings, and the wake-ups of their watchers."""

@@ -1,0 +1,1 @@
+"""The table of sessions, and the statements that move them."""

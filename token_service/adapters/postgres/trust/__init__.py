@@ -1,0 +1,1 @@
+"""The trust log, what follows it, and what a revocation writes."""

@@ -1,0 +1,216 @@
+"""The trust log: the one place that writes it, reads it and shortens it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from asyncpg import Record
+
+from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.pool import Connection
+from token_service.adapters.postgres.removal import removal_of
+from token_service.domain.audit import AuditEvent
+from token_service.domain.errors import store_unavailable
+from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
+from token_service.domain.trust.reading import TrustReading
+from tokenservice.core import TrustEntry
+
+CHANNEL = "trust"
+"""What is notified on every change of the head."""
+
+FENCE_JUMP = 1_000_000
+"""How far a fence lifts the revision above everything seen: more than any node can be ahead."""
+
+_MARGIN = timedelta(seconds=60)
+"""An entry stays this much longer than the longest access token: clocks, statements in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """An entry that has no revision yet. Raises ValueError when validators could not honour it:
+    one such entry would stop every follower of the log."""
+
+    kind: TrustEntryKind
+    id: str
+    device_id: str
+    effect: TrustEffect
+    reason: RevocationReason
+
+    def __post_init__(self) -> None:
+        TrustEntry(1, self.kind, self.id, self.device_id, self.effect, 0.0, self.reason).check()
+
+
+_APPEND = f"""
+WITH head AS (
+    UPDATE trust_head
+    SET revision = revision + cardinality($1::smallint[]),
+        valid_rev = CASE WHEN $10::int > 0 THEN revision + $10::int ELSE valid_rev END,
+        config_version = config_version + $7::int,
+        keys_version = keys_version + $8::int,
+        longest_access = GREATEST(longest_access, $9::interval)
+    RETURNING revision, longest_access
+), logged AS (
+    INSERT INTO trust_log (revision, kind, id, device_id, effect, reason, keep_until)
+    SELECT head.revision - cardinality($1::smallint[]) + entry.place,
+           entry.kind, entry.id, entry.device_id, entry.effect, entry.reason,
+           $6::timestamptz + head.longest_access + interval '{_MARGIN.seconds} seconds'
+    FROM head, unnest($1::smallint[], $2::text[], $3::text[], $4::smallint[], $5::smallint[])
+         WITH ORDINALITY AS entry (kind, id, device_id, effect, reason, place)
+)
+SELECT revision, pg_notify('{CHANNEL}', '') FROM head
+"""  # noqa: S608 - constants
+
+
+async def append(
+    conn: Connection,
+    entries: Sequence[NewEntry],
+    *,
+    now: datetime,
+    bump_config: bool = False,
+    bump_keys: bool = False,
+    longest_access: timedelta | None = None,
+) -> int:
+    """Give `entries` the next revisions, in order, in the caller's transaction; the head after.
+
+    Takes the head's lock, which must be the transaction's last one: lock the rows that the
+    entries speak of before, and set their `valid_rev` to the revisions afterwards. Entry i of n
+    has revision `result - n + 1 + i`. An EVERYTHING entry that revokes moves the global
+    `valid_rev` too. `longest_access` raises the time for which entries are kept from now on.
+    """
+    everything = [
+        place
+        for place, entry in enumerate(entries, 1)
+        if entry.kind is TrustEntryKind.EVERYTHING and entry.effect is TrustEffect.REVOKE
+    ]
+    row = await conn.fetchrow(
+        _APPEND,
+        [entry.kind for entry in entries],
+        [entry.id for entry in entries],
+        [entry.device_id for entry in entries],
+        [entry.effect for entry in entries],
+        [entry.reason for entry in entries],
+        now,
+        int(bump_config),
+        int(bump_keys),
+        longest_access,
+        max(everything, default=0),
+    )
+    return int(_head(row)["revision"])
+
+
+PAGE = 10_000
+"""Entries that one statement reads: a small part of what its time limit allows."""
+
+_ENTRY = """revision, kind, id, device_id, effect, reason,
+       extract(epoch FROM keep_until)::float8 AS keep_until"""
+_READ = f"""
+SELECT h.epoch, h.revision AS head_revision, h.valid_rev, h.config_version, h.keys_version,
+       pg_is_in_recovery() AS in_recovery,
+       extract(epoch FROM clock_timestamp())::float8 AS db_time, l.*
+FROM trust_head h LEFT JOIN LATERAL (
+    SELECT {_ENTRY} FROM trust_log WHERE revision > $1 ORDER BY revision LIMIT $2
+) l ON true
+ORDER BY l.revision
+"""  # noqa: S608 - constants, here and below
+_NEXT = f"""
+SELECT {_ENTRY} FROM trust_log WHERE revision > $1 AND revision <= $2 ORDER BY revision LIMIT $3
+"""  # noqa: S608
+
+
+async def read(
+    conn: Connection,
+    since_revision: int,
+    *,
+    boot: Callable[[], float],
+    within: float,
+    page: int = PAGE,
+) -> TrustReading:
+    """The head and all entries above `since_revision`, as of one moment.
+
+    One round trip where they fit into a `page`. What is left is read by further statements up to
+    the revision that the head had: entries are committed in the order of their revisions and never
+    change, so those belong to the same state, and no snapshot is held meanwhile. Each statement
+    may take `within` seconds, however long the log is; `boot` is the clock that also runs during
+    suspend. Raises STORE_UNAVAILABLE on a standby, whose answer may be arbitrarily old, and else
+    what the driver raises.
+    """
+    sent = boot()
+    rows = await conn.fetch(_READ, since_revision, page, timeout=within)
+    received = boot()
+    head = _head(rows[0] if rows else None)
+    if head["in_recovery"]:
+        raise store_unavailable()
+    found = [_entry(row) for row in rows if row["revision"] is not None]
+    entries = list(found)
+    while len(found) == page:
+        last, revision = found[-1].revision, head["head_revision"]
+        rows = await conn.fetch(_NEXT, last, revision, page, timeout=within)
+        found = [_entry(row) for row in rows]
+        entries += found
+    return TrustReading(
+        epoch=str(head["epoch"]),
+        revision=head["head_revision"],
+        valid_rev=head["valid_rev"],
+        config_version=head["config_version"],
+        keys_version=head["keys_version"],
+        entries=tuple(entries),
+        since_revision=since_revision,
+        db_time=head["db_time"],
+        sent_boot=sent,
+        received_boot=received,
+    )
+
+
+_FENCE = f"""
+UPDATE trust_head
+SET epoch = gen_random_uuid(),
+    revision = GREATEST(revision, $1) + {FENCE_JUMP},
+    config_version = config_version + {FENCE_JUMP},
+    keys_version = keys_version + {FENCE_JUMP}
+WHERE $2::uuid IS NULL OR (epoch = $2 AND revision < $1)
+RETURNING revision
+"""  # noqa: S608
+
+
+async def fence(
+    conn: Connection, *, min_revision: int, audit: AuditEvent, only_epoch: UUID | None = None
+) -> int | None:
+    """Cut everything issued so far off, in the caller's transaction; the new head's revision.
+
+    For a database that was restored: revocations after the backup are lost, so the log gets a
+    new epoch, a revision above `min_revision` and all that any node may have seen, and an entry
+    that makes everyone log in again. With `only_epoch` nothing happens, and the answer is None,
+    unless the log is still that one and behind `min_revision` (another node was first).
+    """
+    row = await conn.fetchrow(_FENCE, min_revision, only_epoch)
+    if row is None:
+        return None
+    entry = NewEntry(
+        TrustEntryKind.EVERYTHING, "", "", TrustEffect.REVOKE, RevocationReason.ADMINISTRATIVE
+    )
+    revision = await append(conn, [entry], now=audit.at, bump_config=True, bump_keys=True)
+    await audit_log.write(conn, audit)
+    return revision
+
+
+REMOVE = removal_of("trust_log", "keep_until")
+"""Of entries that can kill nothing any more."""
+
+
+def _head(row: Record | None) -> Record:
+    if row is None:
+        raise LookupError("the trust log has no head row: the database is not migrated")
+    return row
+
+
+def _entry(row: Record) -> TrustEntry:
+    return TrustEntry(
+        revision=row["revision"],
+        kind=TrustEntryKind(row["kind"]),
+        id=row["id"],
+        device_id=row["device_id"],
+        effect=TrustEffect(row["effect"]),
+        keep_until=row["keep_until"],
+        reason=RevocationReason(row["reason"]),
+    )

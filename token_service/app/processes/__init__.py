@@ -1,0 +1,1 @@
+"""Server processes: the supervisor, its workers, and how one process replaces another."""

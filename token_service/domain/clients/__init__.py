@@ -1,0 +1,1 @@
+"""Clients: who they are, what their policy allows, and who may change it."""

@@ -1,0 +1,1 @@
+"""One-time codes: their text, and what a presented code gets."""

@@ -1,0 +1,1 @@
+"""Keys: their records, and when they are made, sign and stop."""

@@ -1,0 +1,34 @@
+"""A key's record, and a change of its state."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from token_service.domain.kinds import KeyPurpose, KeyState
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key's record. Signing keys hold a sealed private half; the others are derived from the
+    configured secret `secret_key_id` and their own kid."""
+
+    kid: str
+    purpose: KeyPurpose
+    algorithm: str
+    state: KeyState
+    secret_key_id: str
+    public_key: bytes
+    sealed_private: bytes = field(repr=False)
+    created_at: datetime
+    activates_at: datetime
+    retires_at: datetime | None = None
+    compromised_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """One step of a key's life, conditional on the state it was decided on."""
+
+    kid: str
+    from_state: KeyState
+    to_state: KeyState
+    retires_at: datetime | None = None

@@ -1,0 +1,1 @@
+"""Login: user names and passwords as they are compared."""

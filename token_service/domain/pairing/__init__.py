@@ -1,0 +1,1 @@
+"""Pairings: the steps that are allowed, and the codes that screens show."""

@@ -1,0 +1,1 @@
+"""Sessions: how they are opened and exchanged, and what they may grant."""

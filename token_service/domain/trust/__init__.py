@@ -1,0 +1,1 @@
+"""Revocations, and readings of the trust log."""

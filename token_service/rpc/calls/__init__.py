@@ -1,0 +1,1 @@
+"""One call from raw bytes to its reply or status."""

@@ -1,0 +1,1 @@
+"""Connections: how many, from where, and under which certificate."""

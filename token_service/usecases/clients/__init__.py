@@ -1,0 +1,1 @@
+"""Clients: registered, reviewed, given secrets, and recognised when they call."""

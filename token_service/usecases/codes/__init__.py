@@ -1,0 +1,1 @@
+"""One-time codes: issued, redeemed, looked at and ended."""

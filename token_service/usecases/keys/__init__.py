@@ -1,0 +1,1 @@
+"""Keys: kept on their schedule, replaced, and declared compromised."""

@@ -1,0 +1,1 @@
+"""Login: a credential is verified and becomes a session, or a fresh login of one."""

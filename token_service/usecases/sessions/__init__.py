@@ -1,0 +1,1 @@
+"""Sessions: exchanged, listed and signed out."""

@@ -1,0 +1,1 @@
+"""Tokens: made for a session, and validated."""

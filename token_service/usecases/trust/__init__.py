@@ -1,0 +1,1 @@
+"""Revocation, and this node's copy of the trust log."""

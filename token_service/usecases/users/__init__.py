@@ -1,0 +1,1 @@
+"""Users and roles as administrators change them, and users' passwords."""
