@@ -55,7 +55,7 @@ class Argon2Passwords:
     At most `threads` hashes are computed at once and `queue` more wait; beyond that OVERLOADED is
     raised at once, so that a flood of logins delays nothing else.
 
-    Passwords are expected in their canonical form (`domain.login.passwords`); they are not truncated.
+    Passwords are expected in their canonical form (`domain.login.passwords`) and not truncated.
     """
 
     def __init__(

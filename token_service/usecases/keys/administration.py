@@ -100,7 +100,7 @@ class KeyAdministration:
 
 
 class CompromiseKey:
-    """Ends everything that depends on a key: `usecases.trust.revoke.CompromiseKey`, and KeyService's.
+    """Ends everything that depends on a key: for KeyService and for Revoke with a `key_id`.
 
     Where the key was in use, its successor is ACTIVE before the key is dead, so that no login and
     no exchange fails in between: a PENDING key if there is one, which validators know already,
