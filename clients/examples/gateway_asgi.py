@@ -11,11 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route as Endpoint
 
-from tokenservice.connection import Connection
-from tokenservice.credentials import ClientSecret
-from tokenservice.middleware import PUBLIC, Route
+from tokenservice import PUBLIC, ClientSecret, Connection, Route, Validator
 from tokenservice.middleware.asgi import TokenMiddleware
-from tokenservice.validator import Validator
 
 credentials = ClientSecret(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
 connection = Connection(os.environ["TOKENS"], credentials)  # elsewhere than here: tls=Tls()

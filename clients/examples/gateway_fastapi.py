@@ -8,11 +8,8 @@ from typing import Annotated
 import uvicorn
 from fastapi import Depends, FastAPI
 
-from tokenservice.connection import Connection
-from tokenservice.credentials import ClientSecret
-from tokenservice.decision import Principal
+from tokenservice import ClientSecret, Connection, Principal, Validator
 from tokenservice.middleware.fastapi import protect, require
-from tokenservice.validator import Validator
 
 credentials = ClientSecret(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
 connection = Connection(os.environ["TOKENS"], credentials)

@@ -5,10 +5,8 @@ import os
 import waitress.server  # type: ignore[import-untyped]  # waitress has no types
 from flask import Flask, request
 
-from tokenservice.credentials import ClientSecret
-from tokenservice.middleware import Route
+from tokenservice import ClientSecret, Route, SyncValidator
 from tokenservice.middleware.wsgi import TokenMiddleware
-from tokenservice.sync_validator import SyncValidator
 
 app = Flask(__name__)
 

@@ -5,11 +5,8 @@ import os
 
 import grpc
 
-from tokenservice.connection import Connection
-from tokenservice.credentials import ClientSecret
-from tokenservice.middleware import Route, current_principal
+from tokenservice import ClientSecret, Connection, Route, Validator, current_principal
 from tokenservice.middleware.grpc_aio import TokenInterceptor
-from tokenservice.validator import Validator
 
 
 async def get(_request: bytes, _context: object) -> bytes:

@@ -3,11 +3,8 @@
 import asyncio
 import os
 
-from tokenservice.client import TokenClient
-from tokenservice.connection import Connection
+from tokenservice import ClientSecret, Connection, TokenClient, TokenServiceError
 from tokenservice.core import Platform
-from tokenservice.credentials import ClientSecret
-from tokenservice.errors import TokenServiceError
 
 
 async def main() -> None:

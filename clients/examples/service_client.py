@@ -6,11 +6,7 @@ import sys
 
 import httpx
 
-from tokenservice.client import TokenClient
-from tokenservice.connection import Connection
-from tokenservice.credentials import ClientSecret
-from tokenservice.httpx_auth import BearerAuth
-from tokenservice.token_source import TokenSource
+from tokenservice import BearerAuth, ClientSecret, Connection, TokenClient, TokenSource
 
 
 async def main(url: str) -> None:

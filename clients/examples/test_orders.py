@@ -10,10 +10,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route as Endpoint
 from starlette.testclient import TestClient
 
-from tokenservice.middleware import Route
+from tokenservice import Route, Validates
 from tokenservice.middleware.asgi import TokenMiddleware
 from tokenservice.testing import Issuer
-from tokenservice.validator import AssembledValidator
 
 pytest_plugins = ["tokenservice.testing.pytest_plugin"]
 
@@ -25,7 +24,7 @@ def token_issuer() -> Issuer:
 
 
 @pytest.fixture
-def client(token_validator: AssembledValidator) -> TestClient:
+def client(token_validator: Validates) -> TestClient:
     """Put the application behind a validator of those tokens."""
 
     async def orders(request: Request) -> PlainTextResponse:

@@ -10,15 +10,13 @@ import uvloop
 
 from tests.bench.validating import AUDIENCE, SCOPES
 from tests.bench.watchers import serve_jobs
-from tokenservice.connection import Connection
-from tokenservice.credentials import ClientSecret
-from tokenservice.decision import Source
-from tokenservice.local_validator import LocalValidator
-from tokenservice.remote import RemoteValidation
-from tokenservice.server_calls import ServerCalls
+from tokenservice import ClientSecret, Connection, Source
+from tokenservice._decisions.local_validator import LocalValidator
+from tokenservice._validator.assembled import AssembledValidator
+from tokenservice._validator.remote import RemoteValidation
+from tokenservice._validator.server_calls import ServerCalls
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2
-from tokenservice.validator import AssembledValidator
 
 DEADLINE = 20.0
 

@@ -16,11 +16,9 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from tests.bench.feed_processes import cpu_ns, rss_bytes
 from tests.bench.validating import AUDIENCE, SCOPES, Following
 from tests.bench.watchers import serve_jobs
-from tokenservice.connection import Connection
+from tokenservice import ClientSecret, Connection, Source
+from tokenservice._decisions.local_validator import digest_of
 from tokenservice.core import parse_jwt
-from tokenservice.credentials import ClientSecret
-from tokenservice.decision import Source
-from tokenservice.local_validator import digest_of
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2
 

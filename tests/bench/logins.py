@@ -12,8 +12,8 @@ import grpc
 import uvloop
 
 from tests.bench.watchers import serve_jobs
-from tokenservice.backoff import Backoff
-from tokenservice.errors import error_of
+from tokenservice._backoff import Backoff
+from tokenservice._errors import error_of
 
 METHOD = "/tokenservice.v1.TokenService/Issue"
 

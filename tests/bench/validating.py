@@ -9,16 +9,15 @@ from typing import Any
 import uvloop
 
 from tests.bench.watchers import Process, serve_jobs
-from tokenservice.activity import ActivityLog
-from tokenservice.connection import Connection
+from tokenservice import ClientSecret, Connection
+from tokenservice._decisions.activity import ActivityLog
+from tokenservice._decisions.local_validator import LocalValidator
+from tokenservice._decisions.token_cache import TokenCache
+from tokenservice._validator.assembled import AssembledValidator
+from tokenservice._validator.follower import TrustFollower
+from tokenservice._validator.remote import RemoteValidation
+from tokenservice._validator.server_calls import ServerCalls
 from tokenservice.core import TrustState
-from tokenservice.credentials import ClientSecret
-from tokenservice.follower import TrustFollower
-from tokenservice.local_validator import LocalValidator
-from tokenservice.remote import RemoteValidation
-from tokenservice.server_calls import ServerCalls
-from tokenservice.token_cache import TokenCache
-from tokenservice.validator import AssembledValidator
 
 AUDIENCE = "orders"
 SCOPES = ("orders.read",)

@@ -12,9 +12,9 @@ from tests.e2e.documents import CLIENT_README, Block, blocks
 from tests.pairing.devices import scan
 from tests.support.clients import connect
 from tests.support.world import World
+from tokenservice import Validator
 from tokenservice.v1 import pairing_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
-from tokenservice.validator import Validator
 
 SECONDS = 60.0
 

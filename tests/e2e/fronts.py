@@ -19,13 +19,18 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from tests.support.world import World
-from tokenservice.connection import Connection
-from tokenservice.credentials import ClientSecret
-from tokenservice.decision import Principal
-from tokenservice.middleware import PUBLIC, CookieAuth, Route, asgi, wsgi
+from tokenservice import (
+    PUBLIC,
+    ClientSecret,
+    Connection,
+    CookieAuth,
+    Principal,
+    Route,
+    SyncValidator,
+    Validator,
+)
+from tokenservice.middleware import asgi, wsgi
 from tokenservice.middleware.fastapi import protect, require
-from tokenservice.sync_validator import SyncValidator
-from tokenservice.validator import Validator
 
 OUTAGE = 1.0
 """Staleness limit in seconds for tests of an outage; the server's heartbeats take longer."""

@@ -32,11 +32,8 @@ from tests.support.clients import secret_of
 from tests.support.fixtures import SEEDED
 from tests.support.servers import ROOT, ServerProcess
 from tests.support.world import World
-from tokenservice.client import TokenClient
+from tokenservice import Device, TokenClient, TokenSource, Validator
 from tokenservice.core import Verdict
-from tokenservice.token_source import TokenSource
-from tokenservice.tokens import Device
-from tokenservice.validator import Validator
 
 SNIPPETS = blocks(CLIENT_README, "")
 ADDRESS = "tokens.internal:50051"
@@ -237,11 +234,11 @@ PLAYS: Mapping[str, Play] = {
     "from tokenservice.middleware.grpc_aio import": grpc_server,
     'validate(token, audience="orders", scopes=': validating,
     "revoked = await client.revoke(token=token)": knowing_of_a_revocation,
-    "from tokenservice.events import ValidatorEvents": counting,
-    "from tokenservice.grpc_auth import": calling_with_grpc,
-    "from tokenservice.stored_session import": keeping_sessions,
-    "from tokenservice.pairing import": pairing,
-    "from tokenservice.codes import": codes,
+    "from tokenservice._decisions.events import ValidatorEvents": counting,
+    "from tokenservice._outgoing.grpc_auth import": calling_with_grpc,
+    "from tokenservice._sessions.stored_session import": keeping_sessions,
+    "from tokenservice._pairing.client import": pairing,
+    "from tokenservice._codes import": codes,
     "from tokenservice.testing import Issuer": kit_for_tests,
 }
 """What plays a snippet, by something that it alone says."""

@@ -12,7 +12,7 @@ from tests.rpc.test_tls import Issued, issue
 from tests.support.api import Api, basic
 from tests.support.fixtures import StartApplication, StartServer
 from tests.support.world import World
-from tokenservice.connection import Tls
+from tokenservice import Tls
 from tokenservice.v1 import client_policy_pb2 as policies
 from tokenservice.v1 import client_service_pb2 as pb
 from tokenservice.v1 import key_service_pb2 as keys

@@ -27,11 +27,9 @@ from tests.unit.client.grpc_services import (
     collected,
     handlers,
 )
-from tokenservice.connection import Connection
+from tokenservice import Connection, SyncValidator, Validator
 from tokenservice.middleware import grpc_aio, grpc_sync
-from tokenservice.sync_validator import SyncValidator
 from tokenservice.v1 import types_pb2 as types
-from tokenservice.validator import Validator
 
 SHIFT = timedelta(minutes=11)
 INVALID = ("UNAUTHENTICATED", "INVALID_TOKEN", 'Bearer error="invalid_token"')

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from tokenservice import Decision, OnStale, Validator
 from tokenservice.core import Verdict
-from tokenservice.decision import Decision, OnStale
-from tokenservice.validator import Validator
 
 PAUSE = 0.005
 """Between two questions, in seconds."""

@@ -13,11 +13,10 @@ from tests.faults.waiting import until
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.validators import validating
 from tests.support.world import World
+from tokenservice import Decision, Source, Validator
 from tokenservice.core import Verdict, parse_jwt
-from tokenservice.decision import Decision, Source
 from tokenservice.v1 import key_service_pb2 as keys
 from tokenservice.v1 import types_pb2 as types
-from tokenservice.validator import Validator
 
 LIMIT = 1.0
 LEAD = 2.0

@@ -21,11 +21,9 @@ from tests.unit.client.feeds import (
     snapshot,
 )
 from tests.unit.core.builders import entry, facts
-from tokenservice.connection import Connection
+from tokenservice import ClientSecret, Connection, Validator
 from tokenservice.core import TrustEntry, TrustEntryKind
-from tokenservice.credentials import ClientSecret
 from tokenservice.v1 import trust_service_pb2 as pb
-from tokenservice.validator import Validator
 
 Messages = AsyncIterator[pb.WatchTrustResponse]
 LATER = time.time() + 3600

@@ -24,10 +24,9 @@ from tests.support.servers import ServerProcess
 from tests.support.validators import validating
 from tests.support.world import World
 from token_service.app import upkeep
+from tokenservice import OnStale, Validator
 from tokenservice.core import Verdict
-from tokenservice.decision import OnStale
 from tokenservice.v1 import types_pb2 as types
-from tokenservice.validator import Validator
 
 LIMIT = 1.0
 SERVER = {"staleness_limit": "1s", "heartbeat": "300ms"}

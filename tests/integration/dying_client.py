@@ -8,12 +8,14 @@ import os
 import signal
 import sys
 
-from tokenservice.client import TokenClient
-from tokenservice.connection import Connection
-from tokenservice.credentials import ClientSecret
-from tokenservice.file_token_store import FileTokenStore
-from tokenservice.stored_session import StoredSession
-from tokenservice.token_store import StoredTokens
+from tokenservice import (
+    ClientSecret,
+    Connection,
+    FileTokenStore,
+    StoredSession,
+    StoredTokens,
+    TokenClient,
+)
 
 
 class DyingStore(FileTokenStore):

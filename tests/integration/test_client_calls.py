@@ -13,22 +13,24 @@ from tests.faults.canaries import Canaries
 from tests.support.clients import connect, secret_of
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.world import World
-from tokenservice.client import TokenClient
-from tokenservice.connection import Connection
-from tokenservice.core import Platform, RevocationReason, TokenKind, Verdict
-from tokenservice.credentials import AccessTokenCredentials
-from tokenservice.decision import Source
-from tokenservice.errors import TokenServiceError
-from tokenservice.exchange_ids import DerivedExchangeId
-from tokenservice.stored_session import StoredSession
-from tokenservice.token_source import TokenSource
-from tokenservice.token_store import (
+from tokenservice import (
+    AccessTokenCredentials,
+    Check,
+    Connection,
+    DerivedExchangeId,
+    Device,
     MemoryTokenStore,
     PendingExchange,
+    Source,
+    StoredSession,
     StoredTokens,
+    TokenClient,
+    TokenServiceError,
+    TokenSet,
+    TokenSource,
     TokenStoreError,
 )
-from tokenservice.tokens import Check, Device, TokenSet
+from tokenservice.core import Platform, RevocationReason, TokenKind, Verdict
 from tokenservice.v1 import types_pb2 as types
 
 PHONE = Device("phone-1", "Alice's phone", "app/1.0", "192.0.2.7")

@@ -14,16 +14,19 @@ from tests.support.fixtures import StartApplication, StartServer
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.servers import ROOT, ServerProcess
 from tests.support.world import World
-from tokenservice.client import TokenClient
+from tokenservice import (
+    FileTokenStore,
+    MemoryTokenStore,
+    StoredSession,
+    TokenClient,
+    TokenServiceError,
+    TokenSet,
+    TokenSource,
+    Unreachable,
+)
+from tokenservice._outgoing.server_time import ServerTime
 from tokenservice.core import AnchoredClock, Platform, Verdict
 from tokenservice.core.clock import boottime
-from tokenservice.errors import TokenServiceError, Unreachable
-from tokenservice.file_token_store import FileTokenStore
-from tokenservice.server_time import ServerTime
-from tokenservice.stored_session import StoredSession
-from tokenservice.token_source import TokenSource
-from tokenservice.token_store import MemoryTokenStore
-from tokenservice.tokens import TokenSet
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 

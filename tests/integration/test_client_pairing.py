@@ -8,13 +8,21 @@ import pytest
 from tests.support.clients import connect, secret_of
 from tests.support.fixtures import StartApplication, StartServer
 from tests.support.world import World
-from tokenservice.client import TokenClient
-from tokenservice.codes import CodeClient, CodeKind
+from tokenservice import (
+    BackgroundLoop,
+    CodeClient,
+    CodeKind,
+    Device,
+    PairingClient,
+    PairingDirection,
+    PairingState,
+    SyncPairingClient,
+    SyncTokenClient,
+    TokenClient,
+    TokenServiceError,
+    code_of,
+)
 from tokenservice.core import Platform
-from tokenservice.errors import TokenServiceError
-from tokenservice.pairing import PairingClient, PairingDirection, PairingState, code_of
-from tokenservice.sync import BackgroundLoop, SyncPairingClient, SyncTokenClient
-from tokenservice.tokens import Device
 
 PC = Device("pc-1", "Alice's PC", "Firefox/140", "198.51.100.7")
 PHONE = Device("phone-1", "Alice's phone", "Shop/3.1", "203.0.113.9")

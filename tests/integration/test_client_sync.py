@@ -9,13 +9,15 @@ import pytest
 from tests.support.clients import secret_of
 from tests.support.fixtures import StartApplication, StartServer
 from tests.support.world import World
-from tokenservice.background_loop import BackgroundLoop
+from tokenservice import (
+    AccessTokenCredentials,
+    BackgroundLoop,
+    DerivedExchangeId,
+    SyncTokenClient,
+    SyncTokenSource,
+    TokenServiceError,
+)
 from tokenservice.core import Platform, Verdict
-from tokenservice.credentials import AccessTokenCredentials
-from tokenservice.errors import TokenServiceError
-from tokenservice.exchange_ids import DerivedExchangeId
-from tokenservice.sync import SyncTokenClient
-from tokenservice.token_source import SyncTokenSource
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # what the end is about

@@ -10,13 +10,18 @@ from tests.rpc.test_tls import Issued, issue
 from tests.support.clients import secret_of
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.world import World
-from tokenservice.client import TokenClient
-from tokenservice.connection import Connection, Tls
-from tokenservice.credentials import ClientCertificate
-from tokenservice.errors import TokenServiceError, Unreachable
-from tokenservice.grpc_auth import call_credentials
-from tokenservice.sync import SyncTokenClient
-from tokenservice.token_source import SyncTokenSource, TokenSource
+from tokenservice import (
+    ClientCertificate,
+    Connection,
+    SyncTokenClient,
+    SyncTokenSource,
+    Tls,
+    TokenClient,
+    TokenServiceError,
+    TokenSource,
+    Unreachable,
+    call_credentials,
+)
 from tokenservice.v1 import client_service_pb2 as clients
 from tokenservice.v1 import session_service_pb2 as sessions
 from tokenservice.v1.client_service_pb2_grpc import ClientServiceStub

@@ -17,14 +17,11 @@ from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.validators import connection, validating
 from tests.support.world import ISSUER, World
 from token_service.adapters.crypto.access_tokens import AccessTokenFactory
-from tokenservice.answers import decision_of
+from tokenservice import ClientSecret, Decision, Source, SyncValidator, Validator
+from tokenservice._validator.answers import decision_of
 from tokenservice.core import Verdict
-from tokenservice.credentials import ClientSecret
-from tokenservice.decision import Decision, Source
-from tokenservice.sync_validator import SyncValidator
 from tokenservice.v1 import session_service_pb2 as sessions
 from tokenservice.v1 import token_service_pb2 as pb
-from tokenservice.validator import Validator
 
 UNANSWERED = (Verdict.UNSPECIFIED, 503, Source.NONE)
 
@@ -70,7 +67,7 @@ def answer(decision: Decision) -> tuple[Any, ...]:
 async def test_a_jwt_is_decided_here(
     callers: Callers, validator: Validator, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokenservice.assembled_validator.FEED_SECONDS", 30.0)
+    monkeypatch.setattr("tokenservice._validator.assembled.FEED_SECONDS", 30.0)
     access, session = await access_of(callers, person, "web")
     decision = await validator.validate(access, audience="orders", scopes=["orders.read"])
     assert decision.active

@@ -16,10 +16,7 @@ import uvloop
 
 from tests.soak.world import AUDIENCE
 from tests.support.clocks import settle
-from tokenservice.connection import Connection
-from tokenservice.credentials import ClientSecret
-from tokenservice.decision import Decision
-from tokenservice.validator import Validator
+from tokenservice import ClientSecret, Connection, Decision, Validator
 
 READY_SECONDS = 20.0
 AT_ONCE = 200

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.support.world import World
-from tokenservice.connection import Connection
-from tokenservice.credentials import ClientSecret
+from tokenservice import ClientSecret, Connection
 
 
 def secret_of(world: World, client_id: str) -> ClientSecret:

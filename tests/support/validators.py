@@ -5,9 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.support.world import World
-from tokenservice.connection import Connection
-from tokenservice.credentials import ClientSecret
-from tokenservice.validator import Validator
+from tokenservice import ClientSecret, Connection, Validator
 
 READY_SECONDS = 15.0
 

@@ -12,7 +12,7 @@ from token_service.cli import demo_file
 from token_service.cli.output import Output
 from token_service.cli.problems import CliError
 from token_service.cli.target import Identity, Target, Wishes, resolve
-from tokenservice.channels import ChannelSettings
+from tokenservice._transport.channels import ChannelSettings
 from tokenservice.v1.client_service_pb2_grpc import ClientServiceStub
 from tokenservice.v1.code_service_pb2_grpc import CodeServiceStub
 from tokenservice.v1.key_service_pb2_grpc import KeyServiceStub

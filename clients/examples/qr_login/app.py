@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from tokenservice.errors import TokenServiceError, Unreachable
+from tokenservice import TokenServiceError, Unreachable
 
 from . import pages_account, pages_pairing, pages_scan, sessions, texts
 from .backend import Backend

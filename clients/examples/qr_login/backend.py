@@ -7,11 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from tokenservice.client import TokenClient
-from tokenservice.connection import Connection
-from tokenservice.credentials import ClientSecret
-from tokenservice.pairing import PairingClient
-from tokenservice.validator import Validator
+from tokenservice import ClientSecret, Connection, PairingClient, TokenClient, Validator
 
 from .roles import Role
 

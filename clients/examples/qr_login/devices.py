@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tokenservice.tokens import Device
+from tokenservice import Device
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from tokenservice.client import TokenClient
-    from tokenservice.pairing import PairingClient
-    from tokenservice.tokens import Device
+    from tokenservice import Device, PairingClient, TokenClient
 
     from .backend import Backend
     from .roles import Role

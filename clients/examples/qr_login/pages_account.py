@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from tokenservice import TokenServiceError
 from tokenservice.core import Platform, RevocationReason
-from tokenservice.errors import TokenServiceError
 
 from . import sessions, texts
 from .roles import AUDIENCE
@@ -16,7 +16,7 @@ from .roles import AUDIENCE
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from tokenservice.tokens import Session
+    from tokenservice import Session
 
     from .here import Here
 

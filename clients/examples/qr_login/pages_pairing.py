@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response, StreamingResponse
 
-from tokenservice import qr
-from tokenservice.errors import TokenServiceError, Unreachable
-from tokenservice.pairing import PairingDirection
+from tokenservice import PairingDirection, TokenServiceError, Unreachable, qr
 
 from . import sessions, texts
 from .roles import AUDIENCE, Role
@@ -26,7 +24,7 @@ from .visits import OpenPairing
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from tokenservice.pairing import PairingClient
+    from tokenservice import PairingClient
 
     from .here import Here
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
-from tokenservice.errors import TokenServiceError
-from tokenservice.pairing import PairingDirection, code_of
+from tokenservice import PairingDirection, TokenServiceError, code_of
 
 from . import sessions, texts
 from .pictures import NotAPicture, texts_in

@@ -10,15 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tokenservice import TokenServiceError
 from tokenservice.core import Verdict
-from tokenservice.errors import TokenServiceError
 
 from . import texts
 from .roles import AUDIENCE
 
 if TYPE_CHECKING:
-    from tokenservice.decision import Principal
-    from tokenservice.tokens import TokenSet
+    from tokenservice import Principal, TokenSet
 
     from .here import Here
 

@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from tokenservice.pairing import PairingDirection, PairingState, Side
+from tokenservice import PairingDirection, PairingState, Side
 
 if TYPE_CHECKING:
-    from tokenservice.pairing import PairingStatus, Peer
+    from tokenservice import PairingStatus, Peer
 
     from .visits import OpenPairing
 

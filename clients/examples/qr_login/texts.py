@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from tokenservice import TokenServiceError, Unreachable
 from tokenservice.core import RevocationReason
-from tokenservice.errors import TokenServiceError, Unreachable
 
 USED_TWICE: Final = (
     "This sign-in was used from two places. Nobody can tell which of the two is you, so both were "

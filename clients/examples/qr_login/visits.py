@@ -13,12 +13,12 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from tokenservice.pairing import random_id
+from tokenservice import random_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenservice.pairing import PairingDirection, PairingKey
+    from tokenservice import PairingDirection, PairingKey
 
     from .roles import Role
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tokenservice.middleware import PUBLIC, Route
+from tokenservice import PUBLIC, Route
 from tokenservice.middleware.asgi import TokenMiddleware
 
 ROUTES = {

@@ -16,13 +16,19 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped] # has
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # has no stubs
 from grpc import StatusCode
 
-from tokenservice.calls import Calls
-from tokenservice.client import TokenClient
-from tokenservice.connection import Connection, Metadata, Stubs
+from tokenservice import (
+    AccessToken,
+    Connection,
+    TokenClient,
+    TokenServiceError,
+    TokenSet,
+    Unreachable,
+)
+from tokenservice._outgoing.server_time import ServerTime
+from tokenservice._transport.calls import Calls
+from tokenservice._transport.connection import Metadata
+from tokenservice._transport.lanes import Stubs
 from tokenservice.core import AccessFormat, AnchoredClock, TokenKind
-from tokenservice.errors import TokenServiceError, Unreachable
-from tokenservice.server_time import ServerTime
-from tokenservice.tokens import AccessToken, TokenSet
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

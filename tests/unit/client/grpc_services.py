@@ -10,7 +10,7 @@ import grpc
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
-from tokenservice.middleware import PUBLIC, Route, current_principal
+from tokenservice import PUBLIC, Route, current_principal
 
 READ = Route(scopes=["orders.read"])
 METHODS = {

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tokenservice.decision import Decision, unanswered
+from tokenservice import Decision
+from tokenservice._decisions.decision import unanswered
 from tokenservice.testing import Issuer
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from tests.unit.client.clocks import HandClock
 from tests.unit.core.builders import NOW
-from tokenservice.activity import KEEP_SECONDS, MAX_BATCH, ActivityLog, ActivityReporter
-from tokenservice.errors import TokenServiceError, Unreachable
+from tokenservice import TokenServiceError, Unreachable
+from tokenservice._decisions.activity import KEEP_SECONDS, MAX_BATCH, ActivityLog, ActivityReporter
 
 DOWN = Unreachable("UNAVAILABLE", "", grpc.StatusCode.UNAVAILABLE)
 REFUSED = TokenServiceError("PERMISSION_MISSING", "", grpc.StatusCode.PERMISSION_DENIED)

@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 
-from tokenservice.background_loop import BackgroundLoop
+from tokenservice import BackgroundLoop
 
 
 @pytest.fixture

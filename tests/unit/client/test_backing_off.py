@@ -11,20 +11,19 @@ from tests.unit.client.clocks import HandClock
 from tests.unit.client.fakes import FakeConnection, FakeService, FakeTime, half, rpc_error
 from tests.unit.client.feeds import heartbeat, key_message, message, snapshot
 from tests.unit.core.builders import NOW
-from tokenservice.activity import ActivityLog, ActivityReporter
-from tokenservice.errors import TokenServiceError, error_of
-from tokenservice.follower import TrustFollower
-from tokenservice.local_validator import LocalValidator
-from tokenservice.pairing import PairingClient, PairingKey, Side
-from tokenservice.remote import RemoteValidation, Unanswered
-from tokenservice.token_source import TokenSource
+from tokenservice import PairingClient, PairingKey, Side, TokenServiceError, TokenSource
+from tokenservice._decisions.activity import ActivityLog, ActivityReporter
+from tokenservice._decisions.local_validator import LocalValidator
+from tokenservice._errors import error_of
+from tokenservice._validator.follower import TrustFollower
+from tokenservice._validator.remote import RemoteValidation, Unanswered
 from tokenservice.v1 import pairing_service_pb2 as pairing_pb
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import trust_service_pb2 as trust_pb
 from tokenservice.v1 import types_pb2 as types
 
 if TYPE_CHECKING:
-    from tokenservice.connection import Connection
+    from tokenservice import Connection
 
 SECONDS = 60.0
 OFTEN = 60

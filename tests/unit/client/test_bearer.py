@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tokenservice.middleware import CookieAuth
+from tokenservice import CookieAuth
 from tokenservice.middleware.bearer import bearer, presented, without_cookie
 from tokenservice.middleware.common import Refusal, Refused
 

@@ -6,8 +6,8 @@ import pytest
 from grpc import StatusCode
 
 from tests.unit.client.fakes import FakeConnection, FakeTime, rpc_error
-from tokenservice.calls import Effort
-from tokenservice.errors import TokenServiceError, Unreachable
+from tokenservice import TokenServiceError, Unreachable
+from tokenservice._transport.calls import Effort
 
 REPEATABLE = Effort(10.0, repeatable=True, attempt_timeout=3.0)
 ONCE = Effort(10.0)

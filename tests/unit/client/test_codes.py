@@ -7,13 +7,12 @@ import pytest
 from grpc import StatusCode
 
 from tests.unit.client.fakes import FakeConnection, FakeTime, half, rpc_error
-from tokenservice.codes import CodeClient, CodeKind
-from tokenservice.errors import TokenServiceError, Unreachable
+from tokenservice import CodeClient, CodeKind, TokenServiceError, Unreachable
 from tokenservice.v1 import code_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 
 if TYPE_CHECKING:
-    from tokenservice.connection import Connection
+    from tokenservice import Connection
 
 GONE = rpc_error(StatusCode.UNAVAILABLE)
 

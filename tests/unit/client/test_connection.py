@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from tests.unit.client.fakes import unreachable
-from tokenservice.addresses import bare_address, is_local
-from tokenservice.connection import Connection, Tls
-from tokenservice.credentials import AccessTokenCredentials, ClientCertificate, ClientSecret
+from tokenservice import AccessTokenCredentials, ClientCertificate, ClientSecret, Connection, Tls
+from tokenservice._transport.addresses import bare_address, is_local
 
 SECRET = "s3cret-:%-value"
 CALLER = ClientSecret("shop", SECRET)

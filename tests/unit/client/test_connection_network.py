@@ -12,10 +12,9 @@ from tests.unit.client.name_server import NameServer
 from tests.unit.client.pem import issue
 from tests.unit.client.services import serving
 from tests.unit.client.test_connection_tls import AUTHORITY, CALLER, Hand, call, once
-from tokenservice.channels import ChannelSettings
-from tokenservice.connection import Connection, Tls
-from tokenservice.errors import TokenServiceError
-from tokenservice.lanes import STUCK_SECONDS
+from tokenservice import Connection, Tls, TokenServiceError
+from tokenservice._transport.channels import ChannelSettings
+from tokenservice._transport.lanes import STUCK_SECONDS
 
 GRPC_COOLDOWN = 30.0
 """Seconds between two questions to DNS as gRPC has it."""

@@ -13,17 +13,20 @@ import pytest
 
 from tests.unit.client.pem import Issued, issue
 from tests.unit.client.services import serving
-from tokenservice.calls import LOGIN, READ, Calls, Effort
-from tokenservice.connection import Connection, Tls
-from tokenservice.credentials import (
+from tokenservice import (
     AccessTokenCredentials,
     ClientCertificate,
     ClientSecret,
     ClientSecretFile,
+    Connection,
+    Tls,
+    TokenServiceError,
+    Unreachable,
+    Validator,
 )
-from tokenservice.errors import TokenServiceError, Unreachable, error_of
+from tokenservice._errors import error_of
+from tokenservice._transport.calls import LOGIN, READ, Calls, Effort
 from tokenservice.v1 import token_service_pb2 as pb
-from tokenservice.validator import Validator
 
 CALLER = ClientSecret("shop", "the secret value")
 AUTHORITY = issue("authority")
@@ -110,8 +113,8 @@ async def test_a_renewed_authority(files: Files) -> None:
 async def test_calls_in_flight_end_where_they_are(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokenservice.lanes.RETIRE_SECONDS", 0.1)
-    monkeypatch.setattr("tokenservice.lanes.GRACE_SECONDS", 60.0)
+    monkeypatch.setattr("tokenservice._transport.lanes.RETIRE_SECONDS", 0.1)
+    monkeypatch.setattr("tokenservice._transport.lanes.GRACE_SECONDS", 60.0)
     files.install(issue("former", AUTHORITY))
     certificate = issue("server", AUTHORITY)
     hand = Hand()
@@ -140,8 +143,8 @@ async def test_calls_in_flight_end_where_they_are(
 async def test_a_call_that_outlives_its_channel_fails_and_cancels_nobody(
     files: Files, monkeypatch: pytest.MonkeyPatch, closing: bool
 ) -> None:
-    monkeypatch.setattr("tokenservice.lanes.RETIRE_SECONDS", 0.01)
-    monkeypatch.setattr("tokenservice.lanes.GRACE_SECONDS", 0.01)
+    monkeypatch.setattr("tokenservice._transport.lanes.RETIRE_SECONDS", 0.01)
+    monkeypatch.setattr("tokenservice._transport.lanes.GRACE_SECONDS", 0.01)
     files.install(issue("former", AUTHORITY))
     certificate = issue("server", AUTHORITY)
     hand = Hand()

@@ -7,7 +7,8 @@ import pytest
 from grpc import StatusCode
 
 from tests.unit.client.fakes import rpc_error
-from tokenservice.errors import FieldViolation, TokenServiceError, Unreachable, error_of
+from tokenservice import FieldViolation, TokenServiceError, Unreachable
+from tokenservice._errors import error_of
 
 
 def test_everything_that_the_service_says_is_read() -> None:

@@ -9,15 +9,22 @@ import pytest
 
 from tests.unit.client.services import Service, serving
 from tests.unit.client.test_connection_tls import AUTHORITY, CALLER, until
-from tokenservice.connection import Connection, Tls
+from tokenservice import (
+    Connection,
+    Decision,
+    Source,
+    SyncValidator,
+    Tls,
+    TokenServiceError,
+    Unreachable,
+    Validator,
+    ValidatorEvents,
+)
+from tokenservice._decisions.events import GuardedEvents
+from tokenservice._validator.assembled import AssembledValidator
+from tokenservice._validator.outages import FEED, Outages
 from tokenservice.core import Verdict
-from tokenservice.decision import Decision, Source
-from tokenservice.errors import TokenServiceError, Unreachable
-from tokenservice.events import GuardedEvents, ValidatorEvents
-from tokenservice.outages import FEED, Outages
-from tokenservice.sync_validator import SyncValidator
 from tokenservice.testing import Issuer
-from tokenservice.validator import AssembledValidator, Validator
 
 DOWN = Unreachable("UNAVAILABLE", "nobody", grpc.StatusCode.UNAVAILABLE)
 WITHDRAWN = TokenServiceError("PERMISSION_MISSING", "no", grpc.StatusCode.PERMISSION_DENIED)
@@ -49,7 +56,7 @@ class Counting(ValidatorEvents):
 
 @pytest.fixture(autouse=True)
 def levels(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("tokenservice.server_calls.CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr("tokenservice._validator.server_calls.CONNECT_SECONDS", 0.1)
     with caplog.at_level(logging.DEBUG, "tokenservice"):
         yield
 
@@ -61,7 +68,7 @@ def said(caplog: pytest.LogCaptureFixture, at_least: int = logging.INFO) -> list
 async def test_one_warning_per_outage_with_target_and_cause(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokenservice.backoff.Pauses.after", lambda *_: 0.05)
+    monkeypatch.setattr("tokenservice._backoff.Pauses.after", lambda *_: 0.05)
     counting = Counting()
     async with serving() as first:
         address, port = first.address, first.port

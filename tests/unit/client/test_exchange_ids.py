@@ -7,18 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenservice.backoff import Backoff
-from tokenservice.credentials import (
+from tokenservice import (
     AccessTokenCredentials,
     ClientCertificate,
     ClientSecret,
     ClientSecretFile,
-)
-from tokenservice.exchange_ids import (
     DerivedExchangeId,
     random_exchange_id,
-    usual_exchange_ids,
 )
+from tokenservice._backoff import Backoff
+from tokenservice._sessions.exchange_ids import usual_exchange_ids
 
 KEY = bytes(range(32))
 

@@ -15,9 +15,9 @@ from tests.unit.client.feeds import (
     snapshot,
 )
 from tests.unit.core.builders import KID, NOW, entry, facts
+from tokenservice._decisions.local_validator import LocalValidator
+from tokenservice._validator.feed import FeedBroken, FeedReader
 from tokenservice.core import TrustEntryKind
-from tokenservice.feed import FeedBroken, FeedReader
-from tokenservice.local_validator import LocalValidator
 from tokenservice.v1 import trust_service_pb2 as pb
 
 LIMIT = 5.0

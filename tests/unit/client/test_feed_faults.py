@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tests.unit.client.clocks import HandClock
 from tests.unit.client.feeds import delta, heartbeat, key_message, message, snapshot
 from tests.unit.core.builders import NOW, entry, facts
+from tokenservice._decisions.local_validator import LocalValidator
+from tokenservice._validator.feed import FeedBroken, FeedReader
 from tokenservice.core import TrustEntry, TrustEntryKind
-from tokenservice.feed import FeedBroken, FeedReader
-from tokenservice.local_validator import LocalValidator
 from tokenservice.v1 import trust_service_pb2 as pb
 
 LIMIT = 5.0

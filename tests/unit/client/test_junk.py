@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from tests.unit.client.test_local_validator import PRIVATE, Here, opaque
 from tests.unit.core.builders import claims, header, sign
-from tokenservice.remote import MAX_WAITING, RemoteValidation
+from tokenservice._validator.assembled import AssembledValidator
+from tokenservice._validator.remote import MAX_WAITING, RemoteValidation
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
-from tokenservice.validator import AssembledValidator
 
 GOOD = 200
 ROUNDS = 20_000

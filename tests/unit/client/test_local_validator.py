@@ -11,7 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.unit.client.clocks import HandClock
 from tests.unit.core.builders import ISSUER, KID, NOW, claims, der, entry, header, key, sign
 from tests.unit.crypto.builders import access, facts
-from tokenservice.activity import SAMPLE_SECONDS
+from tokenservice import Decision, Principal, Source
+from tokenservice._decisions.activity import SAMPLE_SECONDS
+from tokenservice._decisions.local_validator import PRUNED, LocalValidator
+from tokenservice._decisions.signatures import Keyring
+from tokenservice._decisions.token_cache import TokenCache
+from tokenservice._validator.assembled import AssembledValidator
 from tokenservice.core import (
     AnchoredClock,
     KeyState,
@@ -23,11 +28,6 @@ from tokenservice.core import (
     seal_access,
 )
 from tokenservice.core.clock import SETTLED_SECONDS
-from tokenservice.decision import Decision, Principal, Source
-from tokenservice.local_validator import PRUNED, LocalValidator
-from tokenservice.signatures import Keyring
-from tokenservice.token_cache import TokenCache
-from tokenservice.validator import AssembledValidator
 
 PRIVATE = Ed25519PrivateKey.generate()
 OPAQUE_KID = "0a0b0c0d"
@@ -389,7 +389,7 @@ def test_upkeep_lets_go(here: Here) -> None:
 async def test_a_mass_of_revocations_that_ran_out_goes_bit_by_bit_without_a_pause(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokenservice.assembled_validator.UPKEEP_SECONDS", 3_600.0)
+    monkeypatch.setattr("tokenservice._validator.assembled.UPKEEP_SECONDS", 3_600.0)
     many = [entry(revision, keep_until=NOW + 1.0) for revision in range(101, 101 + 3 * PRUNED + 1)]
     here.delta(many[-1].revision, *many)
     here.hand.advance(SETTLED_SECONDS)

@@ -6,13 +6,9 @@ from typing import Any
 
 import pytest
 
-from tokenservice import messages
-from tokenservice.client import TokenClient
+from tokenservice import Check, Source, SyncTokenClient, TokenClient, TokenServiceError
+from tokenservice import _messages as messages
 from tokenservice.core import Platform, TokenKind, Verdict
-from tokenservice.decision import Source
-from tokenservice.errors import TokenServiceError
-from tokenservice.sync import SyncTokenClient
-from tokenservice.tokens import Check
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 

@@ -10,8 +10,7 @@ from tests.unit.client.asgi_app import ROUTES, App, Wrap, bearer
 from tests.unit.client.asgi_calls import call, scope
 from tests.unit.client.certificates import certificate
 from tests.unit.client.judges import Judge
-from tokenservice.decision import Principal
-from tokenservice.middleware import CookieAuth, Route
+from tokenservice import CookieAuth, Principal, Route
 from tokenservice.middleware.asgi import TokenMiddleware
 from tokenservice.testing import Issuer
 

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.client.asgi_app import ROUTES, App, Wrap, bearer
 from tests.unit.client.asgi_calls import Answer, call, scope, websocket
 from tests.unit.client.judges import Judge
-from tokenservice.middleware import CookieAuth
+from tokenservice import CookieAuth
 from tokenservice.middleware.asgi import TokenMiddleware
 from tokenservice.testing import Issuer
 

@@ -12,8 +12,7 @@ from fastapi import Depends, FastAPI, Request, WebSocket
 from tests.unit.client.asgi_calls import call, websocket
 from tests.unit.client.certificates import certificate
 from tests.unit.client.judges import Judge
-from tokenservice.decision import Principal
-from tokenservice.middleware import CookieAuth
+from tokenservice import CookieAuth, Principal
 from tokenservice.middleware.fastapi import protect, require
 from tokenservice.testing import Issuer
 

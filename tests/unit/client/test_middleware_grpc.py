@@ -22,7 +22,8 @@ from tests.unit.client.grpc_services import (
     handlers,
 )
 from tests.unit.client.judges import Judge, SyncJudge
-from tokenservice.middleware import PUBLIC, Route, grpc_aio, grpc_sync
+from tokenservice import PUBLIC, Route
+from tokenservice.middleware import grpc_aio, grpc_sync
 from tokenservice.middleware.grpc_common import MethodTable, peer_thumbprint
 from tokenservice.testing import Issuer
 

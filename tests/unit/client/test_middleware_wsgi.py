@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.client.certificates import certificate
 from tests.unit.client.judges import SyncJudge
-from tokenservice.middleware import PUBLIC, CookieAuth, Route
+from tokenservice import PUBLIC, CookieAuth, Route
 from tokenservice.middleware.wsgi import TokenMiddleware
 from tokenservice.testing import Issuer
 

@@ -11,12 +11,16 @@ import httpx
 import pytest
 
 from tests.unit.client.fakes import FakeService, FakeTime, half, unreachable
-from tokenservice.background_loop import BackgroundLoop
-from tokenservice.errors import Unreachable
-from tokenservice.grpc_auth import TokenPlugin, call_credentials
-from tokenservice.httpx_auth import BearerAuth
-from tokenservice.sync import SyncTokenClient
-from tokenservice.token_source import SyncTokenSource, TokenSource
+from tokenservice import (
+    BackgroundLoop,
+    BearerAuth,
+    SyncTokenClient,
+    SyncTokenSource,
+    TokenSource,
+    Unreachable,
+    call_credentials,
+)
+from tokenservice._outgoing.grpc_auth import TokenPlugin
 
 URL = "https://orders.internal/"
 

@@ -7,22 +7,24 @@ import pytest
 from grpc import StatusCode
 
 from tests.unit.client.fakes import FakeConnection, FakeTime, half, rpc_error
-from tokenservice.errors import TokenServiceError, Unreachable
-from tokenservice.pairing import (
+from tokenservice import (
+    BackgroundLoop,
     PairingClient,
     PairingDirection,
     PairingKey,
     PairingState,
     PairingStatus,
     Side,
+    SyncPairingClient,
+    TokenServiceError,
+    Unreachable,
     code_of,
 )
-from tokenservice.sync import BackgroundLoop, SyncPairingClient
 from tokenservice.v1 import pairing_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 
 if TYPE_CHECKING:
-    from tokenservice.connection import Connection
+    from tokenservice import Connection
 
 KEY = PairingKey("id", Side.STARTER, "watch-secret")
 PENDING = pb.WatchPairingResponse(state=types.PAIRING_STATE_PENDING, code="1", qr_uri="x/map/1")

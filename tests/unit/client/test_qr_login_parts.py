@@ -11,8 +11,8 @@ from clients.examples.qr_login.devices import name_of
 from clients.examples.qr_login.pictures import NotAPicture, texts_in
 from clients.examples.qr_login.standing import standing_of
 from clients.examples.qr_login.visits import IDLE_SECONDS, MOST_VISITS, OpenPairing, Visit, Visits
-from tokenservice import qr
-from tokenservice.pairing import (
+from tokenservice import (
+    Device,
     PairingDirection,
     PairingKey,
     PairingState,
@@ -20,8 +20,8 @@ from tokenservice.pairing import (
     Peer,
     ShownCode,
     Side,
+    qr,
 )
-from tokenservice.tokens import Device
 
 EXAMPLE = Path(__file__).parents[3] / "clients" / "examples" / "qr_login"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"

@@ -9,8 +9,8 @@ import grpc
 from tests.unit.client.clocks import HandClock
 from tests.unit.client.feeds import delta, key_message, message, snapshot
 from tests.unit.core.builders import NOW
-from tokenservice.follower import TrustFollower
-from tokenservice.local_validator import LocalValidator
+from tokenservice._decisions.local_validator import LocalValidator
+from tokenservice._validator.follower import TrustFollower
 from tokenservice.v1 import trust_service_pb2 as pb
 
 LONG = 60.0

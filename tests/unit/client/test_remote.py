@@ -6,8 +6,14 @@ from collections.abc import Sequence
 import grpc
 import pytest
 
-from tokenservice.errors import TokenServiceError, Unreachable
-from tokenservice.remote import MAX_BATCH, MAX_CALLS, MAX_WAITING, RemoteValidation, Unanswered
+from tokenservice import TokenServiceError, Unreachable
+from tokenservice._validator.remote import (
+    MAX_BATCH,
+    MAX_CALLS,
+    MAX_WAITING,
+    RemoteValidation,
+    Unanswered,
+)
 from tokenservice.v1 import token_service_pb2 as pb
 
 DOWN = Unreachable("UNAVAILABLE", "", grpc.StatusCode.UNAVAILABLE)

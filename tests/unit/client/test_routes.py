@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenservice.middleware import PUBLIC, Route, RouteTable
+from tokenservice import PUBLIC, Route
+from tokenservice.middleware import RouteTable
 
 ONE, LIST, ANY, FEED, REST = (
     Route(scopes=[name]) for name in ("one", "list", "any", "feed", "rest")

@@ -11,7 +11,9 @@ from tests.unit.client.server_side import ALGORITHMS, ISSUER, KEYS, ServerSide, 
 from tests.unit.core.builders import NOW, b64
 from tests.unit.crypto.builders import SESSION, access, facts
 from token_service.domain.kinds import KeyState, TokenKind
-from tokenservice.answers import decision_of, max_age_of, question
+from tokenservice import Decision
+from tokenservice._decisions.local_validator import LocalValidator
+from tokenservice._validator.answers import decision_of, max_age_of, question
 from tokenservice.core import (
     Requirement,
     RevocationReason,
@@ -22,8 +24,6 @@ from tokenservice.core import (
     seal_session,
 )
 from tokenservice.core.opaque import format_opaque
-from tokenservice.decision import Decision
-from tokenservice.local_validator import LocalValidator
 
 SUBJECT = "00000000-0000-0000-0000-000000000009"
 BOUND = b"c" * 32

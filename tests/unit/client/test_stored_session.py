@@ -4,13 +4,14 @@ import pytest
 from grpc import StatusCode
 
 from tests.unit.client.fakes import FakeService, FakeTime, refusal, unreachable
-from tokenservice.errors import TokenServiceError, Unreachable
-from tokenservice.stored_session import StoredSession
-from tokenservice.token_store import (
+from tokenservice import (
     MemoryTokenStore,
     PendingExchange,
+    StoredSession,
     StoredTokens,
+    TokenServiceError,
     TokenStoreError,
+    Unreachable,
 )
 
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
+from tokenservice import Source, SyncValidator
+from tokenservice._validator.assembled import AssembledValidator
 from tokenservice.core import TokenKind, Verdict
-from tokenservice.decision import Source
-from tokenservice.sync_validator import SyncValidator
 from tokenservice.testing import Issuer
-from tokenservice.validator import AssembledValidator
 
 pytest_plugins = ["tokenservice.testing.pytest_plugin"]
 

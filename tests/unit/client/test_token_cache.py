@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.core.builders import NOW, facts
+from tokenservice._decisions.token_cache import ENTRY_BYTES, CachedToken, RefusalCache, TokenCache
 from tokenservice.core import Requirement, Verdict
-from tokenservice.token_cache import ENTRY_BYTES, CachedToken, RefusalCache, TokenCache
 
 REQUIREMENT = Requirement("orders")
 

@@ -14,11 +14,10 @@ from tests.unit.client.fakes import (
     token_set,
     unreachable,
 )
+from tokenservice import MemoryTokenStore, StoredTokens, TokenServiceError, TokenSource, Unreachable
+from tokenservice._outgoing.server_time import ServerTime
+from tokenservice._outgoing.token_source import MARGIN
 from tokenservice.core import AnchoredClock, encoding
-from tokenservice.errors import TokenServiceError, Unreachable
-from tokenservice.server_time import ServerTime
-from tokenservice.token_source import MARGIN, TokenSource
-from tokenservice.token_store import MemoryTokenStore, StoredTokens
 
 DUE = LIFETIME * 0.75
 """Seconds until a refresh, with randomness in the middle."""

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from tests.unit.client.fakes import token_set
-from tokenservice.file_token_store import FileTokenStore
-from tokenservice.token_store import (
+from tokenservice import (
+    FileTokenStore,
     MemoryTokenStore,
     PendingExchange,
     StoredTokens,
     TokenStoreError,
-    held,
 )
+from tokenservice._sessions.token_store import held
 
 TOKENS = token_set(1, 0, 1_800_000_000.5)
 PENDING = PendingExchange(bytes(range(16)), ("orders",), ("orders.read", "orders.write"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.unit.client.services import serving
 from tests.unit.client.test_connection_tls import CALLER, call
-from tokenservice.connection import Connection
+from tokenservice import Connection
 
 CALLS = 200
 

@@ -12,15 +12,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.unit.client.clocks import HandClock
 from tests.unit.core.builders import ISSUER, NOW, claims, der, header, key, sign
 from tests.unit.crypto.builders import access
+from tokenservice import Decision, Principal, Source, Unreachable
+from tokenservice._decisions.local_validator import LocalValidator
+from tokenservice._decisions.unknown_keys import (
+    ANSWERED_SECONDS,
+    BURST,
+    UNANSWERED_SECONDS,
+    UnknownKeys,
+)
+from tokenservice._messages import number
+from tokenservice._validator.assembled import AssembledValidator
+from tokenservice._validator.remote import RemoteValidation
 from tokenservice.core import KeyState, TrustState, Verdict, parse_jwt, seal_access
-from tokenservice.decision import Decision, Principal, Source
-from tokenservice.errors import Unreachable
-from tokenservice.local_validator import LocalValidator
-from tokenservice.messages import number
-from tokenservice.remote import RemoteValidation
-from tokenservice.unknown_keys import ANSWERED_SECONDS, BURST, UNANSWERED_SECONDS, UnknownKeys
 from tokenservice.v1 import token_service_pb2 as pb
-from tokenservice.validator import AssembledValidator
 
 PRIVATE = Ed25519PrivateKey.generate()
 NEW = Ed25519PrivateKey.generate()

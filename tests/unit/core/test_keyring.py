@@ -21,8 +21,8 @@ from tests.unit.core.builders import (
     sign,
 )
 from tests.unit.core.signers import ALGORITHMS, SECRET, Signer, every_algorithm, signers
+from tokenservice._decisions.signatures import Keyring
 from tokenservice.core import KeyState, ParsedJwt, TokenError, TrustKey, parse_jwt
-from tokenservice.signatures import Keyring
 
 
 def _token(signer: Signer, **head: Any) -> str:

@@ -30,7 +30,7 @@ from tests.unit.core.signers import (
     every_algorithm,
     signers,
 )
-from tokenservice.signatures import KeyRefused, SignatureVerifier, load_public_key
+from tokenservice._decisions.signatures import KeyRefused, SignatureVerifier, load_public_key
 
 MESSAGE = b"header.payload"
 

@@ -19,6 +19,7 @@ from token_service.adapters.crypto.access_tokens import AccessTokenFactory
 from token_service.adapters.crypto.mint import Mint
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import KeyPurpose, KeyState, TokenKind
+from tokenservice._decisions.signatures import Keyring as ValidatorKeys
 from tokenservice.core import (
     Facts,
     MalformedToken,
@@ -31,7 +32,6 @@ from tokenservice.core import (
     seal_access,
 )
 from tokenservice.core.encoding import decode_base64url, encode_base64url
-from tokenservice.signatures import Keyring as ValidatorKeys
 
 ALGORITHMS = ("EdDSA", "ES256", "RS256", "PS256", "HS256")
 SIGNING = new_key(KeyPurpose.SIGNING, "EdDSA")

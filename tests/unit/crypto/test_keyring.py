@@ -8,7 +8,7 @@ from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.crypto.keyring import Keyring
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import KeyPurpose, KeyState
-from tokenservice.signatures import load_public_key
+from tokenservice._decisions.signatures import load_public_key
 
 SIGNING = KeyPurpose.SIGNING
 MACS = (KeyPurpose.MINT, KeyPurpose.PEPPER, KeyPurpose.OPAQUE)

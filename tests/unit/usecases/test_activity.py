@@ -20,7 +20,7 @@ from token_service.domain.clients.policy_rules import MIN_IDLE
 from token_service.domain.kinds import Permission
 from token_service.domain.ports import ActivityMark, ActivityRecord
 from token_service.usecases.tokens.activity import ActivityRecorder, ReportActivity
-from tokenservice.activity import REPORT_SECONDS, SAMPLE_SECONDS, ActivityLog
+from tokenservice._decisions.activity import REPORT_SECONDS, SAMPLE_SECONDS, ActivityLog
 
 SESSION = UUID(int=1)
 BEGIN = 1_800_000_000.0

@@ -29,10 +29,10 @@ from jwt.algorithms import (
 from nacl.bindings import crypto_sign, crypto_sign_BYTES
 
 from token_service.domain.kinds import TokenKind
+from tokenservice._decisions.signatures import KeyRefused, PublicKey, SignatureVerifier
 from tokenservice.core import ParsedJwt
 from tokenservice.core.encoding import encode_base64url
 from tokenservice.core.jose import TYPE_OF_KIND
-from tokenservice.signatures import KeyRefused, PublicKey, SignatureVerifier
 
 RSA_BITS = 3072
 """128 bits of security (NIST SP 800-57 part 1, table 2)."""

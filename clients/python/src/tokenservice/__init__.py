@@ -1,6 +1,235 @@
-"""Client package of the token service.
+"""The token service from Python: validating tokens, logging in, pairing devices, one-time codes.
 
-Importing this package loads nothing: take what you need from its modules, for instance
-``tokenservice.core`` (pure decisions, standard library only), ``tokenservice.validator``
-(local validation) or ``tokenservice.client`` (the remote procedure calls).
+::
+
+    from tokenservice import ClientSecret, Connection, TokenClient
+
+Everything that programs need is here; each name loads its module when it is first used, and
+importing this package loads none. Beside it are :mod:`tokenservice.middleware` (ASGI, FastAPI,
+WSGI, gRPC), :mod:`tokenservice.testing`, :mod:`tokenservice.core` (token grammar and pure verdicts,
+standard library only) and :mod:`tokenservice.v1` (the generated messages and stubs). Modules whose
+name begins with an underscore may change in every version.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from tokenservice._codes import CodeClient, CodeKind, CodeRecord, IssuedCode, RedeemedCode
+    from tokenservice._decisions.decision import (
+        Decision,
+        OnStale,
+        Principal,
+        Source,
+        Validates,
+        ValidatesSync,
+    )
+    from tokenservice._decisions.events import ValidatorEvents
+    from tokenservice._errors import FieldViolation, TokenServiceError, Unreachable
+    from tokenservice._outgoing.grpc_auth import call_credentials
+    from tokenservice._outgoing.httpx_auth import BearerAuth
+    from tokenservice._outgoing.token_source import SyncTokenSource, TokenSource
+    from tokenservice._pairing import qr
+    from tokenservice._pairing.client import PairingClient, code_of
+    from tokenservice._pairing.values import (
+        PairingDirection,
+        PairingKey,
+        PairingState,
+        PairingStatus,
+        Peer,
+        ScannedPairing,
+        ShownCode,
+        Side,
+        StartedPairing,
+        random_id,
+    )
+    from tokenservice._sessions.client import TokenClient
+    from tokenservice._sessions.exchange_ids import (
+        DerivedExchangeId,
+        ExchangeIds,
+        random_exchange_id,
+    )
+    from tokenservice._sessions.file_token_store import FileTokenStore
+    from tokenservice._sessions.stored_session import StoredSession
+    from tokenservice._sessions.token_store import (
+        MemoryTokenStore,
+        PendingExchange,
+        StoredTokens,
+        TokenStore,
+        TokenStoreError,
+    )
+    from tokenservice._sync.background_loop import BackgroundLoop
+    from tokenservice._sync.clients import SyncCodeClient, SyncPairingClient, SyncTokenClient
+    from tokenservice._transport.connection import Connection
+    from tokenservice._transport.credentials import (
+        AccessTokenCredentials,
+        CallerCredentials,
+        ClientCertificate,
+        ClientSecret,
+        ClientSecretFile,
+    )
+    from tokenservice._transport.tls import Tls
+    from tokenservice._validator.sync_validator import SyncValidator
+    from tokenservice._validator.validator import Validator
+    from tokenservice._values import (
+        AccessToken,
+        Check,
+        Device,
+        Revoked,
+        Session,
+        SessionPage,
+        TokenSet,
+    )
+    from tokenservice.core import (
+        AccessFormat,
+        Platform,
+        RevocationReason,
+        TokenKind,
+        Verdict,
+    )
+    from tokenservice.middleware import (
+        PUBLIC,
+        CookieAuth,
+        Refusal,
+        Route,
+        RouteTable,
+        current_principal,
+    )
+
+    __version__: str
+
+__all__ = [
+    "PUBLIC",
+    "AccessFormat",
+    "AccessToken",
+    "AccessTokenCredentials",
+    "BackgroundLoop",
+    "BearerAuth",
+    "CallerCredentials",
+    "Check",
+    "ClientCertificate",
+    "ClientSecret",
+    "ClientSecretFile",
+    "CodeClient",
+    "CodeKind",
+    "CodeRecord",
+    "Connection",
+    "CookieAuth",
+    "Decision",
+    "DerivedExchangeId",
+    "Device",
+    "ExchangeIds",
+    "FieldViolation",
+    "FileTokenStore",
+    "IssuedCode",
+    "MemoryTokenStore",
+    "OnStale",
+    "PairingClient",
+    "PairingDirection",
+    "PairingKey",
+    "PairingState",
+    "PairingStatus",
+    "Peer",
+    "PendingExchange",
+    "Platform",
+    "Principal",
+    "RedeemedCode",
+    "Refusal",
+    "RevocationReason",
+    "Revoked",
+    "Route",
+    "RouteTable",
+    "ScannedPairing",
+    "Session",
+    "SessionPage",
+    "ShownCode",
+    "Side",
+    "Source",
+    "StartedPairing",
+    "StoredSession",
+    "StoredTokens",
+    "SyncCodeClient",
+    "SyncPairingClient",
+    "SyncTokenClient",
+    "SyncTokenSource",
+    "SyncValidator",
+    "Tls",
+    "TokenClient",
+    "TokenKind",
+    "TokenServiceError",
+    "TokenSet",
+    "TokenSource",
+    "TokenStore",
+    "TokenStoreError",
+    "Unreachable",
+    "Validates",
+    "ValidatesSync",
+    "Validator",
+    "ValidatorEvents",
+    "Verdict",
+    "__version__",
+    "call_credentials",
+    "code_of",
+    "current_principal",
+    "qr",
+    "random_exchange_id",
+    "random_id",
+]
+
+_MODULES: Final = {
+    "_codes": "CodeClient CodeKind CodeRecord IssuedCode RedeemedCode",
+    "_decisions.decision": "Decision OnStale Principal Source Validates ValidatesSync",
+    "_decisions.events": "ValidatorEvents",
+    "_errors": "FieldViolation TokenServiceError Unreachable",
+    "_outgoing.grpc_auth": "call_credentials",
+    "_outgoing.httpx_auth": "BearerAuth",
+    "_outgoing.token_source": "SyncTokenSource TokenSource",
+    "_pairing.client": "PairingClient code_of",
+    "_pairing.values": (
+        "PairingDirection PairingKey PairingState PairingStatus Peer ScannedPairing ShownCode "
+        "Side StartedPairing random_id"
+    ),
+    "_sessions.client": "TokenClient",
+    "_sessions.exchange_ids": "DerivedExchangeId ExchangeIds random_exchange_id",
+    "_sessions.file_token_store": "FileTokenStore",
+    "_sessions.stored_session": "StoredSession",
+    "_sessions.token_store": (
+        "MemoryTokenStore PendingExchange StoredTokens TokenStore TokenStoreError"
+    ),
+    "_sync.background_loop": "BackgroundLoop",
+    "_sync.clients": "SyncCodeClient SyncPairingClient SyncTokenClient",
+    "_transport.connection": "Connection",
+    "_transport.credentials": (
+        "AccessTokenCredentials CallerCredentials ClientCertificate ClientSecret ClientSecretFile"
+    ),
+    "_transport.tls": "Tls",
+    "_validator.sync_validator": "SyncValidator",
+    "_validator.validator": "Validator",
+    "_values": "AccessToken Check Device Revoked Session SessionPage TokenSet",
+    "core": "AccessFormat Platform RevocationReason TokenKind Verdict",
+    "middleware": "PUBLIC CookieAuth Refusal Route RouteTable current_principal",
+}
+"""Which names each module has."""
+
+_MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: object = version("token-service-client")
+    elif name == "qr":
+        value = import_module("tokenservice._pairing.qr")
+    elif name in _MODULE_OF:
+        value = getattr(import_module(f"tokenservice.{_MODULE_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value  # the next time, nobody asks here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -76,7 +76,7 @@ class ParsedJwt:
 
 
 class SignatureCheck(Protocol):
-    """The port behind which signatures are checked: see :mod:`tokenservice.signatures`."""
+    """The port behind which signatures are checked; this package has no cryptography of its own."""
 
     def check(self, parsed: ParsedJwt, keys: Mapping[str, TrustKey]) -> bool:
         """Whether the one of ``keys`` that the token names signed it; never raises."""

@@ -36,7 +36,7 @@ from tokenservice.middleware.lease import TokenEnded, until_refused, while_good
 from tokenservice.middleware.routes import WEBSOCKET, Route, RouteTable
 
 if TYPE_CHECKING:
-    from tokenservice.decision import Decision, Principal, Validates
+    from tokenservice._decisions.decision import Decision, Principal, Validates
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]

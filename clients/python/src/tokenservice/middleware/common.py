@@ -10,14 +10,14 @@ from hashlib import sha256
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypedDict
 
+from tokenservice._decisions.requirements import Requirements
 from tokenservice.core import Verdict
-from tokenservice.requirements import Requirements
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import timedelta
 
-    from tokenservice.decision import Decision, OnStale, Principal
+    from tokenservice._decisions.decision import Decision, OnStale, Principal
     from tokenservice.middleware.routes import Route
 
 PRINCIPAL_KEY: Final = "tokenservice.principal"
@@ -92,7 +92,7 @@ def listed(route: Route | None) -> Route:
 
 
 class Demand(TypedDict):
-    """The arguments of :meth:`tokenservice.decision.Validates.validate` beside the token."""
+    """The arguments of :meth:`tokenservice.Validates.validate` beside the token."""
 
     audience: str
     scopes: Collection[str]

@@ -24,7 +24,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from tokenservice.decision import OnStale, Principal, Validates
+from tokenservice._decisions.decision import OnStale, Principal, Validates
 from tokenservice.middleware.asgi import headers_of, method_of, tls_thumbprint, with_principal
 from tokenservice.middleware.bearer import CookieAuth, presented
 from tokenservice.middleware.common import (

@@ -51,7 +51,7 @@ from tokenservice.middleware.lease import TokenEnded, until_refused, while_good
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from tokenservice.decision import Decision, Validates
+    from tokenservice._decisions.decision import Decision, Validates
     from tokenservice.middleware.routes import Route
 
     Context = grpc.aio.ServicerContext[Any, Any]

@@ -38,7 +38,7 @@ from tokenservice.middleware.worker import Finished, NotYet, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tokenservice.decision import Decision, Principal, ValidatesSync
+    from tokenservice._decisions.decision import Decision, Principal, ValidatesSync
     from tokenservice.middleware.common import Refusal
     from tokenservice.middleware.routes import Route
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
-    from tokenservice.decision import Decision, Principal
+    from tokenservice._decisions.decision import Decision, Principal
 
 T = TypeVar("T")
 

@@ -11,13 +11,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from tokenservice.requirements import Requirements
+from tokenservice._decisions.requirements import Requirements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import timedelta
 
-    from tokenservice.decision import OnStale
+    from tokenservice._decisions.decision import OnStale
 
 WEBSOCKET: Final = "WEBSOCKET"
 """Stands for the method of a WebSocket handshake, which is no ordinary GET."""
@@ -36,7 +36,7 @@ class Route:
     ``scopes`` are all needed. ``max_auth_age`` bounds the age of the last login or step-up, in
     seconds; ``acr`` is the least authentication level (RFC 9470; no login is above "aal1" yet).
     ``audience`` is "" for the middleware's own. ``on_stale`` is explained at
-    :data:`tokenservice.decision.OnStale`. A ``public`` route is open to everybody and demands
+    :data:`tokenservice.OnStale`. A ``public`` route is open to everybody and demands
     nothing. Raises ValueError for what no token could be judged by.
     """
 

@@ -32,7 +32,7 @@ from tokenservice.middleware.common import (
 from tokenservice.middleware.routes import WEBSOCKET, Route, RouteTable
 
 if TYPE_CHECKING:
-    from tokenservice.decision import Principal, ValidatesSync
+    from tokenservice._decisions.decision import Principal, ValidatesSync
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]

@@ -10,7 +10,10 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from tokenservice.background_loop import BackgroundLoop
+from tokenservice._decisions.local_validator import LocalValidator
+from tokenservice._sync.background_loop import BackgroundLoop
+from tokenservice._validator.assembled import AssembledValidator
+from tokenservice._validator.sync_validator import SyncValidator
 from tokenservice.core import (
     AnchoredClock,
     Facts,
@@ -24,10 +27,7 @@ from tokenservice.core import (
 )
 from tokenservice.core.clock import boottime
 from tokenservice.core.opaque import SESSION_PAYLOAD_LENGTH
-from tokenservice.local_validator import LocalValidator
-from tokenservice.sync_validator import SyncValidator
 from tokenservice.testing.tokens import SigningKey
-from tokenservice.validator import AssembledValidator
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

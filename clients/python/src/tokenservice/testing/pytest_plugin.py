@@ -6,9 +6,9 @@ Override ``token_issuer`` there to say, for instance, which audience the applica
 
 import pytest
 
-from tokenservice.sync_validator import SyncValidator
+from tokenservice._validator.assembled import AssembledValidator
+from tokenservice._validator.sync_validator import SyncValidator
 from tokenservice.testing.issuer import Issuer
-from tokenservice.validator import AssembledValidator
 
 
 @pytest.fixture

@@ -1,0 +1,235 @@
+"""One-time codes: coupons, invitations, verification codes.
+
+::
+
+    issued = await client.issue(
+        purpose="signup-email", kind=CodeKind.VERIFICATION, recipient=address
+    )
+    send(address, issued.code)
+    ...
+    redeemed = await client.redeem(purpose="signup-email", code=typed, recipient=address)
+
+Times are Unix seconds; no repr shows a code or its payload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tokenservice import _messages as messages
+from tokenservice._transport import calls
+from tokenservice._transport.calls import Calls, Effort
+from tokenservice.v1 import code_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import timedelta
+
+    from tokenservice._backoff import Backoff
+    from tokenservice._transport.connection import Connection
+
+_CHANGE: Final = Effort(10.0, repeatable=True, attempt_timeout=3.0)
+
+
+class CodeKind(IntEnum):
+    """What a one-time code is for."""
+
+    UNSPECIFIED = 0
+    COUPON = 1
+    """Whoever has it may use it, as often as it says, while it says."""
+    INVITATION = 2
+    """Lets somebody join; its payload says what."""
+    VERIFICATION = 3
+    """Shows that a recipient got it: a few digits, single use, few attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCode:
+    """A new code; it is told this once."""
+
+    code_id: str
+    code: str = field(repr=False)
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemedCode:
+    """What redeeming a code brought. ``replayed``: a retry got the answer that it repeated."""
+
+    code_id: str
+    payload: bytes = field(repr=False)
+    uses_left: int
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRecord:
+    """What is known of a code, without the code itself and its payload."""
+
+    code_id: str
+    purpose: str
+    kind: CodeKind
+    recipient: str
+    subject: str
+    max_uses: int
+    uses: int
+    created_at: float
+    not_before: float
+    expires_at: float
+    revoked_at: float | None
+    last_redeemed_at: float | None
+
+
+def random_request_id() -> str:
+    """Draw the id of a request."""
+    return secrets.token_urlsafe(16)
+
+
+class CodeClient:
+    """The calls of CodeService. ``timeout`` is in seconds, of all attempts together.
+
+    ``issue`` and ``redeem`` are retried with one request id: the one given, or a random one. To
+    try again after Unreachable give the same id, which costs neither a code nor a use. Everything
+    raises TokenServiceError. Tests give clock (monotonic seconds), randomness ([0, 1)) and sleep.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        backoff: Backoff | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._calls = Calls(connection, backoff=backoff, clock=clock, random=random, sleep=sleep)
+
+    async def issue(
+        self,
+        *,
+        purpose: str,
+        kind: CodeKind,
+        recipient: str = "",
+        subject: str = "",
+        max_uses: int = 1,
+        ttl: float | timedelta | None = None,
+        not_before: float | None = None,
+        length: int = 0,
+        alphabet: str = "",
+        payload: bytes = b"",
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> IssuedCode:
+        """Make a code. What is left out is as the service has it for the kind.
+
+        ``ttl`` is in seconds or a timedelta, ``not_before`` in Unix seconds.
+        """
+        with messages.sendable():
+            request = pb.IssueCodeRequest(
+                purpose=purpose,
+                kind=messages.number(kind),
+                recipient=recipient,
+                subject=subject,
+                max_uses=max_uses,
+                ttl=messages.duration(ttl),
+                not_before=_timestamp(not_before),
+                length=length,
+                alphabet=alphabet,
+                payload=payload,
+                request_id=random_request_id() if request_id is None else request_id,
+            )
+        reply = await self._calls.call(
+            lambda stubs: stubs.codes.IssueCode, request, _effort(request.request_id), timeout
+        )
+        return IssuedCode(reply.code_id, reply.code, messages.unix(reply.expires_at))
+
+    async def redeem(
+        self,
+        *,
+        purpose: str,
+        code: str,
+        recipient: str = "",
+        redeemer: str = "",
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> RedeemedCode:
+        """Use a code once. Reasons include CODE_UNKNOWN and, after too many wrong ones,
+        ACCOUNT_LOCKED (``retry_after`` says for how long).
+
+        A wrong code counts as one attempt for each time that it is sent. To have it sent once
+        give ``request_id=""``; a lost reply may then cost a use.
+        """
+        with messages.sendable():
+            request = pb.RedeemCodeRequest(
+                purpose=purpose,
+                code=code,
+                recipient=recipient,
+                redeemer=redeemer,
+                request_id=random_request_id() if request_id is None else request_id,
+            )
+        reply = await self._calls.call(
+            lambda stubs: stubs.codes.RedeemCode, request, _effort(request.request_id), timeout
+        )
+        return RedeemedCode(reply.code_id, reply.payload, reply.uses_left, reply.replayed)
+
+    async def revoke(
+        self, code_id: str, *, note: str = "", timeout: float | None = None
+    ) -> CodeRecord:
+        """End a code; one that is over already is no error."""
+        with messages.sendable():
+            request = pb.RevokeCodeRequest(code_id=code_id, note=note)
+        reply = await self._calls.call(
+            lambda stubs: stubs.codes.RevokeCode, request, _CHANGE, timeout
+        )
+        return _record(reply.record)
+
+    async def get(self, code_id: str, *, timeout: float | None = None) -> CodeRecord:
+        """Fetch what is known of a code."""
+        with messages.sendable():
+            request = pb.GetCodeRequest(code_id=code_id)
+        reply = await self._calls.call(
+            lambda stubs: stubs.codes.GetCode, request, calls.READ, timeout
+        )
+        return _record(reply.record)
+
+
+def _effort(request_id: str) -> Effort:
+    """Without an id, a repeated request is another one."""
+    return _CHANGE if request_id else Effort(_CHANGE.timeout)
+
+
+def _timestamp(unix: float | None) -> Timestamp | None:
+    if unix is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromNanoseconds(round(unix * 1e9))
+    return timestamp
+
+
+def _record(message: pb.CodeRecord) -> CodeRecord:
+    return CodeRecord(
+        code_id=message.code_id,
+        purpose=message.purpose,
+        kind=messages.member(CodeKind, message.kind),
+        recipient=message.recipient,
+        subject=message.subject,
+        max_uses=message.max_uses,
+        uses=message.uses,
+        created_at=messages.unix(message.created_at),
+        not_before=messages.unix(message.not_before),
+        expires_at=messages.unix(message.expires_at),
+        revoked_at=messages.unix(message.revoked_at) if message.HasField("revoked_at") else None,
+        last_redeemed_at=(
+            messages.unix(message.last_redeemed_at)
+            if message.HasField("last_redeemed_at")
+            else None
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Decisions about tokens that this process can make by itself."""

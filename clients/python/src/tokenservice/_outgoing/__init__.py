@@ -1,0 +1,1 @@
+"""A program's own token on its outgoing calls."""

@@ -1,0 +1,1 @@
+"""Pairings by QR code."""

@@ -1,0 +1,1 @@
+"""Obtaining, exchanging, storing and ending sessions."""

@@ -1,0 +1,217 @@
+"""A session whose tokens are kept in a store and exchanged so that nothing is lost.
+
+::
+
+    session = StoredSession(client, FileTokenStore(path))
+    if await session.tokens() is None:
+        await session.start(await client.login_with_password(…))
+    tokens = await session.exchange()
+
+For a program's own session, which can log in by itself, :class:`tokenservice.TokenSource` does all
+this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tokenservice._errors import TokenServiceError
+from tokenservice._messages import names
+from tokenservice._sessions.exchange_ids import random_exchange_id
+from tokenservice._sessions.token_store import PendingExchange, StoredTokens, TokenStoreError, held
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tokenservice._sessions.client import TokenClient
+    from tokenservice._sessions.exchange_ids import ExchangeIds
+    from tokenservice._sessions.token_store import TokenStore
+    from tokenservice._values import Device, TokenSet
+
+NOT_CONSUMED: Final = frozenset(
+    {"FIELD_INVALID", "SCOPE_WIDENED", "SCOPE_NOT_ALLOWED", "AUDIENCE_NOT_ALLOWED"}
+)
+"""Refusals of what was asked for: repeating it is pointless, and the token is as it was.
+
+Nothing else lets go of a pending exchange, for an earlier attempt may have succeeded."""
+
+
+class StoredSession:
+    """One session in one store. Its exchanges are one at a time, of all processes that share it.
+
+    Everything raises TokenStoreError when another user does not let go of the store in time.
+    """
+
+    def __init__(
+        self,
+        client: TokenClient,
+        store: TokenStore,
+        *,
+        exchange_ids: ExchangeIds = random_exchange_id,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._exchange_ids = exchange_ids
+
+    async def start(self, tokens: TokenSet) -> TokenSet:
+        """Keep the tokens of a login, instead of what was kept before."""
+        async with held(self._store):
+            await self._store.save(StoredTokens(tokens))
+        return tokens
+
+    async def tokens(self) -> TokenSet | None:
+        """Give the tokens of the last login or exchange that was finished; None for no session."""
+        stored = await self._store.load()
+        return stored.tokens if stored is not None else None
+
+    async def exchange(
+        self,
+        *,
+        audiences: Collection[str] = (),
+        scopes: Collection[str] = (),
+        device: Device | None = None,
+        confirmation: bytes = b"",
+        timeout: float | None = None,
+    ) -> TokenSet:
+        """Exchange the session's token, and first finish an exchange that was left unfinished.
+
+        After Unreachable, call again: the same id is used. When the error is ``session_over``,
+        the store was emptied. Raises TokenStoreError where nobody is logged in.
+        """
+        async with held(self._store):
+            return await exchange_stored(
+                self._client,
+                self._store,
+                await self._loaded(),
+                audiences=audiences,
+                scopes=scopes,
+                device=device,
+                confirmation=confirmation,
+                timeout=timeout,
+                exchange_ids=self._exchange_ids,
+            )
+
+    async def reauthenticate(
+        self,
+        username: str,
+        password: str,
+        *,
+        audiences: Collection[str] = (),
+        scopes: Collection[str] = (),
+        device: Device | None = None,
+        confirmation: bytes = b"",
+        timeout: float | None = None,
+    ) -> TokenSet:
+        """Exchange the session's token together with the user's password, after a step-up
+        challenge, and first finish an exchange that was left unfinished.
+
+        After Unreachable, call again: the same id is used. Until that was finished,
+        :meth:`exchange` may raise TOKEN_SUPERSEDED, for only the password gets the successor.
+        A wrong password (CREDENTIALS_INVALID) leaves the session as it was; otherwise as
+        :meth:`exchange`.
+        """
+        wanted = (tuple(names(audiences)), tuple(names(scopes)))
+        async with held(self._store):
+            stored = await self._finished(await self._loaded(), device, confirmation, timeout)
+            token = stored.tokens.exchangeable
+            pending = stored.pending or PendingExchange(self._exchange_ids(token), *wanted)
+            await self._store.save(StoredTokens(stored.tokens, pending))
+            try:
+                successor = await self._client.reauthenticate(
+                    token,
+                    username,
+                    password,
+                    exchange_id=pending.exchange_id,
+                    audiences=audiences,
+                    scopes=scopes,
+                    device=device,
+                    confirmation=confirmation,
+                    timeout=timeout,
+                )
+            except TokenServiceError as error:
+                if error.session_over:
+                    await self._store.save(None)
+                raise
+            await self._store.save(StoredTokens(successor))
+            return successor
+
+    async def forget(self) -> None:
+        """Empty the store, after a logout."""
+        async with held(self._store):
+            await self._store.save(None)
+
+    async def _loaded(self) -> StoredTokens:
+        stored = await self._store.load()
+        if stored is None:
+            raise TokenStoreError("there is no session: log in first")
+        return stored
+
+    async def _finished(
+        self,
+        stored: StoredTokens,
+        device: Device | None,
+        confirmation: bytes,
+        timeout: float | None,
+    ) -> StoredTokens:
+        """Finish a pending exchange. One that turns out to be a step-up stays pending: the
+        password finishes it, with the same id."""
+        left = stored.pending
+        if left is None:
+            return stored
+        try:
+            tokens = await exchange_stored(
+                self._client,
+                self._store,
+                stored,
+                audiences=left.audiences,
+                scopes=left.scopes,
+                device=device,
+                confirmation=confirmation,
+                timeout=timeout,
+            )
+        except TokenServiceError as error:
+            if error.reason != "TOKEN_SUPERSEDED":
+                raise
+            return stored
+        return StoredTokens(tokens)
+
+
+async def exchange_stored(
+    client: TokenClient,
+    store: TokenStore,
+    stored: StoredTokens,
+    *,
+    audiences: Collection[str] = (),
+    scopes: Collection[str] = (),
+    device: Device | None = None,
+    confirmation: bytes = b"",
+    timeout: float | None = None,
+    exchange_ids: ExchangeIds = random_exchange_id,
+) -> TokenSet:
+    """Exchange what was loaded from a store that the caller holds, see :class:`StoredSession`."""
+    wanted = (tuple(names(audiences)), tuple(names(scopes)))
+    while True:
+        tokens, pending = stored.tokens, stored.pending
+        if pending is None:
+            pending = PendingExchange(exchange_ids(tokens.exchangeable), *wanted)
+            await store.save(StoredTokens(tokens, pending))
+        try:
+            successor = await client.exchange(
+                tokens.exchangeable,
+                exchange_id=pending.exchange_id,
+                audiences=pending.audiences,
+                scopes=pending.scopes,
+                device=device,
+                confirmation=confirmation,
+                timeout=timeout,
+            )
+        except TokenServiceError as error:
+            if error.session_over:
+                await store.save(None)
+            elif error.reason in NOT_CONSUMED:
+                await store.save(StoredTokens(tokens))
+            raise
+        stored = StoredTokens(successor)
+        await store.save(stored)
+        if (pending.audiences, pending.scopes) == wanted:
+            return successor

@@ -1,0 +1,1 @@
+"""Reaching the servers: channels, TLS, credentials, calls and their retries."""

@@ -1,0 +1,59 @@
+"""`from tokenservice import …`: what it has, and what importing it costs."""
+
+import json
+import subprocess
+import sys
+
+import tokenservice
+
+HEAVY = ("asyncio", "cryptography", "google.protobuf", "grpc", "httpx", "nacl", "segno")
+
+
+def in_fresh_interpreter(program: str) -> str:
+    """Run a program that has imported nothing yet, and return what it prints."""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60
+    )
+    return ran.stdout
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    loaded = json.loads(
+        in_fresh_interpreter(
+            "import json, sys; before = set(sys.modules); import tokenservice; dir(tokenservice); "
+            "print(json.dumps(sorted(set(sys.modules) - before)))"
+        )
+    )
+    assert "tokenservice" in loaded
+    assert [name for name in loaded if name.startswith(HEAVY)] == []
+    assert [name for name in loaded if name.startswith("tokenservice.")] == []
+
+
+def test_what_routes_are_made_of_needs_neither_grpc_nor_cryptography() -> None:
+    loaded = in_fresh_interpreter(
+        "import sys; from tokenservice import PUBLIC, Route, Verdict, TokenKind; "
+        "print(*(name for name in ('grpc', 'google.protobuf', 'cryptography') "
+        "if name in sys.modules))"
+    )
+    assert loaded.split() == []
+
+
+def test_every_name_resolves_to_what_its_module_has() -> None:
+    names = in_fresh_interpreter(
+        "import tokenservice; from tokenservice import *; "
+        "print(*(name for name in tokenservice.__all__ if name in globals()))"
+    )
+    assert names.split() == tokenservice.__all__
+    assert len(set(tokenservice.__all__)) == len(tokenservice.__all__)
+    assert sorted({"qr", "__version__", *tokenservice._MODULE_OF}) == sorted(tokenservice.__all__)
+
+
+def test_names_that_are_not_there_are_attribute_errors() -> None:
+    assert not hasattr(tokenservice, "validator")
+    assert not hasattr(tokenservice, "NoSuchName")
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    from importlib.metadata import version
+
+    assert tokenservice.__version__ == version("token-service-client")
