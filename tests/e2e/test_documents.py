@@ -20,9 +20,8 @@ from tests.e2e.documents import (
     documents,
 )
 from tests.support.servers import ROOT
-from token_service.cli import target
-from token_service.cli.inputs import CODE_VARIABLE, PASSWORD_VARIABLE, TOKEN_VARIABLE
 from token_service.cli.main import app
+from token_service.cli.variables import OF_THE_COMMAND_LINE
 from token_service.config import settings_table
 
 RUN_BY: Mapping[tuple[str, str], str] = {
@@ -143,10 +142,7 @@ def headings(text: str) -> set[str]:
 
 def test_variables_that_are_named_exist() -> None:
     settings = set(re.findall(r"TOKEN_SERVICE_[A-Z0-9_]+", settings_table()))
-    of_the_program = {
-        value for name, value in vars(target).items() if name.endswith("_VARIABLE")
-    } | {TOKEN_VARIABLE, PASSWORD_VARIABLE, CODE_VARIABLE, "TOKEN_SERVICE_DATA_DIR"}
-    known = settings | of_the_program
+    known = settings | OF_THE_COMMAND_LINE
     for document in documents():
         for name in re.findall(r"TOKEN_SERVICE_[A-Z0-9_]+", (ROOT / document).read_text()):
             plain = name.removesuffix("_FILE").rstrip("_")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from token_service.cli import inputs, operations
+from token_service.cli import inputs, operations, variables
 from token_service.cli.api import Api
 from token_service.cli.choices import PLATFORMS, PlatformWord
 from token_service.cli.command import api_command, group
@@ -93,7 +93,13 @@ def collect(
     client_id: ClientId,
     source: Annotated[
         str | None,
-        typer.Argument(help="Where the registration secret is: - for stdin, or a file."),
+        typer.Argument(
+            help=variables.read_by(
+                "Where the registration secret is: - for stdin, or a file. Left out: the "
+                "variable, stdin or a prompt.",
+                variables.TOKEN,
+            )
+        ),
     ] = None,
     request_id: RequestId = None,
 ) -> None:

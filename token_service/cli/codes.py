@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from token_service.cli import inputs
+from token_service.cli import inputs, variables
 from token_service.cli.api import Api
 from token_service.cli.choices import CODE_KINDS, CodeWord
 from token_service.cli.command import api_command, group
@@ -65,7 +65,14 @@ def redeem(
     api: Api,
     purpose: Purpose,
     source: Annotated[
-        str | None, typer.Argument(help="Where the code is: - for stdin, or a file.")
+        str | None,
+        typer.Argument(
+            help=variables.read_by(
+                "Where the code is: - for stdin, or a file. Left out: the variable, stdin or a "
+                "prompt.",
+                variables.CODE,
+            )
+        ),
     ] = None,
     recipient: Recipient = "",
     redeemer: Annotated[str, typer.Option(help="Who redeems it, for the record.")] = "",

@@ -1,84 +1,67 @@
 """The options that every command has that calls the service."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from token_service.cli import demo_file
-from token_service.cli.target import (
-    CA_VARIABLE,
-    CERTIFICATE_VARIABLE,
-    CLIENT_ID_VARIABLE,
-    CLIENT_SECRET_VARIABLE,
-    KEY_VARIABLE,
-    SERVER_VARIABLE,
-    Wishes,
-    from_environment,
-)
+from token_service.cli import demo_file, variables
+from token_service.cli.target import Wishes, from_environment
 
 _PANEL = "Connection"
+_SHORTEST = 0.1  # seconds
 
-Server = Annotated[
-    str,
-    typer.Option(envvar=SERVER_VARIABLE, help="host:port of the service.", rich_help_panel=_PANEL),
-]
+
+def _option(help_text: str, *names: str, variable: str = "", **more: Any) -> Any:  # noqa: ANN401
+    """An option of the panel, which `variable` sets too."""
+    if variable:
+        more |= {"envvar": variable, "show_envvar": False}
+        help_text = variables.read_by(help_text, variable)
+    return typer.Option(*names, help=help_text, rich_help_panel=_PANEL, **more)
+
+
+def _positive(seconds: float) -> float:
+    """Check a time. The option shows no range: it would leave too little room for the others."""
+    if seconds < _SHORTEST:
+        raise typer.BadParameter(f"must be at least {_SHORTEST}")
+    return seconds
+
+
+Server = Annotated[str, _option("host:port of the service.", variable=variables.SERVER)]
 CallerId = Annotated[
-    str,
-    typer.Option(
-        "--client-id",
-        envvar=CLIENT_ID_VARIABLE,
-        help=f"Client to call as; its secret is in {CLIENT_SECRET_VARIABLE}.",
-        rich_help_panel=_PANEL,
-    ),
+    str, _option("Id of the client to call as.", "--client-id", variable=variables.CLIENT_ID)
 ]
 SecretFile = Annotated[
     Path | None,
-    typer.Option(
-        envvar=f"{CLIENT_SECRET_VARIABLE}_FILE",
-        help="File that holds the secret.",
-        rich_help_panel=_PANEL,
+    _option(
+        variables.read_by(
+            "File with its secret. Variables may hold the secret or the path:",
+            variables.CLIENT_SECRET,
+        ),
+        variable=variables.CLIENT_SECRET_FILE,
     ),
 ]
 DemoClient = Annotated[
     str,
-    typer.Option(
-        "--as",
-        metavar="NAME",
-        help="Call as this client of the development server, such as demo-web.",
-        rich_help_panel=_PANEL,
+    _option(
+        "Call as this client of the development server, such as demo-web.", "--as", metavar="NAME"
     ),
 ]
 Authorities = Annotated[
-    Path | None,
-    typer.Option(
-        envvar=CA_VARIABLE, help="PEM file of the authorities to trust.", rich_help_panel=_PANEL
-    ),
+    Path | None, _option("PEM file of the authorities to trust.", variable=variables.CA_FILE)
 ]
 Certificate = Annotated[
     Path | None,
-    typer.Option(
-        envvar=CERTIFICATE_VARIABLE,
-        help="PEM file of the certificate to present.",
-        rich_help_panel=_PANEL,
-    ),
+    _option("PEM file of the certificate to present.", variable=variables.CERTIFICATE_FILE),
 ]
 CertificateKey = Annotated[
-    Path | None,
-    typer.Option(
-        envvar=KEY_VARIABLE, help="PEM file of the certificate's key.", rich_help_panel=_PANEL
-    ),
+    Path | None, _option("PEM file of the certificate's key.", variable=variables.KEY_FILE)
 ]
 Plaintext = Annotated[
-    bool,
-    typer.Option(
-        "--plaintext",
-        help="Do without TLS although the server is on another machine.",
-        rich_help_panel=_PANEL,
-    ),
+    bool, _option("Do without TLS although the server is on another machine.", "--plaintext")
 ]
 Timeout = Annotated[
-    float, typer.Option(min=0.1, help="Seconds that a call may take.", rich_help_panel=_PANEL)
+    float, _option("How long a call may take.", metavar="SECONDS", callback=_positive)
 ]
 
 
@@ -97,7 +80,7 @@ def wishes(
     return Wishes(
         server=server,
         client_id=caller_id,
-        client_secret=from_environment(CLIENT_SECRET_VARIABLE),
+        client_secret=from_environment(variables.CLIENT_SECRET),
         client_secret_file=client_secret_file,
         demo_client=demo_client,
         data_dir=demo_file.data_dir(),

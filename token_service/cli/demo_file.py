@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from token_service.cli import variables
 from token_service.cli.problems import CliError
 
-DATA_DIR_VARIABLE = "TOKEN_SERVICE_DATA_DIR"
 DEFAULT_DATA_DIR = Path("var/dev")
 FILE_NAME = "credentials.json"
 
@@ -54,7 +54,7 @@ class DemoFile:
 
 def data_dir() -> Path:
     """Return the folder of the development server, from the environment or the default."""
-    return Path(os.environ.get(DATA_DIR_VARIABLE) or DEFAULT_DATA_DIR)
+    return Path(os.environ.get(variables.DATA_DIR) or DEFAULT_DATA_DIR)
 
 
 def read(folder: Path) -> DemoFile | None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from token_service.cli import demo_file
+from token_service.cli import demo_file, variables
 from token_service.cli.demo_file import DemoFile
 from token_service.cli.output import Output
 from token_service.cli.problems import CliError
@@ -46,7 +46,7 @@ def development_environment(
         _DSN: dsn,
         _REDIS: redis_url,
         f"{_SECRET_KEYS}_FILE": str(folder / SECRET_KEYS_FILE),
-        demo_file.DATA_DIR_VARIABLE: str(folder),
+        variables.DATA_DIR: str(folder),
         "TOKEN_SERVICE_WORKERS": "1",
     }
     ours = {_DSN, f"{_DSN}_FILE", _REDIS, f"{_REDIS}_FILE", _SECRET_KEYS}

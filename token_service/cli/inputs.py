@@ -12,22 +12,32 @@ from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
+from token_service.cli import variables
 from token_service.cli.problems import CliError
 from token_service.cli.target import from_environment
 from tokenservice.core.limits import EXCHANGE_ID_LENGTH
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
-TOKEN_VARIABLE = "TOKEN_SERVICE_TOKEN"  # noqa: S105 - a variable's name
-PASSWORD_VARIABLE = "TOKEN_SERVICE_PASSWORD"  # noqa: S105 - a variable's name
-CODE_VARIABLE = "TOKEN_SERVICE_CODE"
 STDIN = "-"
 
 TokenSource = Annotated[
     str | None,
     typer.Argument(
-        help=f"Where the token is: - for stdin, or a file. Left out: {TOKEN_VARIABLE}, "
-        "stdin, or a prompt."
+        help=variables.read_by(
+            "Where the token is: - for stdin, or a file. Left out: the variable, stdin or a "
+            "prompt.",
+            variables.TOKEN,
+        )
+    ),
+]
+PasswordSource = Annotated[
+    str | None,
+    typer.Option(
+        "--password-file",
+        help=variables.read_by(
+            "- for stdin, or a file. Left out: the variable, stdin or a prompt.", variables.PASSWORD
+        ),
     ),
 ]
 
@@ -42,13 +52,13 @@ def read_token(source: str | None, prompt: str = "Token") -> str:
 
     None means TOKEN_SERVICE_TOKEN, else stdin where it is not a terminal, else a prompt.
     """
-    return _read_secret(source, TOKEN_VARIABLE, prompt).strip()
+    return _read_secret(source, variables.TOKEN, prompt).strip()
 
 
 def read_password(source: str | None, prompt: str = "Password", *, confirm: bool = False) -> str:
     """Read a password as `read_token` does (TOKEN_SERVICE_PASSWORD); only a newline at its end is
     taken off. `confirm` asks twice where it asks."""
-    text = _read_secret(source, PASSWORD_VARIABLE, prompt, confirm=confirm)
+    text = _read_secret(source, variables.PASSWORD, prompt, confirm=confirm)
     return text.removesuffix("\n").removesuffix("\r")
 
 
@@ -59,7 +69,7 @@ def read_code(source: str | None) -> str:
             "there is no such file; the code itself is no argument, which every user of this "
             "machine could see: give it on stdin (-) or in a file"
         )
-    return _read_secret(source, CODE_VARIABLE, "Code").strip()
+    return _read_secret(source, variables.CODE, "Code").strip()
 
 
 def _read_secret(source: str | None, variable: str, prompt: str, *, confirm: bool = False) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from token_service.cli import inputs
+from token_service.cli import inputs, variables
 from token_service.cli.command import local_command
 from token_service.cli.output import Output
 
@@ -28,7 +28,13 @@ def _serve(
     _: Output,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes that serve; instead of TOKEN_SERVICE_WORKERS."),
+        typer.Option(
+            min=1,
+            metavar="NUMBER",
+            help=variables.read_by(
+                "Processes that serve; instead of the variable.", variables.WORKERS
+            ),
+        ),
     ] = None,
 ) -> None:
     """Serve in production: settings from the environment, until SIGTERM. SIGHUP reads files of

@@ -10,11 +10,12 @@ import grpc
 import segno
 import typer
 
+from token_service.cli import inputs
 from token_service.cli.api import DEMO_MOBILE, DEMO_WEB, Api
 from token_service.cli.command import api_command, group
 from token_service.cli.output import as_dict, enum_text
 from token_service.cli.problems import REFUSED, CliError, refusal_of, show_refusal
-from token_service.cli.tokens import PasswordSource, credential_of
+from token_service.cli.tokens import credential_of
 from tokenservice.v1 import pairing_service_pb2 as pb
 from tokenservice.v1 import token_service_pb2, types_pb2
 
@@ -53,7 +54,7 @@ def demo(
     for_client: Annotated[
         str, typer.Option(help="pam: client that the phone's session is for.")
     ] = DEMO_MOBILE,
-    password_file: PasswordSource = None,
+    password_file: inputs.PasswordSource = None,
 ) -> None:
     """Be the PC: show a QR code here and follow what becomes of it. `pair phone` scans it."""
     request = pb.StartPairingRequest(direction=_DIRECTIONS[direction], device=_PC)
@@ -74,7 +75,7 @@ def demo(
 
 
 @api_command(app, "phone", caller=DEMO_MOBILE)
-def phone(api: Api, user: User = "alice", password_file: PasswordSource = None) -> None:
+def phone(api: Api, user: User = "alice", password_file: inputs.PasswordSource = None) -> None:
     """Be the phone: take the code from stdin or a prompt, as a camera would read it."""
     session_token = _log_in(api, user, types_pb2.PLATFORM_MOBILE, password_file)
     code = _asked("Code").rpartition("/")[2]

@@ -6,11 +6,12 @@ import os
 import structlog
 
 from token_service.app.ending import hold_hangups
+from token_service.cli import variables
 from token_service.cli.deployment import server_settings
 from token_service.cli.misspelt import misspelt_variables
 from token_service.cli.problems import REFUSED, CliError
 from token_service.cli.runner import run_async, told
-from token_service.config import PREFIX, Settings
+from token_service.config import Settings
 from token_service.logging import configure
 
 
@@ -18,7 +19,7 @@ def serve(workers: int | None = None) -> int:
     """Serve with the settings of the environment, `workers` instead of theirs; return the exit
     code."""
     hold_hangups()
-    given = {} if workers is None else {f"{PREFIX}WORKERS": str(workers)}
+    given = {} if workers is None else {variables.WORKERS: str(workers)}
     settings = server_settings({**os.environ, **given})
     configure(settings.log_level, settings.log_format)
     for name in misspelt_variables():

@@ -10,7 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from token_service.cli.demo_file import DATA_DIR_VARIABLE, DEFAULT_DATA_DIR, FILE_NAME
+from token_service.cli import variables
+from token_service.cli.demo_file import DEFAULT_DATA_DIR, FILE_NAME
 
 _METHOD = "tokenservice.v1.TokenService/Issue"
 
@@ -28,7 +29,7 @@ def snippets(address: str, folder: Path) -> tuple[Snippet, ...]:
     programs = Path(sys.executable).parent
     service = _spelled(programs / "token-service")
     if folder.resolve() != DEFAULT_DATA_DIR.resolve():
-        service = f"{DATA_DIR_VARIABLE}={_spelled(folder)} {service}"
+        service = f"{variables.DATA_DIR}={_spelled(folder)} {service}"
     return (
         Snippet("Log alice in, and ask as a gateway whether her token is good", _own(service)),
         Snippet("The same login from Python", _python(_spelled(Path(sys.executable)), folder)),

@@ -6,16 +6,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from token_service.cli import demo_file
+from token_service.cli import demo_file, variables
 from token_service.cli.demo_file import DemoFile
 from token_service.cli.problems import CliError
-
-SERVER_VARIABLE = "TOKEN_SERVICE_SERVER"
-CLIENT_ID_VARIABLE = "TOKEN_SERVICE_CLIENT_ID"
-CLIENT_SECRET_VARIABLE = "TOKEN_SERVICE_CLIENT_SECRET"  # noqa: S105 - a variable's name
-CA_VARIABLE = "TOKEN_SERVICE_CA_FILE"
-CERTIFICATE_VARIABLE = "TOKEN_SERVICE_CERTIFICATE_FILE"
-KEY_VARIABLE = "TOKEN_SERVICE_KEY_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +61,7 @@ def resolve(wishes: Wishes, default_demo_client: str, *, anonymous: bool = False
     address = wishes.server or (demo.grpc if demo else "")
     if not address:
         raise CliError(
-            f"no server: set {SERVER_VARIABLE} or --server, or start a development server "
+            f"no server: set {variables.SERVER} or --server, or start a development server "
             f"(there is no {wishes.data_dir / demo_file.FILE_NAME})"
         )
     identity: Identity | None = None
@@ -89,8 +82,8 @@ def _demo_identity(wishes: Wishes, demo: DemoFile | None, default: str) -> Ident
     elsewhere = bool(wishes.server) and (demo is None or wishes.server != demo.grpc)
     if demo is None or (elsewhere and not wishes.demo_client):
         raise CliError(
-            f"no credentials for {wishes.server}: set {CLIENT_ID_VARIABLE} and "
-            f"{CLIENT_SECRET_VARIABLE} (or {CLIENT_SECRET_VARIABLE}_FILE)"
+            f"no credentials for {wishes.server}: set {variables.CLIENT_ID} and "
+            f"{variables.CLIENT_SECRET} (or {variables.CLIENT_SECRET_FILE})"
         )
     client = demo.client(wishes.demo_client or default)
     return Identity(client.client_id, client.client_secret)
@@ -108,8 +101,8 @@ def _secret(wishes: Wishes) -> str:
         secret = wishes.client_secret
     if not secret and wishes.certificate_file is None:
         raise CliError(
-            f"no secret for the client {wishes.client_id}: set {CLIENT_SECRET_VARIABLE} or "
-            f"{CLIENT_SECRET_VARIABLE}_FILE"
+            f"no secret for the client {wishes.client_id}: set {variables.CLIENT_SECRET} or "
+            f"{variables.CLIENT_SECRET_FILE}"
         )
     return secret
 

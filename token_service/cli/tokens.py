@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from token_service.cli import inputs, revocations
+from token_service.cli import inputs, revocations, variables
 from token_service.cli.api import DEMO_API, DEMO_GATEWAY, DEMO_MOBILE, DEMO_WEB, Api
 from token_service.cli.choices import (
     PLATFORMS,
@@ -38,13 +38,6 @@ DEMO_OF_KIND = {
 Source = inputs.TokenSource
 Audiences = Annotated[list[str] | None, typer.Option("--audience", help="May be repeated.")]
 Scopes = Annotated[list[str] | None, typer.Option("--scope", help="May be repeated.")]
-PasswordSource = Annotated[
-    str | None,
-    typer.Option(
-        "--password-file",
-        help=f"- for stdin, or a file. Left out: {inputs.PASSWORD_VARIABLE} or a prompt.",
-    ),
-]
 Only = Annotated[
     TokenWord | None,
     typer.Option(help="Print this token and nothing else, to pipe it on (access: the first)."),
@@ -68,7 +61,7 @@ def issue(
     scope: Scopes = None,
     device_id: Annotated[str, typer.Option(help="Stable id of the device.")] = "",
     device_name: Annotated[str, typer.Option(help="Name by which people know the device.")] = "",
-    password_file: PasswordSource = None,
+    password_file: inputs.PasswordSource = None,
     for_client: Annotated[
         str, typer.Option(help="Client that the session is for; left out, the caller.")
     ] = "",
@@ -125,7 +118,7 @@ def reauthenticate(
     api: Api,
     user: Annotated[str, typer.Option(help="The session's user.")],
     source: Source = None,
-    password_file: PasswordSource = None,
+    password_file: inputs.PasswordSource = None,
     exchange_id: ExchangeId = None,
     audience: Audiences = None,
     scope: Scopes = None,
@@ -206,7 +199,7 @@ def credential_of(
 ) -> token_service_pb2.PasswordCredential:
     """Return a user's credential; the demo user's is known where nobody said another."""
     demo = api.target.demo
-    unasked = password_file is None and not from_environment(inputs.PASSWORD_VARIABLE)
+    unasked = password_file is None and not from_environment(variables.PASSWORD)
     if unasked and demo is not None and demo.user.username == user:
         api.out.note(f"taking {user}'s password from the development server's credentials")
         password = demo.user.password

@@ -15,13 +15,6 @@ app = group("Administer users and roles.")
 
 Who = Annotated[str, typer.Argument(metavar="USER", help="Name or id of the user.")]
 Note = Annotated[str, typer.Option(help="For the audit record.")]
-PasswordSource = Annotated[
-    str | None,
-    typer.Option(
-        "--password-file",
-        help=f"- for stdin, or a file. Left out: {inputs.PASSWORD_VARIABLE} or a prompt.",
-    ),
-]
 
 _COLUMNS = ("user_id", "username", "state", "roles", "created_at")
 
@@ -31,7 +24,7 @@ def create(
     api: Api,
     username: Annotated[str, typer.Argument(help="Name to log in with.")],
     role: Annotated[list[str] | None, typer.Option("--role", help="May be repeated.")] = None,
-    password_file: PasswordSource = None,
+    password_file: inputs.PasswordSource = None,
 ) -> None:
     """Create a user who can log in at once."""
     password = inputs.read_password(password_file, confirm=True)
@@ -57,7 +50,7 @@ def show(api: Api, user: Who) -> None:
 
 
 @api_command(app, "password")
-def password(api: Api, user: Who, password_file: PasswordSource = None) -> None:
+def password(api: Api, user: Who, password_file: inputs.PasswordSource = None) -> None:
     """Set a user's password; all their sessions end."""
     user_id = user_id_of(api, user)
     new = inputs.read_password(password_file, "New password", confirm=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from token_service.cli import demo_file
+from token_service.cli import demo_file, variables
 from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
 from token_service.cli.problems import CliError
 
@@ -68,7 +68,7 @@ def test_a_damaged_file_is_named_and_not_quoted(tmp_path: Path, text: str) -> No
 
 
 def test_the_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(demo_file.DATA_DIR_VARIABLE, raising=False)
+    monkeypatch.delenv(variables.DATA_DIR, raising=False)
     assert demo_file.data_dir() == Path("var/dev")
-    monkeypatch.setenv(demo_file.DATA_DIR_VARIABLE, "/elsewhere")
+    monkeypatch.setenv(variables.DATA_DIR, "/elsewhere")
     assert demo_file.data_dir() == Path("/elsewhere")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from token_service.app.development import SECRET_KEYS_FILE, new_secret_keys
-from token_service.cli import demo_file
+from token_service.cli import demo_file, variables
 from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
 from token_service.cli.deployment import (
     database_address,
@@ -23,7 +23,7 @@ DSN = "postgres://user:password@localhost/name"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("TOKEN_SERVICE_POSTGRES_DSN", raising=False)
     monkeypatch.delenv("TOKEN_SERVICE_POSTGRES_DSN_FILE", raising=False)
-    monkeypatch.setenv(demo_file.DATA_DIR_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(variables.DATA_DIR, str(tmp_path))
     demo_file.write_private(tmp_path / SECRET_KEYS_FILE, new_secret_keys())
     return tmp_path
 

@@ -12,6 +12,7 @@ from token_service.cli.doctor import configuration, keys, policies, postgres, re
 from token_service.cli.doctor.checks import Check, Status, failed
 from token_service.cli.doctor.postgres import PostgresFacts, TrustFacts
 from token_service.cli.doctor.redis import RedisFacts
+from token_service.cli.variables import OF_THE_COMMAND_LINE
 from token_service.domain.keys.key import Key
 from token_service.domain.keys.schedule import KeyScheduleSettings
 from token_service.domain.kinds import KeyPurpose, KeyState
@@ -173,14 +174,14 @@ def test_settings_are_named_where_they_are_unusable_misspelt_or_open(tmp_path: P
             "TOKEN_SERVICE_POSTGRES_DSN_FILE": str(secret),
             "TOKEN_SERVICE_SECRET_KEYS": "k1:" + "A" * 43,
             "TOKEN_SERVICE_GRPC_LISTN": "here",
-            "TOKEN_SERVICE_SERVER": "the command line's own",
+            **dict.fromkeys(OF_THE_COMMAND_LINE, "the command line's own"),
         }
     )
     assert settings is not None
     assert not failed(checks)
     details = " ".join(check.detail for check in checks if check.status is Status.WARN)
     assert "TOKEN_SERVICE_GRPC_LISTN" in details
-    assert "TOKEN_SERVICE_SERVER" not in details
+    assert [name for name in OF_THE_COMMAND_LINE if name in details] == []
     assert str(secret) in details
 
 

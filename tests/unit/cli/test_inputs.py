@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from token_service.cli import inputs
+from token_service.cli import inputs, variables
 from token_service.cli.problems import CliError
 from tokenservice.v1 import client_policy_pb2, types_pb2
 
@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (inputs.TOKEN_VARIABLE, inputs.PASSWORD_VARIABLE):
+    for variable in (variables.TOKEN, variables.PASSWORD):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -50,7 +50,7 @@ def test_a_secret_may_be_in_a_file_or_in_the_environment(
     path = tmp_path / "token"
     path.write_text(f"{JWT}\n")
     assert inputs.read_token(str(path)) == JWT
-    monkeypatch.setenv(inputs.TOKEN_VARIABLE, "from the environment")
+    monkeypatch.setenv(variables.TOKEN, "from the environment")
     assert inputs.read_token(None) == "from the environment"
 
 
