@@ -12,7 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.unit.client.clocks import HandClock
 from tests.unit.core.builders import ISSUER, NOW, claims, der, header, key, sign
 from tests.unit.crypto.builders import access
-from tokenservice import Decision, Principal, Source, Unreachable
+from token_service.rpc.mapping.verdicts import VerdictEncoder
+from token_service.usecases.tokens.identity_cache import Identified
+from token_service.usecases.tokens.validate import Answer
+from tokenservice import Decision, Source, Unreachable
 from tokenservice._decisions.local_validator import LocalValidator
 from tokenservice._decisions.unknown_keys import (
     ANSWERED_SECONDS,
@@ -20,10 +23,16 @@ from tokenservice._decisions.unknown_keys import (
     UNANSWERED_SECONDS,
     UnknownKeys,
 )
-from tokenservice._messages import number
 from tokenservice._validator.assembled import AssembledValidator
 from tokenservice._validator.remote import RemoteValidation
-from tokenservice.core import KeyState, TrustState, Verdict, parse_jwt, seal_access
+from tokenservice.core import (
+    KeyState,
+    Requirement,
+    TrustState,
+    Verdict,
+    parse_jwt,
+    seal_access,
+)
 from tokenservice.v1 import token_service_pb2 as pb
 
 PRIVATE = Ed25519PrivateKey.generate()
@@ -51,24 +60,15 @@ class Server:
         return [self._answer(one.token) for one in requests]
 
     def _answer(self, token: str) -> pb.ValidateResponse:
-        if not self.knows or "." not in token or "new-key" not in token_kid(token):
-            return answer(Verdict.UNKNOWN, 401)
-        principal = Principal.of(parse_jwt(token, ISSUER).facts)
-        return answer(Verdict.ACTIVE, 200, principal)
+        authentic = self.knows and "." in token and token_kid(token) == "new-key"
+        known = Identified(parse_jwt(token, ISSUER).facts) if authentic else None
+        verdict = Verdict.ACTIVE if authentic else Verdict.UNKNOWN
+        answer = Answer(verdict, Requirement("orders"), known, 100, NOW)
+        return pb.ValidateResponse.FromString(VerdictEncoder().encode(answer))
 
 
 def token_kid(token: str) -> str:
     return parse_jwt(token, ISSUER).kid
-
-
-def answer(
-    verdict: Verdict, status: int, principal: Principal | None = None
-) -> pb.ValidateResponse:
-    told = pb.ValidateResponse(verdict=number(verdict), http_status=status)
-    told.cache.revision = 100
-    if principal is not None:
-        told.principal.subject = principal.subject
-    return told
 
 
 class Gateway:
@@ -123,10 +123,15 @@ async def test_a_key_that_the_feed_brings_late() -> None:
     # What the server knows is asked about for as long as the feed does not know it.
     for jti in ("a", "b", "c"):
         assert (await gateway.validate(token(jti=jti))).source is Source.REMOTE
+    # One that it has answered about as well: the answer says nothing of its key.
+    assert (await gateway.validate(token())).verdict is Verdict.ACTIVE
     gateway.publish()
     decision = await gateway.validate(token(jti="d"))
     assert (decision.verdict, decision.source) == (Verdict.ACTIVE, Source.LOCAL)
-    assert len(gateway.server.questions) == 4
+    assert len(gateway.server.questions) == 5
+    # What was told of the others holds without another question.
+    assert (await gateway.validate(token())).source is Source.LOCAL
+    assert len(gateway.server.questions) == 5
 
 
 async def test_those_who_come_meanwhile_wait_for_the_first_answer() -> None:

@@ -295,6 +295,8 @@ class LocalValidator:
     ) -> Decision | None:
         if boot >= entry.until:
             return None
+        if decided is Verdict.UNKNOWN and entry.until < inf:
+            return None  # the server knew the token, with a key that the feed has yet to bring
         if decided is Verdict.BINDING_MISMATCH and entry.bound_maybe:
             return None
         principal = Principal.of(entry.facts) if decided in _WITH_PRINCIPAL else None
