@@ -234,11 +234,11 @@ PLAYS: Mapping[str, Play] = {
     "from tokenservice.middleware.grpc_aio import": grpc_server,
     'validate(token, audience="orders", scopes=': validating,
     "revoked = await client.revoke(token=token)": knowing_of_a_revocation,
-    "from tokenservice._decisions.events import ValidatorEvents": counting,
-    "from tokenservice._outgoing.grpc_auth import": calling_with_grpc,
-    "from tokenservice._sessions.stored_session import": keeping_sessions,
-    "from tokenservice._pairing.client import": pairing,
-    "from tokenservice._codes import": codes,
+    "from tokenservice import ValidatorEvents": counting,
+    "from tokenservice import call_credentials": calling_with_grpc,
+    "from tokenservice import FileTokenStore, StoredSession": keeping_sessions,
+    "from tokenservice import PairingClient": pairing,
+    "from tokenservice import CodeClient": codes,
     "from tokenservice.testing import Issuer": kit_for_tests,
 }
 """What plays a snippet, by something that it alone says."""
@@ -268,4 +268,4 @@ def test_what_is_installed(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-deps", "--no-build-isolation", "--target", str(tmp_path / "site")]
     subprocess.run([*pip, *offline, str(ROOT / "clients" / "python")], check=True)
-    assert (tmp_path / "site" / "tokenservice" / "client.py").is_file()
+    assert (tmp_path / "site" / "tokenservice" / "_sessions" / "client.py").is_file()
