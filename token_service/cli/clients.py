@@ -1,5 +1,6 @@
 """`token-service client`: the applications that use the service."""
 
+from datetime import UTC
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from token_service.cli import inputs, operations, variables
 from token_service.cli.api import Api
 from token_service.cli.choices import PLATFORMS, PlatformWord
 from token_service.cli.command import api_command, group
-from token_service.cli.output import Output, as_dict
+from token_service.cli.output import Output, as_dict, time_text
 from token_service.cli.paging import all_pages
 from token_service.cli.problems import CliError
 from tokenservice.core.limits import COOKIE_BYTES, COOKIE_TOKEN_LENGTH
@@ -49,7 +50,11 @@ def register(
         bool, typer.Option("--password-login", help="Users' passwords pass through it.")
     ] = False,
 ) -> None:
-    """Ask for a new client; somebody else reviews it. The policy is a file or these options."""
+    """Ask for a new client; somebody else reviews it. The policy is a file or these options.
+
+    Prints the registration secret, this once. It ends when the client first calls with the secret
+    that was collected with it.
+    """
     asked = client_policy_pb2.ClientPolicy(
         platforms=[PLATFORMS[word] for word in platform or []],
         audiences=audience or [],
@@ -64,7 +69,8 @@ def register(
         asked = _read_policy(policy)
     request = pb.RegisterClientRequest(name=name, contact=contact, policy=asked)
     api.out.message(api.call(api.clients.RegisterClient, request))
-    api.out.note("keep the registration secret: it collects the credentials after the review")
+    api.out.note("keep the registration secret, it is not shown again: it collects the credentials")
+    api.out.note("after the review, until the client first calls with what was collected")
     api.out.note("another client with admin.clients reviews it: token-service client review")
 
 
@@ -103,7 +109,11 @@ def collect(
     ] = None,
     request_id: RequestId = None,
 ) -> None:
-    """Collect the credentials of an approved client."""
+    """Collect the credentials of an approved client.
+
+    Collected again, the secret is another one and the former one ends at once; with the same
+    --request-id it is the same. After the first call with it nothing is collected any more.
+    """
     request = pb.CollectClientCredentialsRequest(
         client_id=client_id,
         registration_secret=inputs.read_token(source, "Registration secret"),
@@ -111,6 +121,7 @@ def collect(
     )
     api.out.note(f"request id {request.request_id} (repeat with --request-id)")
     api.out.message(api.call(api.clients.CollectClientCredentials, request))
+    api.out.note("keep the secret; one that was collected before by another request id has ended")
 
 
 @api_command(app, "rotate")
@@ -122,14 +133,23 @@ def rotate(
     ] = None,
     request_id: RequestId = None,
 ) -> None:
-    """Make a new secret for a client."""
+    """Make a new secret for a client, and print it this once.
+
+    The former ones work on for --overlap, 24 hours if left out; 0s ends them at once.
+    """
     request = pb.RotateClientSecretRequest(
         client_id=client_id, request_id=inputs.request_id(request_id)
     )
     if overlap is not None:
         request.overlap.CopyFrom(inputs.duration(overlap))
     api.out.note(f"request id {request.request_id} (repeat with --request-id)")
-    api.out.message(api.call(api.clients.RotateClientSecret, request))
+    reply = api.call(api.clients.RotateClientSecret, request)
+    api.out.message(reply)
+    if reply.HasField("old_secret_expires_at"):
+        ends = time_text(reply.old_secret_expires_at.ToDatetime(UTC))
+        api.out.note(f"keep the secret; the former one works until {ends}")
+    else:
+        api.out.note("keep the secret; no former one works any more")
 
 
 @api_command(app, "list")
@@ -161,14 +181,14 @@ def show(
 
 @api_command(app, "disable")
 def disable(api: Api, client_id: ClientId, note: Note = "") -> None:
-    """Disable a client and revoke its sessions and tokens."""
+    """Disable a client and revoke its sessions and tokens. Its secrets are kept, and refused."""
     request = pb.DisableClientRequest(client_id=client_id, note=note)
     api.out.message(api.call(api.clients.DisableClient, request))
 
 
 @api_command(app, "enable")
 def enable(api: Api, client_id: ClientId, note: Note = "") -> None:
-    """Let a disabled client work again."""
+    """Let a disabled client work again, with the secrets that it had."""
     request = pb.EnableClientRequest(client_id=client_id, note=note)
     api.out.message(api.call(api.clients.EnableClient, request).client)
 

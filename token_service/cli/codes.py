@@ -40,7 +40,10 @@ def issue(
     payload: Annotated[str, typer.Option(help="What whoever redeems it is told.")] = "",
     request_id: RequestId = None,
 ) -> None:
-    """Make a code."""
+    """Make a code, and print it this once (again with the same --request-id).
+
+    A verification code ends the former one of the same purpose and recipient at once.
+    """
     request = pb.IssueCodeRequest(
         purpose=purpose,
         kind=CODE_KINDS[kind],
@@ -58,6 +61,8 @@ def issue(
         request.not_before.CopyFrom(_moment(not_before))
     api.out.note(f"request id {request.request_id} (repeat with --request-id)")
     api.out.message(api.call(api.codes.IssueCode, request))
+    if kind is CodeWord.VERIFICATION:
+        api.out.note("a former code for this purpose and recipient has ended")
 
 
 @api_command(app, "redeem")
@@ -101,7 +106,7 @@ def revoke(
     code_id: CodeId,
     note: Annotated[str, typer.Option(help="For the audit record.")] = "",
 ) -> None:
-    """End a code."""
+    """End a code: it is refused from now on."""
     request = pb.RevokeCodeRequest(code_id=code_id, note=note)
     api.out.message(api.call(api.codes.RevokeCode, request).record)
 

@@ -1,5 +1,6 @@
 """`token-service keys`: the keys by which tokens are made and recognised."""
 
+from datetime import UTC
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ from token_service.cli import inputs
 from token_service.cli.api import Api
 from token_service.cli.choices import PURPOSES, PurposeWord
 from token_service.cli.command import api_command, group
+from token_service.cli.output import time_text
 from token_service.cli.paging import all_pages
 from tokenservice.v1 import key_service_pb2 as pb
 from tokenservice.v1 import types_pb2
@@ -17,6 +19,22 @@ app = group("List, rotate and give up keys.")
 Note = Annotated[str, typer.Option(help="For the audit record.")]
 
 _COLUMNS = ("kid", "purpose", "algorithm", "state", "created_at", "activates_at", "retires_at")
+
+
+_AFTER_ROTATION = {
+    PurposeWord.SIGNING: "tokens of the former key are accepted until they expire",
+    PurposeWord.OPAQUE: "tokens of the former key are accepted until they expire",
+    PurposeWord.MINT: "sessions of the former key go on until they end",
+    PurposeWord.PEPPER: "secrets and codes under the former pepper work on: each client's hash "
+    "moves to the new one when the client calls, codes keep theirs until they expire",
+}
+_AFTER_COMPROMISE = {
+    types_pb2.KEY_PURPOSE_SIGNING: "its tokens have ended; the sessions go on",
+    types_pb2.KEY_PURPOSE_OPAQUE: "its tokens have ended; the sessions go on",
+    types_pb2.KEY_PURPOSE_MINT: "the sessions have ended whose current token it made",
+    types_pb2.KEY_PURPOSE_PEPPER: "nothing has ended: another pepper takes over, and each client's "
+    "hash moves to it when the client calls",
+}
 
 
 @api_command(app, "list")
@@ -44,9 +62,16 @@ def rotate(
     ] = "",
     note: Note = "",
 ) -> None:
-    """Replace the active key of a purpose before its time."""
+    """Replace the active key of a purpose before its time.
+
+    What the former key made goes on: its tokens until they expire, its sessions until they end,
+    hashes under a pepper until each moves to the new one.
+    """
     request = pb.RotateKeyRequest(purpose=PURPOSES[purpose], algorithm=algorithm, note=note)
-    api.out.message(api.call(api.keys.RotateKey, request).key)
+    key = api.call(api.keys.RotateKey, request).key
+    api.out.message(key)
+    begins = time_text(key.activates_at.ToDatetime(UTC))
+    api.out.note(f"it takes over at {begins}; {_AFTER_ROTATION[purpose]}")
 
 
 @api_command(app, "compromise")
@@ -56,7 +81,13 @@ def compromise(
     note: Note = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Declare a key compromised: none of its tokens is accepted any more."""
+    """Declare a key compromised: none of its tokens is accepted any more.
+
+    With a mint key the sessions end whose current token it made. A pepper makes no tokens: it is
+    only replaced, and the secrets that are hashed under it work on.
+    """
     inputs.confirm(f"Take the key {kid} out of use, for good?", yes=yes)
     request = pb.CompromiseKeyRequest(kid=kid, note=note)
-    api.out.message(api.call(api.keys.CompromiseKey, request))
+    reply = api.call(api.keys.CompromiseKey, request)
+    api.out.message(reply)
+    api.out.note(_AFTER_COMPROMISE[reply.key.purpose])

@@ -84,6 +84,7 @@ def _restore_fence(
     """After restoring a backup: begin a new log of revocations. Everyone logs in again.
 
     The backup does not know what was revoked after it; so nothing issued so far is accepted.
+    Client secrets and passwords are those of the backup again.
     """
     from token_service.cli.store import fence
 
@@ -103,7 +104,8 @@ def _bootstrap(
     """Write an administrator to the database, and print its credentials this once.
 
     Two are needed: what one of them registers, another one approves. Run it again with another
-    --client-id. For an id that was never used, a new secret replaces the former one.
+    --client-id. For an id that was never used, a new secret replaces the former one, which ends
+    at once. An id in use is refused: `token-service client rotate` replaces its secret.
     """
     from token_service.cli.store import bootstrap
 
@@ -112,5 +114,5 @@ def _bootstrap(
         out.json({"client_id": created, "client_secret": secret})
     else:
         out.record([("client_id", created), ("client_secret", secret)])
-    out.note("keep the secret: it is not shown again")
+    out.note("keep the secret: it is not shown again; one that was printed before has ended")
     out.note("two administrators are needed: nobody approves what it registered itself")

@@ -35,6 +35,8 @@ DEMO_OF_KIND = {
     "api_session": DEMO_API,
 }
 
+_SPENT = "the token that was exchanged is spent: presented again, it ends the session"
+
 Source = inputs.TokenSource
 Audiences = Annotated[list[str] | None, typer.Option("--audience", help="May be repeated.")]
 Scopes = Annotated[list[str] | None, typer.Option("--scope", help="May be repeated.")]
@@ -96,7 +98,11 @@ def exchange(
     scope: Scopes = None,
     only: Only = None,
 ) -> None:
-    """Exchange a session or rolling token, for good, and print its successor."""
+    """Exchange a session or rolling token, for good, and print its successor.
+
+    The token is spent at once. Presented again it ends the session, unless with the same
+    --exchange-id, which gives the same successor.
+    """
     token = inputs.read_token(source)
     _choose_owner(api, token)
     request = token_service_pb2.ExchangeRequest(
@@ -111,6 +117,7 @@ def exchange(
         api.out.note("replayed: this is the result of an earlier exchange with the same id")
     used = {"exchange_id": request.exchange_id.hex(), "replayed": reply.replayed}
     _show(api.out, reply.tokens, only, used)
+    api.out.note(_SPENT)
 
 
 @api_command(app, "reauthenticate", caller=DEMO_WEB)
@@ -124,7 +131,10 @@ def reauthenticate(
     scope: Scopes = None,
     only: Only = None,
 ) -> None:
-    """Exchange a token together with a fresh password: the answer to a step-up challenge."""
+    """Exchange a token together with a fresh password: the answer to a step-up challenge.
+
+    The token is spent as by `token exchange`.
+    """
     token = inputs.read_token(source)
     _choose_owner(api, token)
     request = token_service_pb2.ReauthenticateRequest(
@@ -140,6 +150,7 @@ def reauthenticate(
         api.out.note("replayed: this is the result of an earlier exchange with the same id")
     used = {"exchange_id": request.exchange_id.hex(), "replayed": reply.replayed}
     _show(api.out, reply.tokens, only, used)
+    api.out.note(_SPENT)
 
 
 @api_command(app, "validate", caller=DEMO_GATEWAY)

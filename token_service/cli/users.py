@@ -51,11 +51,12 @@ def show(api: Api, user: Who) -> None:
 
 @api_command(app, "password")
 def password(api: Api, user: Who, password_file: inputs.PasswordSource = None) -> None:
-    """Set a user's password; all their sessions end."""
+    """Set a user's password. The former one and all sessions of the user end at once."""
     user_id = user_id_of(api, user)
     new = inputs.read_password(password_file, "New password", confirm=True)
     request = pb.SetPasswordRequest(user_id=user_id, new_password=new)
     api.out.message(api.call(api.users.SetPassword, request))
+    api.out.note("the former password is refused from now on, and the user's sessions have ended")
 
 
 @api_command(app, "disable")
@@ -67,7 +68,7 @@ def disable(api: Api, user: Who, note: Note = "") -> None:
 
 @api_command(app, "enable")
 def enable(api: Api, user: Who, note: Note = "") -> None:
-    """Let a disabled user log in again."""
+    """Let a disabled user log in again, with the password as it was."""
     request = pb.EnableUserRequest(user_id=user_id_of(api, user), note=note)
     api.out.message(api.call(api.users.EnableUser, request).user)
 

@@ -61,6 +61,30 @@ def test_each_variable_stands_whole_on_a_line_of_its_own(words: Words) -> None:
             assert f"env: {parameter.envvar} " in text
 
 
+@pytest.mark.parametrize(
+    ("words", "fate"),
+    {
+        "client register": "ends when the client first calls",
+        "client collect": "the former one ends at once",
+        "client rotate": "former ones work on for --overlap, 24 hours",
+        "client bootstrap": "replaces the former one, which ends at once",
+        "client disable": "secrets are kept, and refused",
+        "client enable": "with the secrets that it had",
+        "user password": "former one and all sessions of the user end at once",
+        "user enable": "with the password as it was",
+        "keys rotate": "its tokens until they expire",
+        "keys compromise": "none of its tokens is accepted any more",
+        "code issue": "ends the former one of the same purpose and recipient at once",
+        "code revoke": "refused from now on",
+        "token exchange": "spent at once",
+        "token reauthenticate": "spent as by",
+        "restore-fence": "Client secrets and passwords are those of the backup",
+    }.items(),
+)
+def test_what_replaces_or_ends_a_secret_says_what_becomes_of_it(words: str, fate: str) -> None:
+    assert fate in " ".join(help_of(tuple(words.split())).split())
+
+
 def test_there_are_commands_to_look_at() -> None:
     assert {("serve",), ("client", "bootstrap"), ("token", "issue")} <= set(ALL)
     assert "env: TOKEN_SERVICE_CLIENT_SECRET_FILE " in help_of(("client", "list"))
