@@ -34,6 +34,7 @@ from tests.support.servers import ROOT, ServerProcess
 from tests.support.world import World
 from tokenservice import Device, TokenClient, TokenSource, Validator
 from tokenservice.core import Verdict
+from tokenservice.middleware.asgi import TokenMiddleware
 
 SNIPPETS = blocks(CLIENT_README, "")
 ADDRESS = "tokens.internal:50051"
@@ -92,6 +93,16 @@ async def fastapi(desk: Desk, block: Block) -> None:
     app = FastAPI()
     await desk.run(block, {"app": app, "validator": await desk.validator()})
     assert await statuses(httpx.ASGITransport(app=app), desk, "/orders") == (200, 401)
+
+
+async def fastapi_by_table(desk: Desk, block: Block) -> None:
+    app = FastAPI()
+    app.add_api_route("/orders/{id}", lambda: "an order")
+    shared = {"app": app, "TokenMiddleware": TokenMiddleware}
+    await desk.run(block, {**await desk.routes(), **shared, "validator": await desk.validator()})
+    assert await statuses(httpx.ASGITransport(app=app), desk, "/orders/1") == (200, 401)
+    operation = app.openapi()["paths"]["/orders/{id}"]["get"]
+    assert operation["security"] == [{"TokenService": ["orders.read"]}]
 
 
 async def statuses(transport: httpx.AsyncBaseTransport, desk: Desk, path: str) -> tuple[int, int]:
@@ -229,7 +240,8 @@ PLAYS: Mapping[str, Play] = {
     "import ClientSecretFile": connections,
     "import PUBLIC, CookieAuth, Route": routes,
     "from tokenservice.middleware.asgi import": asgi,
-    "from tokenservice.middleware.fastapi import": fastapi,
+    "from tokenservice.middleware.fastapi import protect, require": fastapi,
+    "from tokenservice.middleware.fastapi import describe": fastapi_by_table,
     "from tokenservice.middleware.wsgi import": wsgi,
     "from tokenservice.middleware.grpc_aio import": grpc_server,
     'validate(token, audience="orders", scopes=': validating,

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 HEADERS: Final = frozenset({"authorization", "cookie", "host", "origin", "sec-fetch-site"})
 """The request headers that matter here, in lower case."""
 
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing, so that a cookie alone may ask for them."""
+
 _CREDENTIALS: Final = re.compile(r"(?P<scheme>[!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: +(?P<rest>.*))?")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _COOKIE_NAME: Final = re.compile(r"__Host-[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ORIGIN: Final = re.compile(r"https?://[^/?#@\s]+")
 _LOOPBACK: Final = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?")
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def presented(headers: Mapping[str, Sequence[str]], method: str, cookie: CookieA
         return in_header
     if cookie is None or in_cookie is None:
         raise Refused(MISSING_TOKEN)
-    if cookie.check_origin and method not in _SAFE_METHODS and not _own_page(headers, cookie):
+    if cookie.check_origin and method not in SAFE_METHODS and not _own_page(headers, cookie):
         raise Refused(CROSS_ORIGIN)
     if not _TOKEN.fullmatch(in_cookie):
         raise Refused(INVALID_TOKEN)

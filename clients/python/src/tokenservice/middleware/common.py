@@ -121,8 +121,12 @@ def refusal_of(decision: Decision) -> Refusal | None:
     status = decision.http_status
     if not 400 <= status < 500:
         return Refusal(503, error="temporarily_unavailable", retry_after=RETRY_AFTER)
-    error = _ERRORS.get(decision.verdict, "invalid_token")
-    return Refusal(status, decision.www_authenticate, error)
+    return refused_for(decision.verdict, status, decision.www_authenticate)
+
+
+def refused_for(verdict: Verdict, status: int, www_authenticate: str) -> Refusal:
+    """Give the refusal of a token for its verdict."""
+    return Refusal(status, www_authenticate, _ERRORS.get(verdict, "invalid_token"))
 
 
 def admitted(decision: Decision) -> Principal:

@@ -9,22 +9,30 @@
 
 A route without the dependency is open. For default deny give the application one that demands
 nothing but a good token, ``FastAPI(dependencies=[Depends(require())])``, or put
-:class:`tokenservice.middleware.asgi.TokenMiddleware` around it. A WebSocket route is judged at
-its handshake only; that middleware also ends it with its token.
+:class:`tokenservice.middleware.asgi.TokenMiddleware` around it, whose table :func:`describe` puts
+into the OpenAPI document. A WebSocket route is judged at its handshake only; that middleware also
+ends it with its token.
+
+The OpenAPI document shows for each protected operation the security schemes, the scopes, and the
+responses 401 and 403 with their bodies and challenges.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, HTTPException
 from fastapi.openapi.models import HTTPBearer
+from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from tokenservice._decisions.decision import OnStale, Principal, Validates
+from tokenservice.middleware import _openapi
 from tokenservice.middleware.asgi import headers_of, method_of, tls_thumbprint, with_principal
 from tokenservice.middleware.bearer import CookieAuth, presented
 from tokenservice.middleware.common import (
@@ -34,10 +42,12 @@ from tokenservice.middleware.common import (
     check_audience,
     demand,
 )
-from tokenservice.middleware.routes import Route
+from tokenservice.middleware.routes import Route, RouteTable
 
-SCHEME_NAME: Final = "TokenService"
+SCHEME_NAME: Final = _openapi.SCHEME
 """Name of the security scheme in the OpenAPI document."""
+
+_DEMANDS: Final = "x-tokenservice-demands"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,18 @@ def protect(
     app.state.tokenservice = _Protection(
         validator, check_audience(audience), cookie, confirmation or tls_thumbprint
     )
+    _amend(app, partial(_show_dependencies, cookie=cookie))
+
+
+def describe(
+    app: FastAPI, routes: Mapping[str, Route], *, cookie: CookieAuth | None = None
+) -> None:
+    """Show in the OpenAPI document what the ``routes`` of a ``TokenMiddleware`` demand.
+
+    The middleware stands around the application and has the same ``routes`` and ``cookie``. What
+    the table does not name is shown as refused to everybody.
+    """
+    _amend(app, partial(_show_table, table=RouteTable(routes), cookie=cookie))
 
 
 def require(
@@ -76,8 +98,9 @@ def require(
 ) -> "TokenRequired":
     """Make a dependency that gives the caller; see :class:`Route` for the arguments.
 
-    A request without a good token ends with the status and ``WWW-Authenticate`` of RFC 6750
-    and RFC 9470. An application that was not protected answers 500.
+    Scopes that FastAPI's ``Security(…, scopes=[…])`` names are demanded as well. A request without
+    a good token ends with the status and ``WWW-Authenticate`` of RFC 6750 and RFC 9470. An
+    application that was not protected answers 500.
     """
     return TokenRequired(Route(scopes, max_auth_age, acr, audience, on_stale))
 
@@ -86,19 +109,25 @@ class TokenRequired(SecurityBase):
     """The dependency that :func:`require` makes; it stands in the OpenAPI document."""
 
     def __init__(self, route: Route) -> None:
-        self.model = HTTPBearer(description="An access token of the token service.")
-        self.scheme_name = SCHEME_NAME
+        # FastAPI writes this scheme into the document; _show_dependencies reads the demands off
+        # it and puts the one scheme of all dependencies in its place.
+        demands = _demands(route)
+        name = sha256(repr(sorted(demands.items())).encode()).hexdigest()[:16]
+        self.scheme_name = f"{SCHEME_NAME}.{name}"
+        self.model = HTTPBearer.model_validate({_DEMANDS: demands})
         self._route = route
 
-    async def __call__(self, connection: HTTPConnection) -> Principal:
+    async def __call__(self, connection: HTTPConnection, security: SecurityScopes) -> Principal:
         """Judge the request's token and give its principal."""
         protection: _Protection | None = getattr(connection.app.state, "tokenservice", None)
         if protection is None:
             raise RuntimeError("protect() was not called for this application")
-        scope = connection.scope
+        route, scope = self._route, connection.scope
+        if security.scopes:
+            route = replace(route, scopes=frozenset(route.scopes).union(security.scopes))
         try:
             token = presented(headers_of(scope), method_of(scope), protection.cookie)
-            demanded = demand(self._route, protection.audience, protection.confirmation(scope))
+            demanded = demand(route, protection.audience, protection.confirmation(scope))
             principal = admitted(await protection.validator.validate(token, **demanded))
         except Refused as refused:
             raise _exception(refused.refusal) from None
@@ -108,5 +137,68 @@ class TokenRequired(SecurityBase):
 
 def _exception(refusal: Refusal) -> HTTPException:
     headers = {name: value for name, value in refusal.headers() if name != "content-type"}
-    detail = refusal.error or HTTPStatus(refusal.status).phrase
-    return HTTPException(refusal.status, detail, headers)
+    return HTTPException(refusal.status, _detail(refusal), headers)
+
+
+def _detail(refusal: Refusal) -> str:
+    return refusal.error or HTTPStatus(refusal.status).phrase
+
+
+_DETAIL: Final = _openapi.Body(
+    "application/json",
+    {"type": "object", "required": ["detail"], "properties": {"detail": {"type": "string"}}},
+    lambda refusal: {"detail": _detail(refusal)},
+)
+"""The body of FastAPI's own refusals."""
+
+
+def _amend(app: FastAPI, amend: Callable[[dict[str, Any]], None]) -> None:
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()  # the same one each time, while no route is added
+        amend(document)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend it
+
+
+def _show_dependencies(document: dict[str, Any], *, cookie: CookieAuth | None) -> None:
+    schemes = document.get("components", {}).get("securitySchemes", {})
+    ours = {name: scheme[_DEMANDS] for name, scheme in schemes.items() if _DEMANDS in scheme}
+    shown: set[str] = set()
+    for _, method, operation in _openapi.operations(document):
+        there = operation.get("security", [])
+        named: dict[str, set[str]] = {}
+        for name, scopes in (item for one in there for item in one.items()):
+            if name in ours:
+                named.setdefault(name, set(ours[name]["scopes"])).update(scopes)
+        if not named:
+            continue
+        shown |= named.keys()
+        operation["security"] = [one for one in there if one.keys().isdisjoint(ours)]
+        demands = [
+            _openapi.Demanded(**{**ours[name], "scopes": scopes}) for name, scopes in named.items()
+        ]
+        _openapi.show_demands(document, operation, method, demands, cookie, _DETAIL)
+    for name in shown:
+        del schemes[name]
+
+
+def _show_table(document: dict[str, Any], *, table: RouteTable, cookie: CookieAuth | None) -> None:
+    for path, method, operation in _openapi.operations(document):
+        route = table.find(method, path)
+        if route is None:
+            _openapi.show_refused(operation, _openapi.PROBLEM)
+        elif not route.public:
+            demands = [_openapi.Demanded(**_demands(route))]
+            _openapi.show_demands(document, operation, method, demands, cookie, _openapi.PROBLEM)
+
+
+def _demands(route: Route) -> dict[str, Any]:
+    age = route.max_auth_age
+    return {
+        "scopes": sorted(route.scopes),
+        "max_auth_age": age.total_seconds() if isinstance(age, timedelta) else age,
+        "acr": route.acr,
+    }
