@@ -139,42 +139,52 @@ class Node:
         facts = StoredSessionFacts(self.sessions)
         activity = ActivityRecorder(self.sessions, OwnActivity(), self.clock)
         self.validate = Validate(
-            self.tokens, facts, self.feed, self.clock, activity, IdentityCache()
+            tokens=self.tokens,
+            sessions=facts,
+            trust=self.feed,
+            clock=self.clock,
+            activity=activity,
+            cache=IdentityCache(),
         )
         self.refusals = Refusals(self.attempts, self.secrets, self.clock)
         self.authenticate = AuthenticateCaller(
-            self.client_cache, self.clients, self.secrets, self.validate, self.clock, self.refusals
+            client_cache=self.client_cache,
+            store=self.clients,
+            secrets=self.secrets,
+            validate=self.validate,
+            clock=self.clock,
+            refusals=self.refusals,
         )
         self.access = SessionAccess(self.mint, self.sessions, self.clock)
         self.verify_password = VerifyPassword(
-            self.users,
-            self.hasher,
-            self.attempts,
-            NoCoarseLimit(),
-            self.secrets,
-            self.clock,
-            PasswordLimits(),
+            users=self.users,
+            hasher=self.hasher,
+            attempts=self.attempts,
+            coarse=NoCoarseLimit(),
+            secrets=self.secrets,
+            clock=self.clock,
+            limits=PasswordLimits(),
         )
         self.limits = TokenLimits(self.tokens)
         maker = TokenSetMaker(self.mint, self.tokens, self.random)
         self.issue = Issue(
-            self.client_cache,
-            self.verify_password,
-            self.sessions,
-            maker,
-            self.mint,
-            self.clock,
-            self.random,
-            self.shield,
+            client_cache=self.client_cache,
+            verify_password=self.verify_password,
+            sessions=self.sessions,
+            maker=maker,
+            mint=self.mint,
+            clock=self.clock,
+            random=self.random,
+            shield=self.shield,
         )
         self.rotation = SessionRotation(
-            self.client_cache,
-            self.mint,
-            self.sessions,
-            self.revocations,
-            self.feed,
-            maker,
-            self.clock,
+            client_cache=self.client_cache,
+            mint=self.mint,
+            sessions=self.sessions,
+            revocations=self.revocations,
+            trust=self.feed,
+            maker=maker,
+            clock=self.clock,
         )
         self.exchange = Exchange(self.rotation, self.shield)
         self.reauthenticate = Reauthenticate(
@@ -191,16 +201,18 @@ class Node:
     async def login(self, caller: Caller, username: str, password: str = PASSWORD) -> IssuedTokens:
         """A web session of a user."""
         credential = PasswordCredential(username, password)
-        return await self.issue(caller, IssueRequest(credential, Platform.WEB))
+        return await self.issue(caller, IssueRequest(credential=credential, platform=Platform.WEB))
 
     async def own_session(self, caller: Caller) -> IssuedTokens:
         """A session of the client itself."""
-        return await self.issue(caller, IssueRequest(ClientCredential(), Platform.API))
+        return await self.issue(
+            caller, IssueRequest(credential=ClientCredential(), platform=Platform.API)
+        )
 
     async def exchanges(self, caller: Caller, tokens: IssuedTokens) -> bool:
         """Whether the session token can be exchanged now."""
         try:
-            await self.exchange(caller, ExchangeRequest(tokens.session_token))
+            await self.exchange(caller, ExchangeRequest(token=tokens.session_token))
         except TokenServiceError as error:
             if error.reason is not Reason.TOKEN_REVOKED:
                 raise
@@ -237,7 +249,13 @@ class Node:
 
     async def bootstrap(self, client_id: str, policy: ClientPolicy = APP) -> ClientCredentials:
         """A client with its secret, not used yet."""
-        create = BootstrapClient(self.clients, self.secrets, self.clock, self.random, self.limits)
+        create = BootstrapClient(
+            store=self.clients,
+            secrets=self.secrets,
+            clock=self.clock,
+            random=self.random,
+            limits=self.limits,
+        )
         return await create(client_id, client_id, "", policy)
 
     async def audited(self, action: str, outcome: str = "%") -> int:

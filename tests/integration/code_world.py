@@ -57,17 +57,22 @@ class Codes:
         self.store = CodeStore(node.database)
         self.secrets = PepperedCodes(node.keyring)
         self.issue = IssueCode(
-            self.store,
-            self.secrets,
-            node.secrets,
-            node.attempts,
-            node.clock,
-            node.random,
-            node.shield,
-            self.issue_limits,
+            store=self.store,
+            codes=self.secrets,
+            secrets=node.secrets,
+            attempts=node.attempts,
+            clock=node.clock,
+            random=node.random,
+            shield=node.shield,
+            limits=self.issue_limits,
         )
         self.redeem = RedeemCode(
-            self.store, self.secrets, node.secrets, node.attempts, node.clock, self.wrong_limits
+            store=self.store,
+            codes=self.secrets,
+            secrets=node.secrets,
+            attempts=node.attempts,
+            clock=node.clock,
+            limits=self.wrong_limits,
         )
         self.administration = CodeAdministration(self.store, node.clock, node.shield)
 

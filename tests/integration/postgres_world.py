@@ -45,13 +45,18 @@ PHONE = Device("0f3c4ad2-7a52-4f2b-9a52-0d4f2ad27a52", "Ada's Pixel 11 Pro", AGE
 
 def event(action: str, target: object = "") -> AuditEvent:
     """An audit event at NOW."""
-    return AuditEvent(NOW, "gateway", action, "ok", str(target), request_id="r1")
+    return AuditEvent(
+        at=NOW, actor="gateway", action=action, outcome="ok", target=str(target), request_id="r1"
+    )
 
 
 def revocation(kind: TrustEntryKind, id: object = "", **changes: Any) -> Revocation:  # noqa: A002
     """A revocation for an administrative reason, unless `changes` say something else."""
     given = Revocation(
-        kind, str(id), RevocationReason.ADMINISTRATIVE, event(f"revoke.{kind.name}", id)
+        kind=kind,
+        id=str(id),
+        reason=RevocationReason.ADMINISTRATIVE,
+        audit=event(f"revoke.{kind.name}", id),
     )
     return replace(given, **changes)
 

@@ -34,13 +34,25 @@ async def node(dsn: str) -> AsyncIterator[Node]:
 
 @pytest.fixture
 def create(node: Node) -> BootstrapClient:
-    return BootstrapClient(node.clients, node.secrets, node.clock, node.random, node.limits)
+    return BootstrapClient(
+        store=node.clients,
+        secrets=node.secrets,
+        clock=node.clock,
+        random=node.random,
+        limits=node.limits,
+    )
 
 
 @pytest.fixture
 def seed(node: Node) -> SeedDemo:
     return SeedDemo(
-        node.clients, node.users, node.secrets, node.hasher, node.clock, node.random, node.limits
+        clients=node.clients,
+        users=node.users,
+        secrets=node.secrets,
+        hasher=node.hasher,
+        clock=node.clock,
+        random=node.random,
+        limits=node.limits,
     )
 
 
@@ -122,7 +134,9 @@ async def test_everything_of_the_demo_can_be_used(node: Node, seed: SeedDemo) ->
     for client_id, (platform, kind) in logins.items():
         caller = Caller(client_id, POLICIES[client_id])
         request = IssueRequest(
-            PasswordCredential("alice", made.users["alice"]), platform, audiences=("orders",)
+            credential=PasswordCredential("alice", made.users["alice"]),
+            platform=platform,
+            audiences=("orders",),
         )
         tokens = await node.issue(caller, request)
         assert tokens.session.kind is kind
@@ -146,7 +160,13 @@ async def test_a_second_start_keeps_everything(node: Node, seed: SeedDemo) -> No
 async def test_what_was_changed_since_stays_as_it_is(node: Node, seed: SeedDemo) -> None:
     first = await seed(DemoCredentials())
     admin = ClientAdministration(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
+        store=node.clients,
+        records=node.records,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+        limits=node.limits,
+        refusals=node.refusals,
     )
     await admin.update_policy(ADMIN, "demo-web", APP, "")
     await admin.disable(ADMIN, "demo-api", "")

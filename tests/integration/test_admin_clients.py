@@ -51,14 +51,26 @@ def register(node: Node) -> RegisterClient:
 @pytest.fixture
 def review(node: Node) -> ReviewClient:
     return ReviewClient(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
+        store=node.clients,
+        records=node.records,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+        limits=node.limits,
+        refusals=node.refusals,
     )
 
 
 @pytest.fixture
 def administer(node: Node) -> ClientAdministration:
     return ClientAdministration(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
+        store=node.clients,
+        records=node.records,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+        limits=node.limits,
+        refusals=node.refusals,
     )
 
 

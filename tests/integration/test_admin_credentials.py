@@ -42,12 +42,12 @@ async def node(dsn: str) -> AsyncIterator[Node]:
 @pytest.fixture
 def collect(node: Node) -> CollectClientCredentials:
     return CollectClientCredentials(
-        node.clients,
-        node.records,
-        node.secrets,
-        node.clock,
-        node.shield,
-        node.refusals,
+        store=node.clients,
+        records=node.records,
+        secrets=node.secrets,
+        clock=node.clock,
+        shield=node.shield,
+        refusals=node.refusals,
         open_registration=True,
     )
 
@@ -55,7 +55,12 @@ def collect(node: Node) -> CollectClientCredentials:
 @pytest.fixture
 def rotate(node: Node) -> RotateClientSecret:
     return RotateClientSecret(
-        node.clients, node.records, node.secrets, node.clock, node.shield, node.refusals
+        store=node.clients,
+        records=node.records,
+        secrets=node.secrets,
+        clock=node.clock,
+        shield=node.shield,
+        refusals=node.refusals,
     )
 
 
@@ -72,14 +77,26 @@ async def registered(node: Node, *, approve: bool = True) -> Registered:
 
 async def decide(node: Node, applicant: Registered, *, approve: bool) -> None:
     review = ReviewClient(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
+        store=node.clients,
+        records=node.records,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+        limits=node.limits,
+        refusals=node.refusals,
     )
     await review(ADMIN, Review(applicant.client.client_id, approve=approve))
 
 
 async def switch(node: Node, client_id: str) -> None:
     admin = ClientAdministration(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
+        store=node.clients,
+        records=node.records,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+        limits=node.limits,
+        refusals=node.refusals,
     )
     await admin.disable(ADMIN, client_id, "")
 
@@ -87,13 +104,13 @@ async def switch(node: Node, client_id: str) -> None:
 async def new_pepper(node: Node) -> None:
     """Move on to another pepper."""
     compromise = CompromiseKey(
-        node.keys,
-        node.keyring,
-        node.revocations,
-        node.feed,
-        node.clock,
-        node.shield,
-        node.maintenance,
+        store=node.keys,
+        material=node.keyring,
+        revocations=node.revocations,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+        maintenance=node.maintenance,
     )
     former = node.secrets.active_pepper()
     await compromise(ADMIN, former, "")
@@ -264,12 +281,12 @@ async def test_a_retry_after_the_pepper_moved_on_gives_a_secret_that_works(
 async def test_closed_registration_needs_the_permission_to_collect(node: Node) -> None:
     applicant = await registered(node)
     collect = CollectClientCredentials(
-        node.clients,
-        node.records,
-        node.secrets,
-        node.clock,
-        node.shield,
-        node.refusals,
+        store=node.clients,
+        records=node.records,
+        secrets=node.secrets,
+        clock=node.clock,
+        shield=node.shield,
+        refusals=node.refusals,
         open_registration=False,
     )
     with pytest.raises(TokenServiceError) as refused:

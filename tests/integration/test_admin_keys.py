@@ -37,18 +37,24 @@ def compromise(node: Node) -> CompromiseKeyPort:
 
 @pytest.fixture
 def administer(node: Node) -> KeyAdministration:
-    return KeyAdministration(node.keys, node.keyring, node.clock, node.shield, node.settings)
+    return KeyAdministration(
+        store=node.keys,
+        material=node.keyring,
+        clock=node.clock,
+        shield=node.shield,
+        settings=node.settings,
+    )
 
 
 def compromise_on(node: Node) -> CompromiseKey:
     return CompromiseKey(
-        node.keys,
-        node.keyring,
-        node.revocations,
-        node.feed,
-        node.clock,
-        node.shield,
-        node.maintenance,
+        store=node.keys,
+        material=node.keyring,
+        revocations=node.revocations,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+        maintenance=node.maintenance,
     )
 
 

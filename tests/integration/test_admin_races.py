@@ -32,7 +32,13 @@ def administer(node: Node) -> ClientAdministration:
 
 def administration(node: Node, store: ClientStore) -> ClientAdministration:
     return ClientAdministration(
-        store, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
+        store=store,
+        records=node.records,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+        limits=node.limits,
+        refusals=node.refusals,
     )
 
 
@@ -74,7 +80,13 @@ async def test_a_client_cannot_restore_what_was_just_taken_from_it(
     less = ClientPolicy(permissions=frozenset({Permission.ADMIN_CLIENTS}))
     store = Meanwhile(node, lambda: administer.update_policy(ADMIN, "clerk", less, ""))
     racing = ClientAdministration(
-        store, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
+        store=store,
+        records=node.records,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+        limits=node.limits,
+        refusals=node.refusals,
     )
     with pytest.raises(TokenServiceError) as refused:
         await racing.update_policy(caller, "clerk", clerk, "")
@@ -96,7 +108,13 @@ async def test_changes_of_one_policy_at_once_are_each_decided_on_what_is_there(
 
     store = Meanwhile(node, widen)
     racing = ClientAdministration(
-        store, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
+        store=store,
+        records=node.records,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+        limits=node.limits,
+        refusals=node.refusals,
     )
     changed = await racing.update_policy(ADMIN, "shop", APP, "")
     assert store.happened == 2
@@ -111,7 +129,12 @@ async def test_a_client_that_was_just_strengthened_is_not_taken_over(
     await node.app()
     store = Meanwhile(node, lambda: administer.update_policy(ADMIN, "shop", STRONG, ""))
     rotate = RotateClientSecret(
-        store, node.records, node.secrets, node.clock, node.shield, node.refusals
+        store=store,
+        records=node.records,
+        secrets=node.secrets,
+        clock=node.clock,
+        shield=node.shield,
+        refusals=node.refusals,
     )
     with pytest.raises(TokenServiceError) as refused:
         await rotate(clerk, RotateRequest("4b1c", "shop"))

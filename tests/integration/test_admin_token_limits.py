@@ -50,22 +50,22 @@ async def test_a_policy_whose_tokens_cannot_be_made_is_refused_when_it_is_set(
 ) -> None:
     async with started(dsn, issuer="i" * 255) as node:
         review = ReviewClient(
-            node.clients,
-            node.records,
-            node.feed,
-            node.clock,
-            node.shield,
-            node.limits,
-            node.refusals,
+            store=node.clients,
+            records=node.records,
+            trust=node.feed,
+            clock=node.clock,
+            shield=node.shield,
+            limits=node.limits,
+            refusals=node.refusals,
         )
         administer = ClientAdministration(
-            node.clients,
-            node.records,
-            node.feed,
-            node.clock,
-            node.shield,
-            node.limits,
-            node.refusals,
+            store=node.clients,
+            records=node.records,
+            trust=node.feed,
+            clock=node.clock,
+            shield=node.shield,
+            limits=node.limits,
+            refusals=node.refusals,
         )
         register = RegisterClient(
             node.clients, node.secrets, node.clock, node.random, node.shield, open_registration=True

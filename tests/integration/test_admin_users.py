@@ -50,13 +50,25 @@ async def alice(create: CreateUser) -> User:
 @pytest.fixture
 def users(node: Node) -> UserAdministration:
     return UserAdministration(
-        node.users, node.attempts, node.secrets, node.feed, node.clock, node.shield
+        users=node.users,
+        attempts=node.attempts,
+        secrets=node.secrets,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
     )
 
 
 @pytest.fixture
 def set_password(node: Node) -> SetPassword:
-    return SetPassword(node.users, node.access, node.hasher, node.feed, node.clock, node.shield)
+    return SetPassword(
+        users=node.users,
+        access=node.access,
+        hasher=node.hasher,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+    )
 
 
 @pytest.fixture
@@ -168,7 +180,7 @@ async def test_the_presented_token_is_checked_and_not_consumed(
     node: Node, shop: Caller, alice: User, set_password: SetPassword
 ) -> None:
     tokens = await node.login(shop, "alice")
-    successor = await node.exchange(shop, ExchangeRequest(tokens.session_token))
+    successor = await node.exchange(shop, ExchangeRequest(token=tokens.session_token))
     with pytest.raises(TokenServiceError) as refused:
         await set_password.by_user(shop, tokens.session_token, NEW_PASSWORD)
     assert refused.value.reason is Reason.TOKEN_SUPERSEDED
@@ -196,7 +208,7 @@ async def test_an_old_login_must_step_up_first(
     with pytest.raises(TokenServiceError) as refused:
         await set_password.by_user(shop, tokens.session_token, NEW_PASSWORD)
     assert refused.value.reason is Reason.STEP_UP_REQUIRED
-    exchanged = await node.exchange(shop, ExchangeRequest(tokens.session_token))
+    exchanged = await node.exchange(shop, ExchangeRequest(token=tokens.session_token))
     with pytest.raises(TokenServiceError) as refused:
         await set_password.by_user(shop, exchanged.tokens.session_token, NEW_PASSWORD)
     assert refused.value.reason is Reason.STEP_UP_REQUIRED
@@ -237,12 +249,12 @@ class Meanwhile:
         if not self.happens.is_set():
             self.happens.set()
             reset = SetPassword(
-                self._node.users,
-                self._node.access,
-                self._node.hasher,
-                self._node.feed,
-                self._node.clock,
-                self._node.shield,
+                users=self._node.users,
+                access=self._node.access,
+                hasher=self._node.hasher,
+                trust=self._node.feed,
+                clock=self._node.clock,
+                shield=self._node.shield,
             )
             await reset.by_administrator(ADMIN, self._user_id, NEW_PASSWORD)
         return await self._node.hasher.hash(password)
@@ -259,7 +271,14 @@ async def test_a_thief_s_change_loses_to_a_reset_that_came_first(
 ) -> None:
     stolen = await node.login(shop, "alice")
     hasher = Meanwhile(node, alice.user_id)
-    slow = SetPassword(node.users, node.access, hasher, node.feed, node.clock, node.shield)
+    slow = SetPassword(
+        users=node.users,
+        access=node.access,
+        hasher=hasher,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+    )
     with pytest.raises(TokenServiceError) as refused:
         await slow.by_user(shop, stolen.session_token, "the thief's own choice")
     assert hasher.happens.is_set()
@@ -330,7 +349,7 @@ async def test_a_deleted_user_is_gone_and_the_name_is_free(
 
 
 async def scopes_after_exchange(node: Node, caller: Caller, tokens: IssuedTokens) -> set[str]:
-    outcome = await node.exchange(caller, ExchangeRequest(tokens.session_token))
+    outcome = await node.exchange(caller, ExchangeRequest(token=tokens.session_token))
     return set(outcome.tokens.access_tokens[0].scopes)
 
 

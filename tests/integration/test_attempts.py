@@ -16,9 +16,9 @@ from token_service.domain.ports import AttemptBucket, Standing
 
 MINUTE = timedelta(minutes=1)
 WINDOW, LOCK = 15 * MINUTE, 5 * MINUTE
-PAIR = AttemptBucket(b"account-a/address", 5, WINDOW, LOCK)
-ACCOUNT = AttemptBucket(b"account-a", 20, WINDOW, LOCK, reset=False)
-ADDRESS = AttemptBucket(b"zz-address", 50, WINDOW, LOCK, reset=False)
+PAIR = AttemptBucket(key=b"account-a/address", limit=5, window=WINDOW, lock=LOCK)
+ACCOUNT = AttemptBucket(key=b"account-a", limit=20, window=WINDOW, lock=LOCK, reset=False)
+ADDRESS = AttemptBucket(key=b"zz-address", limit=50, window=WINDOW, lock=LOCK, reset=False)
 ALL = (PAIR, ACCOUNT, ADDRESS)
 
 
@@ -201,21 +201,21 @@ async def test_a_look_at_the_buckets_counts_nothing(
     databases: list[Database], attempts: Attempts
 ) -> None:
     for _ in range(PAIR.limit + 1):
-        assert await attempts.standing(ALL, NOW) == Standing(None, failed_before=False)
+        assert await attempts.standing(ALL, NOW) == Standing(wait=None, failed_before=False)
     assert await failures(databases) == {}
 
 
 async def test_a_look_tells_what_a_reservation_would(attempts: Attempts) -> None:
     assert await attempts.reserve((ACCOUNT,), NOW) is None
-    assert await attempts.standing(ALL, NOW) == Standing(None, failed_before=False)
+    assert await attempts.standing(ALL, NOW) == Standing(wait=None, failed_before=False)
     for minute in range(PAIR.limit):
         assert await attempts.reserve(ALL, NOW + minute * MINUTE) is None
         expected = None if minute < PAIR.limit - 1 else LOCK
         found = await attempts.standing(ALL, NOW + minute * MINUTE)
-        assert found == Standing(expected, failed_before=True)
+        assert found == Standing(wait=expected, failed_before=True)
     last = NOW + (PAIR.limit - 1) * MINUTE
     assert (await attempts.standing(ALL, last + MINUTE)).wait == LOCK - MINUTE
-    assert (await attempts.standing(ALL, last + LOCK)) == Standing(None, failed_before=False)
+    assert (await attempts.standing(ALL, last + LOCK)) == Standing(wait=None, failed_before=False)
     assert await attempts.reserve(ALL, last + LOCK) is None
 
 

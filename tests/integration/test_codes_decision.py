@@ -119,7 +119,19 @@ def states() -> list[tuple[Code, Presented]]:
         )
         hashes = (b"other", code.code_hash or b"") if right else (b"other",)
         recipient = ANA if mine else "bob"
-        made.append((code, Presented("shop", code.purpose, recipient, "u1", "", hashes)))
+        made.append(
+            (
+                code,
+                Presented(
+                    client_id="shop",
+                    purpose=code.purpose,
+                    recipient=recipient,
+                    redeemer="u1",
+                    request_id="",
+                    hashes=hashes,
+                ),
+            )
+        )
     return made
 
 
@@ -194,7 +206,15 @@ async def test_a_request_that_redeemed_before_writes_nothing_in_any_state(node: 
 
 
 def test_a_redemption_is_told_without_its_hash() -> None:
-    past = Redemption(uuid4(), b"h" * 32, "p", "", "", 1, b"secret")
+    past = Redemption(
+        code_id=uuid4(),
+        code_hash=b"h" * 32,
+        purpose="p",
+        recipient="",
+        redeemer="",
+        uses_left=1,
+        payload=b"secret",
+    )
     assert "h" * 32 not in repr(past)
 
 

@@ -108,13 +108,16 @@ def with_other_idle(policy: ClientPolicy) -> ClientPolicy:
 async def log_in(node: Node, caller: Caller) -> IssuedTokens:
     credential = PasswordCredential("ann", PASSWORD)
     return await node.issue(
-        caller, IssueRequest(credential, Platform.WEB, device=DEVICE, confirmation=CERTIFICATE)
+        caller,
+        IssueRequest(
+            credential=credential, platform=Platform.WEB, device=DEVICE, confirmation=CERTIFICATE
+        ),
     )
 
 
 def exchange_of(tokens: IssuedTokens, **request: Any) -> ExchangeRequest:
     token = tokens.session_token or tokens.access_tokens[0].token
-    return ExchangeRequest(token, confirmation=CERTIFICATE, **request)
+    return ExchangeRequest(token=token, confirmation=CERTIFICATE, **request)
 
 
 @unusable
@@ -240,7 +243,9 @@ async def test_a_rolling_token_of_the_client_itself_for_this_service_is_exchange
     node: Node,
 ) -> None:
     caller = await node.app(SHOP, ROLLING)
-    request = IssueRequest(ClientCredential(), Platform.API, audiences=(SERVICE_AUDIENCE,))
+    request = IssueRequest(
+        credential=ClientCredential(), platform=Platform.API, audiences=(SERVICE_AUDIENCE,)
+    )
     tokens = await node.issue(caller, request)
     for _ in range(2):
         tokens = (await node.exchange(caller, exchange_of(tokens))).tokens

@@ -46,7 +46,12 @@ async def alice(node: Node) -> User:
 @pytest.fixture
 def users(node: Node) -> UserAdministration:
     return UserAdministration(
-        node.users, node.attempts, node.secrets, node.feed, node.clock, node.shield
+        users=node.users,
+        attempts=node.attempts,
+        secrets=node.secrets,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
     )
 
 
@@ -270,7 +275,13 @@ async def registered(node: Node, by: Caller) -> tuple[str, str]:
 async def test_refused_reviews_leave_rows(node: Node) -> None:
     client_id, _ = await registered(node, ADMIN)
     review = ReviewClient(
-        node.clients, node.records, node.feed, node.clock, node.shield, node.limits, node.refusals
+        store=node.clients,
+        records=node.records,
+        trust=node.feed,
+        clock=node.clock,
+        shield=node.shield,
+        limits=node.limits,
+        refusals=node.refusals,
     )
     weak = replace(
         ADMIN,
@@ -290,12 +301,12 @@ async def test_wrong_registration_secrets_leave_rows(node: Node) -> None:
     client_id, _ = await registered(node, ADMIN)
     _, secret_of_another = await registered(node, ADMIN)
     collect = CollectClientCredentials(
-        node.clients,
-        node.records,
-        node.secrets,
-        node.clock,
-        node.shield,
-        node.refusals,
+        store=node.clients,
+        records=node.records,
+        secrets=node.secrets,
+        clock=node.clock,
+        shield=node.shield,
+        refusals=node.refusals,
         open_registration=True,
     )
     for name, secret in (

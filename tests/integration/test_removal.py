@@ -154,7 +154,7 @@ async def test_an_exchange_does_not_wait_for_a_removal_of_others(world: World) -
 async def test_a_row_that_changed_meanwhile_stays(world: World) -> None:
     """A count that starts afresh after the batch saw the row and before the batch locks it."""
     attempts = Attempts(world.database)
-    bucket = AttemptBucket(b"k" * 32, 5, HOUR, HOUR)
+    bucket = AttemptBucket(key=b"k" * 32, limit=5, window=HOUR, lock=HOUR)
     await attempts.reserve((bucket,), NOW - 2 * HOUR)
     waits = removal_of("attempts", "window_ends_at", key="pg_advisory_xact_lock(7)::text")
     async with holding(world.database, "SELECT pg_advisory_xact_lock(7)"):

@@ -86,7 +86,12 @@ async def test_it_grants_what_the_decision_grants(world: World) -> None:
     assert view is not None
     for audiences, scopes in (((), ()), (("orders",), ("orders.read",)), (("payments",), ())):
         token = Presented(
-            session.lookup_id, 1, session.mint_kid, "shop", audiences=audiences, scopes=scopes
+            lookup_id=session.lookup_id,
+            generation=1,
+            mint_kid=session.mint_kid,
+            client_id="shop",
+            audiences=audiences,
+            scopes=scopes,
         )
         decided = decide_exchange(view, token, NOW)
         assert isinstance(decided, Advance)

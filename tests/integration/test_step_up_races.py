@@ -65,7 +65,7 @@ class Shop:
         return cls(node, caller, (await node.login(caller, "alice")).session_token)
 
     async def exchange(self, token: str, once: bytes, **asked: Any) -> ExchangeOutcome:
-        request = ExchangeRequest(token, once, **asked)
+        request = ExchangeRequest(token=token, exchange_id=once, **asked)
         return await self.node.exchange(self.caller, request)
 
     async def step_up(
@@ -81,7 +81,8 @@ class Shop:
         verify._hasher = hasher
         use_case = Reauthenticate(node.rotation, verify, node.clock, node.shield)
         request = ReauthenticateRequest(
-            ExchangeRequest(self.token, once), PasswordCredential(username, password)
+            ExchangeRequest(token=self.token, exchange_id=once),
+            PasswordCredential(username, password),
         )
         try:
             return await use_case(self.caller, request)

@@ -155,10 +155,12 @@ class World:
 _NEEDS = frozenset({Permission.TOKENS_ISSUE})
 POLICIES: Mapping[str, MethodPolicy] = {
     **{name: row for name, row in METHODS.items() if name.startswith("/grpc.")},
-    ECHO: MethodPolicy(_NEEDS, max_bytes=1024, rate=Rate(1, 1_000)),
-    HOT: MethodPolicy(_NEEDS, max_bytes=1024, rate=Rate(1, 1_000), hot=True),
-    STREAM: MethodPolicy(_NEEDS, work=Work.STREAM, rate=Rate(1, 1_000), default_deadline=0.0),
-    OPEN: MethodPolicy(_NEEDS, anonymous=Anonymous.WHERE_OPEN, anonymous_rate=Rate(1, 3)),
+    ECHO: MethodPolicy(any_of=_NEEDS, max_bytes=1024, rate=Rate(1, 1_000)),
+    HOT: MethodPolicy(any_of=_NEEDS, max_bytes=1024, rate=Rate(1, 1_000), hot=True),
+    STREAM: MethodPolicy(
+        any_of=_NEEDS, work=Work.STREAM, rate=Rate(1, 1_000), default_deadline=0.0
+    ),
+    OPEN: MethodPolicy(any_of=_NEEDS, anonymous=Anonymous.WHERE_OPEN, anonymous_rate=Rate(1, 3)),
     DIALOGUE: MethodPolicy(
         anonymous=Anonymous.ALWAYS,
         work=Work.PROBE_STREAM,
@@ -183,9 +185,9 @@ async def serving(
     """Serve the tiny service until the block ends."""
     world = world or World()
     gate = Gate(
-        world.clients,
-        world.require_fresh,
-        lambda: world.fresh,
+        authenticator=world.clients,
+        require_fresh=world.require_fresh,
+        is_fresh=lambda: world.fresh,
         open_registration=open_registration,
         client_certificates=client_certificates,
         wrong_credentials=FailureLimiter(wrong_credentials, lambda: world.now),
@@ -202,7 +204,7 @@ async def serving(
             Method(DIALOGUE, Shape.DIALOGUE, StringValue, world.dialogue),
         ]
     )
-    standard = ServerOptions("127.0.0.1:0", drain_delay=0.0, grace_period=5.0)
+    standard = ServerOptions(listen="127.0.0.1:0", drain_delay=0.0, grace_period=5.0)
     world.pipeline = pipeline
     server = RpcServer(pipeline, replace(standard, **options), lambda: world.fresh)
     server.health.know([ECHO_SERVICE])

@@ -152,10 +152,15 @@ async def _channel(*, open_registration: bool) -> AsyncIterator[grpc.aio.Channel
     async def fresh() -> None:
         return
 
-    gate = Gate(clients, fresh, lambda: True, open_registration=open_registration)
+    gate = Gate(
+        authenticator=clients,
+        require_fresh=fresh,
+        is_fresh=lambda: True,
+        open_registration=open_registration,
+    )
     server = RpcServer(
         Pipeline(gate, rate_scale=1_000),
-        ServerOptions("127.0.0.1:0", reflection=True, drain_delay=0.0),
+        ServerOptions(listen="127.0.0.1:0", reflection=True, drain_delay=0.0),
         lambda: True,
     )
     for service in SERVICES:

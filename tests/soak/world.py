@@ -135,12 +135,18 @@ async def prepare(dsn: str, redis_url: str, fillers: int) -> SoakWorld:
     parts = await Parts.open(world.settings())
     try:
         create = BootstrapClient(
-            parts.clients, parts.secrets, parts.clock, parts.random, TokenLimits(parts.tokens)
+            store=parts.clients,
+            secrets=parts.secrets,
+            clock=parts.clock,
+            random=parts.random,
+            limits=TokenLimits(parts.tokens),
         )
         for client_id, policy in POLICIES.items():
             made = await create(client_id, client_id, "", policy)
             world.clients[client_id] = made.client_secret
-        made_role = AuditEvent(parts.clock.now(), "soak", "role.define", "ok", ROLE)
+        made_role = AuditEvent(
+            at=parts.clock.now(), actor="soak", action="role.define", outcome="ok", target=ROLE
+        )
         await parts.users.define_role(ROLE, SCOPES, made_role)
         tokens = [parts.tokens.sign_jwt(_filler(parts, n), "") for n in range(fillers)]
     finally:

@@ -71,13 +71,13 @@ async def seed(world: World) -> World:
     application = await Application.create(world.settings())
     try:
         create = SeedDemo(
-            application.clients,
-            application.users,
-            application.secrets,
-            application.hasher,
-            application.clock,
-            application.random,
-            TokenLimits(application.parts.tokens),
+            clients=application.clients,
+            users=application.users,
+            secrets=application.secrets,
+            hasher=application.hasher,
+            clock=application.clock,
+            random=application.random,
+            limits=TokenLimits(application.parts.tokens),
         )
         made = await create(DemoCredentials())
     finally:

@@ -40,7 +40,18 @@ class Log:
         self.keys: list[TrustKey] = [KEY]
         self.keys_fail = False
         self.down = False
-        self.reading = TrustReading("e1", 0, 0, 0, 1, (), 0, clock.seconds, 0.0, 0.0)
+        self.reading = TrustReading(
+            epoch="e1",
+            revision=0,
+            valid_rev=0,
+            config_version=0,
+            keys_version=1,
+            entries=(),
+            since_revision=0,
+            db_time=clock.seconds,
+            sent_boot=0.0,
+            received_boot=0.0,
+        )
         self.feed = TrustFeed(clock, "https://issuer.example", 5.0)
         self.feed.follow(self.refresh, self.load_keys)
 

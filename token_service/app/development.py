@@ -84,13 +84,13 @@ async def seed_demo(settings: Settings, known: DemoCredentials) -> DemoCredentia
     parts = await Parts.open(settings)
     try:
         seed = SeedDemo(
-            parts.clients,
-            parts.users,
-            parts.secrets,
-            parts.hasher,
-            parts.clock,
-            parts.random,
-            TokenLimits(parts.tokens),
+            clients=parts.clients,
+            users=parts.users,
+            secrets=parts.secrets,
+            hasher=parts.hasher,
+            clock=parts.clock,
+            random=parts.random,
+            limits=TokenLimits(parts.tokens),
         )
         return await seed(known)
     finally:

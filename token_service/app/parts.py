@@ -52,7 +52,7 @@ REMOVAL_GRACE = timedelta(minutes=1)
 by then, and keeps its row."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Everything a use case can be given, for one process."""
 
@@ -132,7 +132,12 @@ class Parts:
         redis = redis_parts(settings, secret_keys, SessionStore(validate_database), clock)
         schedule = key_schedule(settings)
         limit = settings.staleness_limit.total_seconds()
-        trust = TrustFeed(clock, settings.issuer, limit, lambda: clock.anchor.settled)
+        trust = TrustFeed(
+            clock=clock,
+            issuer=settings.issuer,
+            staleness_limit=limit,
+            may_forget=lambda: clock.anchor.settled,
+        )
         return cls(
             settings=settings,
             clock=clock,
@@ -144,7 +149,11 @@ class Parts:
             redis=redis,
             keyring=keyring,
             mint=Mint(keyring, settings.issuer),
-            tokens=AccessTokenFactory(keyring, settings.issuer, settings.signing_algorithms[0]),
+            tokens=AccessTokenFactory(
+                keyring=keyring,
+                issuer=settings.issuer,
+                default_algorithm=settings.signing_algorithms[0],
+            ),
             secrets=PepperedSecrets(keyring, secret_keys.limiter_key()),
             hasher=_hasher(settings),
             sessions=sessions,
@@ -167,9 +176,14 @@ class Parts:
             ),
             client_cache=ClientCache(clients),
             key_schedule=schedule,
-            key_maintenance=KeyMaintenance(keys, keyring, trust, clock, schedule),
+            key_maintenance=KeyMaintenance(
+                store=keys, material=keyring, feed=trust, clock=clock, settings=schedule
+            ),
             activity=ActivityRecorder(
-                sessions, redis.marks, clock, settings.activity_interval.total_seconds()
+                store=sessions,
+                marks=redis.marks,
+                clock=clock,
+                interval=settings.activity_interval.total_seconds(),
             ),
             identities=IdentityCache(),
         )

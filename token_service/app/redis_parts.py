@@ -54,7 +54,7 @@ def redis_parts(
     gate = _redis_gate(settings, settings.redis_timeout.total_seconds())
     patient = _redis_gate(settings, PENDING_PAIRINGS_TIMEOUT)
     return RedisParts(
-        CachedSessionFacts(gate, store, clock, secret_keys.cache_key()),
+        CachedSessionFacts(gate=gate, store=store, clock=clock, key=secret_keys.cache_key()),
         GcraLimiter(gate),
         RedisActivityMarks(gate),
         RedisPendingPairings(patient, secret_keys.cache_key()),

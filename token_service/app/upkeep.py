@@ -69,7 +69,11 @@ async def bootstrap(settings: Settings, client_id: str, name: str) -> ClientCred
     parts = await Parts.open(settings)
     try:
         create = BootstrapClient(
-            parts.clients, parts.secrets, parts.clock, parts.random, TokenLimits(parts.tokens)
+            store=parts.clients,
+            secrets=parts.secrets,
+            clock=parts.clock,
+            random=parts.random,
+            limits=TokenLimits(parts.tokens),
         )
         return await bootstrap_administrator(create, client_id, name)
     finally:
@@ -87,7 +91,7 @@ async def fence(dsn: str, above: int) -> int:
     try:
         async with database.transaction() as connection:
             now = await connection.fetchval("SELECT clock_timestamp()")
-            audit = AuditEvent(now, ACTOR, "trust.fence", "ok")
+            audit = AuditEvent(at=now, actor=ACTOR, action="trust.fence", outcome="ok")
             revision = await trust.fence(connection, min_revision=above, audit=audit)
     except asyncpg.UndefinedTableError as error:
         raise StartupError(NOT_MIGRATED) from error

@@ -11,7 +11,7 @@ from token_service.cli.demo_file import DemoFile
 from token_service.cli.problems import CliError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
     """What options and environment say; empty texts and None where they say nothing."""
 

@@ -46,7 +46,7 @@ class Authenticator(Protocol):
         """Verify the credentials that `stranger` presents. Raises CALLER_UNAUTHENTICATED."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """How callers are recognised, the same for all methods.
 

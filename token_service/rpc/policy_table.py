@@ -51,7 +51,7 @@ WRONG_CREDENTIALS = Rate(10, 200)
 """Of one network: what more than that is not compared with what the store has."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MethodPolicy:
     """One method's row.
 
@@ -77,7 +77,7 @@ class MethodPolicy:
 
 
 def _needs(*permissions: Permission, **row: object) -> MethodPolicy:
-    return MethodPolicy(frozenset(permissions), **row)  # type: ignore[arg-type]
+    return MethodPolicy(any_of=frozenset(permissions), **row)  # type: ignore[arg-type]
 
 
 _EXCHANGES = Rate(2_000, 4_000)

@@ -33,7 +33,7 @@ class BindError(OSError):
     """The address cannot be listened on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """Where and how to serve. `listen` is `host:port` or `unix:/path`; times are in seconds."""
 

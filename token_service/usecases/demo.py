@@ -88,6 +88,7 @@ class SeedDemo:
 
     def __init__(
         self,
+        *,
         clients: ClientStore,
         users: UserStore,
         secrets: Secrets,
@@ -102,7 +103,9 @@ class SeedDemo:
         self._hasher = hasher
         self._clock = clock
         self._random = random
-        self._create = BootstrapClient(clients, secrets, clock, random, limits, ACTOR)
+        self._create = BootstrapClient(
+            store=clients, secrets=secrets, clock=clock, random=random, limits=limits, actor=ACTOR
+        )
 
     async def __call__(self, known: DemoCredentials) -> DemoCredentials:
         """The credentials with which everything of the demo can be used: those that are `known`
@@ -181,4 +184,6 @@ class SeedDemo:
             return False
 
     def _audit(self, action: str, target: str) -> AuditEvent:
-        return AuditEvent(self._clock.now(), ACTOR, action, "ok", target)
+        return AuditEvent(
+            at=self._clock.now(), actor=ACTOR, action=action, outcome="ok", target=target
+        )

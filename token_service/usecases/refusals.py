@@ -67,7 +67,9 @@ class Refusals:
         if self._clock.unix() < self._full.get(key, 0.0):
             return
         now = self._clock.now()
-        bucket = AttemptBucket(key, MOST_NOTED, WINDOW, WINDOW, name="refusals", noted=True)
+        bucket = AttemptBucket(
+            key=key, limit=MOST_NOTED, window=WINDOW, lock=WINDOW, name="refusals", noted=True
+        )
         audit = caller.audit(now, action, reason.value.lower(), target=target, details=details)
         wait = await self._attempts.reserve((bucket,), now, audit)
         if wait is not None:

@@ -99,7 +99,11 @@ class Scene:
             self._application = await Application.create(self.world.settings())
         parts = self._application
         create = BootstrapClient(
-            parts.clients, parts.secrets, parts.clock, parts.random, TokenLimits(parts.parts.tokens)
+            store=parts.clients,
+            secrets=parts.secrets,
+            clock=parts.clock,
+            random=parts.random,
+            limits=TokenLimits(parts.parts.tokens),
         )
         client_id = f"client-{secrets.token_hex(4)}"
         made = await create(client_id, client_id, "", policy)

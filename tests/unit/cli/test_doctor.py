@@ -18,7 +18,14 @@ from token_service.domain.keys.schedule import KeyScheduleSettings
 from token_service.domain.kinds import KeyPurpose, KeyState
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-POSTGRES = PostgresFacts(18, False, "on", "on", "on", 0.01)
+POSTGRES = PostgresFacts(
+    version=18,
+    standby=False,
+    fsync="on",
+    synchronous_commit="on",
+    full_page_writes="on",
+    clock_offset=0.01,
+)
 TRUST = TrustFacts("log", 10, 5, 10, 3)
 REDIS = RedisFacts("9.1", 0.001, 2**28, "allkeys-lru")
 

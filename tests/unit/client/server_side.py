@@ -145,12 +145,12 @@ class ServerSide:
         )
         activity = ActivityRecorder(cast("Any", None), cast("Any", None), self.clock)
         validate = Validate(
-            AccessTokenFactory(self.keyring, ISSUER),
-            _Sessions(session(confirmation)),
-            self.trust,
-            self.clock,
-            activity,
-            IdentityCache(),
+            tokens=AccessTokenFactory(self.keyring, ISSUER),
+            sessions=_Sessions(session(confirmation)),
+            trust=self.trust,
+            clock=self.clock,
+            activity=activity,
+            cache=IdentityCache(),
         )
         unused = cast("Any", None)
         self._servicer = TokenServicer(unused, unused, unused, validate, unused)

@@ -31,7 +31,19 @@ def key(
     slot: Slot = EDDSA,
     retires_at: datetime | None = None,
 ) -> Key:
-    return Key(kid, *slot, state, "one", b"", b"", NOW, activates_at, retires_at)
+    purpose, algorithm = slot
+    return Key(
+        kid=kid,
+        purpose=purpose,
+        algorithm=algorithm,
+        state=state,
+        secret_key_id="one",
+        public_key=b"",
+        sealed_private=b"",
+        created_at=NOW,
+        activates_at=activates_at,
+        retires_at=retires_at,
+    )
 
 
 def plan(*keys: Key, now: datetime = NOW, slot: Slot = EDDSA) -> KeyPlan:

@@ -55,15 +55,15 @@ class Store:
                 )
         for new in plan.generate:
             made = Key(
-                f"{len(self.keys):08x}",
-                new.purpose,
-                new.algorithm,
-                new.state,
-                "one",
-                b"",
-                b"",
-                decided_at,
-                new.activates_at,
+                kid=f"{len(self.keys):08x}",
+                purpose=new.purpose,
+                algorithm=new.algorithm,
+                state=new.state,
+                secret_key_id="one",
+                public_key=b"",
+                sealed_private=b"",
+                created_at=decided_at,
+                activates_at=new.activates_at,
             )
             if new.state is KeyState.PENDING:
                 self._insert(made, now)

@@ -106,6 +106,6 @@ def exchanged_by_a_former_node(
     token = (exchange_id, LOOKUP, generation, "shop-web")
     return session(
         generation=generation + 1,
-        exchange_hash=former_fingerprint(purpose, *token, audiences, scopes),
+        exchange_hash=former_fingerprint(purpose, *token, audiences=audiences, scopes=scopes),
         exchange_fingerprint=fingerprint(purpose, exchange_id, LOOKUP, generation - 1, "shop-web"),
     )

@@ -47,8 +47,23 @@ CODE = Code(
     request_id="",
     request_hash=b"",
 )
-PRESENTED = Presented("shop", "sale", "ana@example.com", "user-1", "r1", (OTHER_HASH, HASH))
-PAST = Redemption(CODE.code_id, HASH, "sale", "ana@example.com", "user-1", 2, b"20%")
+PRESENTED = Presented(
+    client_id="shop",
+    purpose="sale",
+    recipient="ana@example.com",
+    redeemer="user-1",
+    request_id="r1",
+    hashes=(OTHER_HASH, HASH),
+)
+PAST = Redemption(
+    code_id=CODE.code_id,
+    code_hash=HASH,
+    purpose="sale",
+    recipient="ana@example.com",
+    redeemer="user-1",
+    uses_left=2,
+    payload=b"20%",
+)
 
 
 def code(kind: CodeKind, **changes: Any) -> Code:
@@ -192,7 +207,17 @@ def test_another_request_with_the_same_id_is_refused(changes: dict[str, Any]) ->
 
 
 WISH = CodeWish(
-    COUPON, "sale", "", "spring", 3, timedelta(days=1), NOW, 12, "01", b"20%", request_id="r1"
+    kind=COUPON,
+    purpose="sale",
+    recipient="",
+    subject="spring",
+    max_uses=3,
+    ttl=timedelta(days=1),
+    not_before=NOW,
+    length=12,
+    alphabet="01",
+    payload=b"20%",
+    request_id="r1",
 )
 
 

@@ -27,13 +27,15 @@ def test_they_depend_on_purpose_id_token_and_client(
     other: tuple[Purpose, bytes, UUID, int, str],
 ) -> None:
     assert fingerprint(*other) != fingerprint(*TOKEN)
-    assert former_fingerprint(*other, (), ()) != former_fingerprint(*TOKEN, (), ())
+    assert former_fingerprint(*other, audiences=(), scopes=()) != former_fingerprint(
+        *TOKEN, audiences=(), scopes=()
+    )
 
 
 def test_there_is_none_without_an_id() -> None:
     nameless = (Purpose.EXCHANGE, b"", LOOKUP, 1, "c")
     assert fingerprint(*nameless) is None
-    assert former_fingerprint(*nameless, (), ()) is None
+    assert former_fingerprint(*nameless, audiences=(), scopes=()) is None
 
 
 def test_rows_of_both_versions_keep_their_meaning() -> None:
@@ -41,7 +43,7 @@ def test_rows_of_both_versions_keep_their_meaning() -> None:
     assert fingerprint(*TOKEN) == bytes.fromhex(
         "3bab51e197fe5899bf775f34a41ab8f197e2139c8e1b74db49c80da1314ebe0a"
     )
-    former = former_fingerprint(*TOKEN, ("orders", "billing"), ("b", "a"))
+    former = former_fingerprint(*TOKEN, audiences=("orders", "billing"), scopes=("b", "a"))
     assert former == bytes.fromhex(
         "867281bd1deb0ac053eafb0477c1dd297ac90d703ec9111cebcaa441af9edfe9"
     )
@@ -57,8 +59,8 @@ def test_the_former_one_tells_audience_and_scope_sets_apart(
     other_audiences: list[str],
     other_scopes: list[str],
 ) -> None:
-    one = former_fingerprint(*TOKEN, audiences, scopes)
-    two = former_fingerprint(*TOKEN, other_audiences, other_scopes)
+    one = former_fingerprint(*TOKEN, audiences=audiences, scopes=scopes)
+    two = former_fingerprint(*TOKEN, audiences=other_audiences, scopes=other_scopes)
     joined = "\0".join
     same = (joined(sorted(set(audiences))), joined(sorted(set(scopes)))) == (
         joined(sorted(set(other_audiences))),

@@ -134,7 +134,8 @@ def test_a_policy_says_how_large_its_tokens_become(data: st.DataObject, issuer: 
         if keys is None:  # that it fits is only certain once the session is known
             assert limits.longest_jwt(policy) > MAX_TOKEN_LENGTH
             continue
-        made = maker.make(keys, session, grant, policy, data.draw(st.integers(0, 2**63 - 1)), NOW)
+        rev = data.draw(st.integers(0, 2**63 - 1))
+        made = maker.make(keys, session, grant=grant, policy=policy, rev=rev, now=NOW)
         longest = max(len(access.token) for access in made.access_tokens)
         assert longest <= limits.longest(policy)
 
@@ -214,7 +215,8 @@ def test_a_token_of_the_last_second_is_read_too(kind: TokenKind, left: float) ->
     tokens = tokens_of("https://i")
     maker = TokenSetMaker(Mint(KEYRING, "https://i"), tokens, SystemRandomness())
     grant = Grant(session.audiences, session.scopes)
-    made = maker.make(maker.ready(session, grant, POLICY), session, grant, POLICY, 1, now)
+    keys = maker.ready(session, grant, POLICY)
+    made = maker.make(keys, session, grant=grant, policy=POLICY, rev=1, now=now)
     facts = tokens.authenticate_jwt(made.access_tokens[0].token)
     end = session.absolute_expires_at.timestamp()
     assert facts.issued_at < facts.expires_at < end + 1

@@ -71,12 +71,14 @@ class World:
         self.log.keys = [replace(KEY, kid=self.tokens.access.key_id)]
         self.while_loading: Callable[[], None] = lambda: None
         self.validate = Validate(
-            cast("Any", self.tokens),
-            cast("Any", self),
-            self.log.feed,
-            cast("Any", self.clock),
-            ActivityRecorder(cast("Any", None), cast("Any", None), cast("Any", self.clock)),
-            IdentityCache(),
+            tokens=cast("Any", self.tokens),
+            sessions=cast("Any", self),
+            trust=self.log.feed,
+            clock=cast("Any", self.clock),
+            activity=ActivityRecorder(
+                cast("Any", None), cast("Any", None), cast("Any", self.clock)
+            ),
+            cache=IdentityCache(),
         )
 
     async def load(self, session_id: str, generation: int) -> Session:

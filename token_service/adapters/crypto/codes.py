@@ -43,6 +43,7 @@ class PepperedCodes:
         self,
         kind: CodeKind,
         client_id: str,
+        *,
         purpose: str,
         recipient: str,
         text: str,
@@ -52,12 +53,21 @@ class PepperedCodes:
         pepper = self._keyring.mac_key(KeyPurpose.PEPPER, pepper_id)
         if pepper is None:
             raise KeyError(pepper_id)
-        return _hash(pepper.key, kind, client_id, purpose, recipient, text)
+        return _hash(
+            pepper.key, kind, client_id=client_id, purpose=purpose, recipient=recipient, text=text
+        )
 
     def hashes(self, client_id: str, purpose: str, recipient: str, text: str) -> tuple[bytes, ...]:
         """Hash a canonical code as each kind, under each pepper that verifies."""
         return tuple(
-            _hash(pepper.key, kind, client_id, purpose, recipient, text)
+            _hash(
+                pepper.key,
+                kind,
+                client_id=client_id,
+                purpose=purpose,
+                recipient=recipient,
+                text=text,
+            )
             for pepper in self._keyring.mac_keys(KeyPurpose.PEPPER)
             for kind in _KINDS
             if recipient or kind is not CodeKind.VERIFICATION
@@ -65,7 +75,7 @@ class PepperedCodes:
 
 
 def _hash(
-    pepper: bytes, kind: CodeKind, client_id: str, purpose: str, recipient: str, text: str
+    pepper: bytes, kind: CodeKind, *, client_id: str, purpose: str, recipient: str, text: str
 ) -> bytes:
     bound = recipient if kind is CodeKind.VERIFICATION else ""
     return keyed(

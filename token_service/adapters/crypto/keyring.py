@@ -31,7 +31,7 @@ class MacKey:
     key: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Snapshot:
     """What all keys amount to, replaced as a whole.
 

@@ -12,7 +12,7 @@ class UnsafeStoreError(Exception):
     """The database may forget what it acknowledged, or cannot be written; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreHealth:
     """What the server says of itself. A setting that it does not have is None."""
 

@@ -33,7 +33,7 @@ FROM trust_head
 """  # noqa: S608 - a constant
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresFacts:
     """What the server says of itself. `clock_offset` is in seconds, its clock minus ours."""
 

@@ -18,7 +18,7 @@ class ClientSecret:
     first_used_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
     """A registered application. `registration_spent`: nothing is collected with the registration
     secret any more."""

@@ -32,7 +32,7 @@ ROLLING_IDLE = timedelta(days=30)
 ROLLING_ABSOLUTE = timedelta(days=180)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientPolicy:
     """Everything that differs between clients. Immutable; a change makes a new one."""
 

@@ -16,7 +16,7 @@ REMEMBERED = timedelta(days=1)
 """How long a code and its redemptions are kept beyond its expiry, so that retries are known."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CodeWish:
     """The code that was asked for, checked and complete but for the times.
 
@@ -56,7 +56,7 @@ class CodeWish:
         return digest.digest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
     """A code as it is kept. `code_hash` is None once a newer one has taken its place.
 
@@ -88,7 +88,7 @@ class Code:
     last_redeemed_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Presented:
     """A code that somebody presents. `hashes` are those it may be kept under: of each kind, under
     each pepper. `request_id` is empty when nothing can be replayed."""
@@ -101,7 +101,7 @@ class Presented:
     hashes: tuple[bytes, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redemption:
     """What a request redeemed: enough to answer it again, and to know it from another."""
 

@@ -27,7 +27,7 @@ def _canonical_ascii(character: str) -> str | None:
 _ASCII = {number: _canonical_ascii(chr(number)) for number in range(128)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CodeRules:
     """What codes of a kind are like: lengths in characters, `min_bits` of what must be guessed.
 
@@ -46,13 +46,17 @@ class CodeRules:
 
 MAX_TTL = MAX_DURATION
 RULES = {
-    CodeKind.COUPON: CodeRules(12, UNAMBIGUOUS, timedelta(days=30), MAX_TTL),
-    CodeKind.INVITATION: CodeRules(16, UNAMBIGUOUS, timedelta(days=7), MAX_TTL),
+    CodeKind.COUPON: CodeRules(
+        length=12, alphabet=UNAMBIGUOUS, ttl=timedelta(days=30), max_ttl=MAX_TTL
+    ),
+    CodeKind.INVITATION: CodeRules(
+        length=16, alphabet=UNAMBIGUOUS, ttl=timedelta(days=7), max_ttl=MAX_TTL
+    ),
     CodeKind.VERIFICATION: CodeRules(
-        6,
-        DIGITS,
-        timedelta(minutes=10),
-        timedelta(minutes=10),
+        length=6,
+        alphabet=DIGITS,
+        ttl=timedelta(minutes=10),
+        max_ttl=timedelta(minutes=10),
         min_length=6,
         max_length=12,
         min_bits=0.0,

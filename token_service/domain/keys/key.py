@@ -6,7 +6,7 @@ from datetime import datetime
 from token_service.domain.kinds import KeyPurpose, KeyState
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """A key's record. Signing keys hold a sealed private half; the others are derived from the
     configured secret `secret_key_id` and their own kid."""

@@ -57,7 +57,7 @@ class Login:
     amr: Amr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pairing:
     """One pairing. `client_id` is whose session the child will be, fixed at the start.
 

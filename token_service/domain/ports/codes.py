@@ -39,6 +39,7 @@ class CodeSecrets(Protocol):
         self,
         kind: CodeKind,
         client_id: str,
+        *,
         purpose: str,
         recipient: str,
         text: str,

@@ -57,7 +57,7 @@ class Attempts(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptBucket:
     """`key` is a keyed hash; at most `limit` failures per `window`, then locked for `lock`.
 

@@ -22,7 +22,7 @@ class CodeTombstone:
     dies_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairingMove:
     """One step's write: repeats what was decided on and changes nothing else."""
 

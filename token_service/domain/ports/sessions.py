@@ -28,7 +28,7 @@ class Inserted:
     rev: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionAdvance:
     """One exchange's write: repeats what was decided on and changes nothing else."""
 
@@ -60,7 +60,7 @@ class ClientTerms:
     idle_seconds: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlainAdvance:
     """The exchange that nothing stands in the way of: the presented token is the current one and
     nothing was narrowed since the login. Whatever else it is, this write does not touch it."""

@@ -17,7 +17,7 @@ from token_service.domain.sessions.grants import Grant, narrowed_grant
 from token_service.domain.sessions.session import Generation, Session, SessionView
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Presented:
     """An authentic session token (its MAC was right), and what the caller asked with it.
 
@@ -63,11 +63,11 @@ class Presented:
         return former_fingerprint(
             purpose,
             self.exchange_id,
-            self.lookup_id,
-            self.generation,
-            self.client_id,
-            self.audiences,
-            self.scopes,
+            lookup_id=self.lookup_id,
+            generation=self.generation,
+            client_id=self.client_id,
+            audiences=self.audiences,
+            scopes=self.scopes,
         )
 
 
@@ -186,10 +186,10 @@ def plain_grant(session: Generation, policy: ClientPolicy, presented: Presented)
     return _plain_grant(
         session.audiences,
         session.scopes,
-        presented.audiences,
-        presented.scopes,
-        _client_audiences(session, policy),
-        policy.scopes,
+        asked_audiences=presented.audiences,
+        asked_scopes=presented.scopes,
+        client_audiences=_client_audiences(session, policy),
+        client_scopes=policy.scopes,
     )
 
 
@@ -197,6 +197,7 @@ def plain_grant(session: Generation, policy: ClientPolicy, presented: Presented)
 def _plain_grant(
     audiences: tuple[str, ...],
     scopes: tuple[str, ...],
+    *,
     asked_audiences: tuple[str, ...],
     asked_scopes: tuple[str, ...],
     client_audiences: tuple[str, ...],

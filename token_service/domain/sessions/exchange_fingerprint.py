@@ -41,6 +41,7 @@ def former_fingerprint(
     lookup_id: UUID,
     generation: int,
     client_id: str,
+    *,
     audiences: Sequence[str],
     scopes: Sequence[str],
 ) -> bytes | None:

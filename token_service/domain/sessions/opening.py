@@ -21,7 +21,7 @@ from token_service.domain.sessions.session import UNKNOWN_DEVICE, Device, Sessio
 from tokenservice.core.limits import MAX_AUDIENCES, MAX_SCOPES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticated:
     """Whose session it becomes, and how that was proven.
 

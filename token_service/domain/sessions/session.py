@@ -56,7 +56,7 @@ class Generation(NamedTuple):
         return _subject(self.client_id, self.user_id)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """A session: one row, whatever its number of exchanges.
 
@@ -132,7 +132,7 @@ class Session:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionView:
     """A session with all that decides over its next exchange, read in one snapshot.
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from tokenservice.core import TrustEntry, TrustState
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustReading:
     """The head of the log and its entries of `(since_revision, revision]`, from one statement on
     the primary; entries that can kill nothing any more may be missing.

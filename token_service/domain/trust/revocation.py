@@ -7,7 +7,7 @@ from token_service.domain.audit import AuditEvent
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
     """One entry for the trust log and the rows that it changes.
 

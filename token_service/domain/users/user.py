@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """A user of our own store. `version` moves with roles and state, `credential_version` with
     the password. `scopes` is what the roles map to when it was read."""

@@ -128,7 +128,7 @@ class TrustEncoder:
         return self.head() + found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """A state of the feed, encoded but for the heads of its chunks. `read_time` is when the log
     was last seen to be at `revision`, as far as was known at the time `made_at`."""
@@ -149,7 +149,9 @@ class SnapshotEncoder:
         self._feed = feed
         self._encoder = encoder
         self._clock = clock
-        self._made = Snapshot("", 0, 0.0, -1, -inf, ())
+        self._made = Snapshot(
+            epoch="", revision=0, read_time=0.0, keys_serial=-1, made_at=-inf, chunks=()
+        )
         self._making = asyncio.Lock()
 
     async def at_most_behind(self, revisions: int) -> Snapshot:
@@ -188,7 +190,14 @@ class SnapshotEncoder:
             message.snapshot.last = start == starts[-1]
             chunks.append(message.SerializeToString())
             await asyncio.sleep(0)
-        return Snapshot(epoch, revision, read_time, serial, now, tuple(chunks))
+        return Snapshot(
+            epoch=epoch,
+            revision=revision,
+            read_time=read_time,
+            keys_serial=serial,
+            made_at=now,
+            chunks=tuple(chunks),
+        )
 
 
 _HEARTBEAT = pb.WatchTrustResponse(heartbeat=pb.TrustHeartbeat()).SerializeToString()

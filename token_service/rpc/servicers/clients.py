@@ -26,6 +26,7 @@ class ClientServicer:
 
     def __init__(
         self,
+        *,
         register: RegisterClient,
         review: ReviewClient,
         collect: CollectClientCredentials,

@@ -25,6 +25,7 @@ class PairingServicer:
 
     def __init__(
         self,
+        *,
         start: StartPairing,
         watch: WatchPairing,
         scan: ScanPairing,

@@ -127,6 +127,7 @@ class ReviewClient:
 
     def __init__(
         self,
+        *,
         store: ClientStore,
         records: ClientRecords,
         trust: Trust,
@@ -180,6 +181,7 @@ class ClientAdministration:
 
     def __init__(
         self,
+        *,
         store: ClientStore,
         records: ClientRecords,
         trust: Trust,

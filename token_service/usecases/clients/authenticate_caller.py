@@ -40,6 +40,7 @@ class AuthenticateCaller:
 
     def __init__(
         self,
+        *,
         client_cache: ClientCache,
         store: ClientStore,
         secrets: Secrets,

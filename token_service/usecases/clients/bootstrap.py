@@ -33,6 +33,7 @@ class BootstrapClient:
 
     def __init__(
         self,
+        *,
         store: ClientStore,
         secrets: Secrets,
         clock: Clock,
@@ -84,7 +85,14 @@ class BootstrapClient:
         return drawn.secret if stored else None
 
     def _audit(self, now: datetime, action: str, client_id: str, details: str = "") -> AuditEvent:
-        return AuditEvent(now, self._actor, action, "ok", client_id, details=details)
+        return AuditEvent(
+            at=now,
+            actor=self._actor,
+            action=action,
+            outcome="ok",
+            target=client_id,
+            details=details,
+        )
 
     def _client(
         self, client_id: str, name: str, contact: str, policy: ClientPolicy, now: datetime

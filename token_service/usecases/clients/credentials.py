@@ -89,13 +89,13 @@ class CollectClientCredentials:
 
     def __init__(
         self,
+        *,
         store: ClientStore,
         records: ClientRecords,
         secrets: Secrets,
         clock: Clock,
         shield: Shield,
         refusals: Refusals,
-        *,
         open_registration: bool,
     ) -> None:
         self._store = store
@@ -172,6 +172,7 @@ class RotateClientSecret:
 
     def __init__(
         self,
+        *,
         store: ClientStore,
         records: ClientRecords,
         secrets: Secrets,

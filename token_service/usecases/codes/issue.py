@@ -50,6 +50,7 @@ class IssueCode:
 
     def __init__(
         self,
+        *,
         store: CodeStore,
         codes: CodeSecrets,
         secrets: Secrets,
@@ -114,10 +115,12 @@ class IssueCode:
         """Count the code. What is counted stays so, whatever becomes of the code."""
         limits, window = self._limits, self._limits.window
         own = self._secrets.bucket("code-issue", caller.client_id)
-        buckets = [AttemptBucket(own, limits.caller, window, window)]
+        buckets = [AttemptBucket(key=own, limit=limits.caller, window=window, lock=window)]
         if wish.recipient:
             theirs = self._secrets.bucket("code-issue-to", caller.client_id, wish.recipient)
-            buckets.append(AttemptBucket(theirs, limits.recipient, window, window))
+            buckets.append(
+                AttemptBucket(key=theirs, limit=limits.recipient, window=window, lock=window)
+            )
         wait = await self._attempts.reserve(buckets, now)
         if wait is not None:
             raise TokenServiceError(Reason.RATE_LIMITED, "too many codes", retry_after=wait)
@@ -157,8 +160,8 @@ class IssueCode:
         return self._codes.hash(
             code.kind,
             code.client_id,
-            code.purpose,
-            code.recipient,
-            canonical_code(text),
-            code.pepper_id,
+            purpose=code.purpose,
+            recipient=code.recipient,
+            text=canonical_code(text),
+            pepper_id=code.pepper_id,
         )

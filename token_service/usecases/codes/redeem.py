@@ -72,6 +72,7 @@ class RedeemCode:
 
     def __init__(
         self,
+        *,
         store: CodeStore,
         codes: CodeSecrets,
         secrets: Secrets,
@@ -132,19 +133,25 @@ class RedeemCode:
         """
         limits, bucket = self._limits, self._secrets.bucket
         own = bucket("code-redeem", caller.client_id)
-        whole = AttemptBucket(own, limits.caller, limits.window, limits.caller_lock)
+        whole = AttemptBucket(
+            key=own, limit=limits.caller, window=limits.window, lock=limits.caller_lock
+        )
         buckets = [replace(whole, name="of_caller")]
         if not request.redeemer and not request.recipient:
             nobodys = bucket("code-redeem-by", caller.client_id, "")
             buckets.append(replace(whole, key=nobodys, name="of_nobody", noted=True))
         if request.redeemer:
             theirs = bucket("code-redeem-by", caller.client_id, request.redeemer)
-            one = AttemptBucket(theirs, limits.redeemer, limits.window, limits.lock)
+            one = AttemptBucket(
+                key=theirs, limit=limits.redeemer, window=limits.window, lock=limits.lock
+            )
             buckets.append(replace(one, name="of_redeemer", noted=True))
         if request.recipient:
             place = (caller.client_id, request.purpose, request.recipient)
             guessed = bucket("code-redeem-for", *place)
-            one = AttemptBucket(guessed, MAX_ATTEMPTS, ATTEMPT_WINDOW, ATTEMPT_WINDOW)
+            one = AttemptBucket(
+                key=guessed, limit=MAX_ATTEMPTS, window=ATTEMPT_WINDOW, lock=ATTEMPT_WINDOW
+            )
             buckets.append(replace(one, name="of_recipient", noted=True))
         return buckets
 

@@ -45,6 +45,7 @@ class KeyAdministration:
 
     def __init__(
         self,
+        *,
         store: KeyStore,
         material: KeyMaterial,
         clock: Clock,
@@ -116,6 +117,7 @@ class CompromiseKey:
 
     def __init__(
         self,
+        *,
         store: KeyStore,
         material: KeyMaterial,
         revocations: RevocationStore,
@@ -151,7 +153,9 @@ class CompromiseKey:
         if key.purpose is KeyPurpose.PEPPER:
             await self._retire_pepper(key, audit)
             return Revoked(self._trust.state.revision)
-        revocation = Revocation(TrustEntryKind.KEY, kid, RevocationReason.KEY_COMPROMISED, audit)
+        revocation = Revocation(
+            kind=TrustEntryKind.KEY, id=kid, reason=RevocationReason.KEY_COMPROMISED, audit=audit
+        )
         revoked = await self._revocations.revoke(revocation, now)
         # Its successor may have been compromised in the same moment.
         await self._maintenance.tick()

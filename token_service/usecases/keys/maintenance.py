@@ -76,11 +76,20 @@ class KeyMaintenance:
     async def _apply(self, plan: KeyPlan, now: datetime) -> None:
         if plan.changes:
             steps = (f"{step.kid}:{step.to_state.name.lower()}" for step in plan.changes)
-            audit = AuditEvent(now, ACTOR, "key.schedule", "ok", details=" ".join(steps))
+            audit = AuditEvent(
+                at=now, actor=ACTOR, action="key.schedule", outcome="ok", details=" ".join(steps)
+            )
             await self._store.change(plan.changes, audit)
         for new in plan.generate:
             key = await generate_key(self._material, new, now)
-            audit = AuditEvent(now, ACTOR, "key.create", "ok", key.kid, details=described(key))
+            audit = AuditEvent(
+                at=now,
+                actor=ACTOR,
+                action="key.create",
+                outcome="ok",
+                target=key.kid,
+                details=described(key),
+            )
             if key.state is KeyState.ACTIVE:
                 await self._store.bootstrap([key], audit)
             else:

@@ -29,7 +29,7 @@ class ClientCredential:
     """The calling client itself: its authentication on this call is the credential."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IssueRequest:
     """`client_id` is whose session it becomes (empty: the caller's)."""
 
@@ -49,6 +49,7 @@ class Issue:
 
     def __init__(
         self,
+        *,
         client_cache: ClientCache,
         verify_password: VerifyPassword,
         sessions: SessionStore,
@@ -132,7 +133,9 @@ class Issue:
         inserted = await self._sessions.insert(session, guard, audit)
         if inserted is None:
             return None
-        return self._maker.make(keys, session.current, grant, client.policy, inserted.rev, now)
+        return self._maker.make(
+            keys, session.current, grant=grant, policy=client.policy, rev=inserted.rev, now=now
+        )
 
     def _session(
         self,
@@ -143,9 +146,16 @@ class Issue:
     ) -> Session:
         user = verified.user if verified else None
         who = (
-            Authenticated(1, Amr.PWD, now, user.user_id, user.roles, user.scopes)
+            Authenticated(
+                acr=1,
+                amr=Amr.PWD,
+                auth_time=now,
+                user_id=user.user_id,
+                roles=user.roles,
+                scopes=user.scopes,
+            )
             if user
-            else Authenticated(1, Amr.APP, now)
+            else Authenticated(acr=1, amr=Amr.APP, auth_time=now)
         )
         wanted = Wanted(
             request.platform,

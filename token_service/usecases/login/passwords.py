@@ -37,7 +37,7 @@ class PasswordCredential:
     otp_code: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordLimits:
     """Failures before a lock: for one account from one address, for the account from anywhere,
     and for one address over all accounts."""
@@ -65,6 +65,7 @@ class VerifyPassword:
 
     def __init__(
         self,
+        *,
         users: UserStore,
         hasher: PasswordHasher,
         attempts: Attempts,
@@ -161,13 +162,29 @@ class VerifyPassword:
         pair = account + bucket("login", username, network)[:_PREFIX_BYTES]
         window, lock = limits.window, limits.lock
         buckets = (
-            AttemptBucket(pair, limits.pair, window, lock, name="from_address"),
-            AttemptBucket(account, limits.account, window, lock, reset=False, name="of_account"),
+            AttemptBucket(
+                key=pair, limit=limits.pair, window=window, lock=lock, name="from_address"
+            ),
+            AttemptBucket(
+                key=account,
+                limit=limits.account,
+                window=window,
+                lock=lock,
+                reset=False,
+                name="of_account",
+            ),
         )
         if not reported:
             return buckets
         address = bucket("login-address", network)
-        whole = AttemptBucket(address, limits.address, window, lock, reset=False, name="of_address")
+        whole = AttemptBucket(
+            key=address,
+            limit=limits.address,
+            window=window,
+            lock=lock,
+            reset=False,
+            name="of_address",
+        )
         return (*buckets, whole)
 
     def _counted(
@@ -179,10 +196,10 @@ class VerifyPassword:
         pair, *others = buckets
         kind = "known" if known else UNKNOWN
         gateway = AttemptBucket(
-            self._secrets.bucket("login-caller", caller.client_id, kind),
-            _NEVER_FULL,
-            self._limits.window,
-            self._limits.lock,
+            key=self._secrets.bucket("login-caller", caller.client_id, kind),
+            limit=_NEVER_FULL,
+            window=self._limits.window,
+            lock=self._limits.lock,
             name="of_caller",
             noted=not known,
         )

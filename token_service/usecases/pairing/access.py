@@ -88,6 +88,7 @@ class PairingAccess:
         self,
         caller: Caller,
         found: Pairing,
+        *,
         proof: Proof,
         event_of: Callable[[Pairing], Event],
         action: str,
@@ -106,7 +107,9 @@ class PairingAccess:
                 raise refused(decision.reason)
             if not isinstance(decision, Move):
                 return pairing.state
-            if await self.write(caller, pairing, decision, now, action, login, subject):
+            if await self.write(
+                caller, pairing, move=decision, now=now, action=action, login=login, subject=subject
+            ):
                 if decision.refusal is not None:
                     raise refused(decision.refusal)
                 return decision.state
@@ -116,6 +119,7 @@ class PairingAccess:
         self,
         caller: Caller,
         pairing: Pairing,
+        *,
         move: Move,
         now: datetime,
         action: str,
@@ -123,7 +127,7 @@ class PairingAccess:
         subject: str = "",
     ) -> bool:
         """Write one step; False: the pairing is not any more what was decided on."""
-        audit = audit_of(caller, pairing, now, action, move, subject)
+        audit = audit_of(caller, pairing, now=now, action=action, move=move, subject=subject)
         if pairing.state is PairingState.PENDING:
             ended = replace(pairing, state=move.state, ends_at=move.ends_at)
             return await self._store.insert(ended, (), audit)
@@ -173,7 +177,7 @@ def require_may_pair_for(caller: Caller, client_id: str) -> None:
 
 
 def audit_of(
-    caller: Caller, pairing: Pairing, now: datetime, action: str, move: Move, subject: str = ""
+    caller: Caller, pairing: Pairing, *, now: datetime, action: str, move: Move, subject: str = ""
 ) -> AuditEvent:
     """The audit row of a step; `subject` is the person whose session took it."""
     outcome = "ok" if move.refusal is None else move.refusal.value.lower()

@@ -68,6 +68,7 @@ class CollectPairing:
 
     def __init__(
         self,
+        *,
         access: PairingAccess,
         store: PairingStore,
         client_cache: ClientCache,
@@ -124,7 +125,9 @@ class CollectPairing:
             user_scopes=view.user_scopes,
         )
         keys = self._maker.ready(session.current, grant, policy)
-        tokens = self._maker.make(keys, session.current, grant, policy, view.head_revision, now)
+        tokens = self._maker.make(
+            keys, session.current, grant=grant, policy=policy, rev=view.head_revision, now=now
+        )
         return Collected(tokens, True)
 
     async def _complete(
@@ -158,7 +161,9 @@ class CollectPairing:
             if await self._store.is_locked(bucket, now):
                 raise _approver_gone()
             return None
-        return self._maker.make(keys, child.current, grant, client.policy, inserted.rev, now)
+        return self._maker.make(
+            keys, child.current, grant=grant, policy=client.policy, rev=inserted.rev, now=now
+        )
 
     async def _approver(self, pairing: Pairing, now: datetime) -> tuple[SessionView, str]:
         """The approving session, if it and its person are still good, and the person's name."""
@@ -185,12 +190,12 @@ class CollectPairing:
             raise _approver_gone()
         login, parent = pairing.login, view.session
         who = Authenticated(
-            login.acr,
-            login.amr | Amr.XDEV,
-            login.auth_time,
-            parent.user_id,
-            view.user_roles,
-            (view.user_scopes or frozenset()) & set(parent.scopes),
+            acr=login.acr,
+            amr=login.amr | Amr.XDEV,
+            auth_time=login.auth_time,
+            user_id=parent.user_id,
+            roles=view.user_roles,
+            scopes=(view.user_scopes or frozenset()) & set(parent.scopes),
         )
         device = pairing.starter if pairing.collector is Side.STARTER else pairing.scanner
         wanted = Wanted(pairing.platform, pairing.audiences, pairing.scopes, device)

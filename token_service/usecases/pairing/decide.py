@@ -37,6 +37,7 @@ class ApprovePairing:
 
     def __init__(
         self,
+        *,
         access: PairingAccess,
         sessions: SessionAccess,
         secrets: PairingSecrets,
@@ -69,11 +70,11 @@ class ApprovePairing:
             self._access.step(
                 caller,
                 pairing,
-                request.proof,
-                lambda found: self._event(found, request),
-                "pairing.approve",
-                login_of(session),
-                session.subject,
+                proof=request.proof,
+                event_of=lambda found: self._event(found, request),
+                action="pairing.approve",
+                login=login_of(session),
+                subject=session.subject,
             )
         )
 
@@ -106,6 +107,10 @@ class EndPairing:
         pairing = await self._access.find(caller, pairing_id, proof)
         return await self._shield.run(
             self._access.step(
-                caller, pairing, proof, lambda _: event, f"pairing.{step.name.lower()}"
+                caller,
+                pairing,
+                proof=proof,
+                event_of=lambda _: event,
+                action=f"pairing.{step.name.lower()}",
             )
         )

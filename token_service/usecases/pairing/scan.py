@@ -68,6 +68,7 @@ class ScanPairing:
 
     def __init__(
         self,
+        *,
         access: PairingAccess,
         sessions: SessionAccess,
         store: PairingStore,
@@ -152,15 +153,27 @@ class ScanPairing:
             if not isinstance(decision, Move):
                 return self._answer(pairing, secret)
             if pairing.state is PairingState.PENDING:
-                taken = _taken(pairing, decision, caller, request, scan_hash, session, now)
+                taken = _taken(
+                    pairing,
+                    decision,
+                    caller=caller,
+                    request=request,
+                    scan_hash=scan_hash,
+                    session=session,
+                    now=now,
+                )
                 subject = session.subject if session else ""
-                audit = audit_of(caller, taken, now, "pairing.scan", decision, subject)
+                audit = audit_of(
+                    caller, taken, now=now, action="pairing.scan", move=decision, subject=subject
+                )
                 if await self._store.insert(taken, _tombstones(pairing, now), audit):
                     return self._answer(taken, secret)
                 continue
             if decision.revokes_child:
                 await self._revoke_child(caller, pairing, now)
-            if await self._access.write(caller, pairing, decision, now, "pairing.second_scan"):
+            if await self._access.write(
+                caller, pairing, move=decision, now=now, action="pairing.second_scan"
+            ):
                 raise refused(Reason.PAIRING_STATE)
         raise keeps_changing()
 
@@ -170,7 +183,10 @@ class ScanPairing:
             now, "session.revoke", target=session_id, details="reason=compromise second scan"
         )
         revocation = Revocation(
-            TrustEntryKind.SESSION, session_id, RevocationReason.COMPROMISE, audit
+            kind=TrustEntryKind.SESSION,
+            id=session_id,
+            reason=RevocationReason.COMPROMISE,
+            audit=audit,
         )
         revoked = await self._revocations.revoke(revocation, now)
         await self._trust.reach(revoked.revision)
@@ -184,6 +200,7 @@ class ScanPairing:
 def _taken(
     pairing: Pairing,
     move: Move,
+    *,
     caller: Caller,
     request: ScanRequest,
     scan_hash: bytes,

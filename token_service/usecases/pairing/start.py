@@ -20,7 +20,7 @@ from token_service.usecases.pairing.access import require_may_pair_for
 from token_service.usecases.sessions.overview import SessionAccess
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartRequest:
     """`client_id` is whose session it becomes (empty: the caller's). `session_token` is the PC's
     in the direction PAM."""
@@ -58,6 +58,7 @@ class StartPairing:
 
     def __init__(
         self,
+        *,
         client_cache: ClientCache,
         access: SessionAccess,
         pending: PendingPairings,

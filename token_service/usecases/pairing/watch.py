@@ -32,7 +32,7 @@ class Peer:
     same_network: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What one side is told. `looks_again_at` is when something may change by itself."""
 
@@ -97,13 +97,13 @@ class WatchPairing:
             # Forgotten before anybody scanned it: its codes lead nowhere any more.
             if told is None or error.reason is not Reason.PAIRING_NOT_FOUND:
                 raise
-            return Standing(PairingState.EXPIRED)
+            return Standing(state=PairingState.EXPIRED)
 
     def _standing(self, stored: Pairing, proof: Proof, now: datetime) -> Standing:
         pairing = stored.at(now)
         if pairing.state is PairingState.PENDING:
             return self._pending(pairing, proof, now)
-        standing = Standing(pairing.state, peer=_peer_of(pairing, proof.side))
+        standing = Standing(state=pairing.state, peer=_peer_of(pairing, proof.side))
         if pairing.state not in LIVE:
             return standing
         displays = proof.side is pairing.collector and not pairing.direct
@@ -119,7 +119,7 @@ class WatchPairing:
         code = self._secrets.code(pairing, proof.secret, number)
         code_ends_at = min(dies_at(pairing.started_at, number), pairing.ends_at)
         return Standing(
-            pairing.state,
+            state=pairing.state,
             shown=ShownCode(show_code(code), code_ends_at, pairing.direction),
             ends_at=pairing.ends_at,
             looks_again_at=min(shown_from(pairing.started_at, number + 1), pairing.ends_at),

@@ -40,7 +40,7 @@ from tokenservice.core.bounded_cache import put_bounded
 _TRIES = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeRequest:
     """`exchange_id` is 16 bytes, the same for all calls that are one exchange; empty: a lost reply
     cannot be asked for again. `replay_within` shortens the policy's replay window for this call.
@@ -78,6 +78,7 @@ class SessionRotation:
 
     def __init__(
         self,
+        *,
         client_cache: ClientCache,
         mint: SessionMint,
         sessions: SessionStore,
@@ -169,7 +170,9 @@ class SessionRotation:
         rev = await self._sessions.advance(change, audit)
         if rev is None:
             return None
-        return self._maker.make(keys, session.current, grant, view.policy, rev, now)
+        return self._maker.make(
+            keys, session.current, grant=grant, policy=view.policy, rev=rev, now=now
+        )
 
     async def advance_plainly(self, caller: Caller, presented: Presented) -> IssuedTokens | None:
         """The common exchange in one round trip. None: decide."""
@@ -198,7 +201,9 @@ class SessionRotation:
             return None
         made, rev = advanced
         grant = plain_grant(made, policy, presented)
-        return self._maker.make(keys, made, grant, policy, rev, made.rotated_at)
+        return self._maker.make(
+            keys, made, grant=grant, policy=policy, rev=rev, now=made.rotated_at
+        )
 
     def _terms(self, client_id: str, version: int, policy: ClientPolicy) -> ClientTerms:
         """Worked out once for each version of a client's policy."""
@@ -219,7 +224,9 @@ class SessionRotation:
         """The same successor again."""
         session, policy = view.session.current, view.policy
         keys = self._maker.ready(session, grant, policy)
-        return self._maker.make(keys, session, grant, policy, view.head_revision, self._clock.now())
+        return self._maker.make(
+            keys, session, grant=grant, policy=policy, rev=view.head_revision, now=self._clock.now()
+        )
 
     def _successor(
         self,

@@ -56,10 +56,10 @@ class SessionAccess:
         if view is None:
             raise TokenServiceError(Reason.TOKEN_EXPIRED, "the session is gone")
         presented = Presented(
-            authentic.lookup_id,
-            authentic.generation,
-            authentic.mint_kid,
-            caller.client_id,
+            lookup_id=authentic.lookup_id,
+            generation=authentic.generation,
+            mint_kid=authentic.mint_kid,
+            client_id=caller.client_id,
             confirmation=confirmation,
         )
         require_owner(view, presented)
@@ -116,6 +116,7 @@ class RevokeSession:
 
     def __init__(
         self,
+        *,
         access: SessionAccess,
         sessions: SessionStore,
         revocations: RevocationStore,
@@ -201,10 +202,10 @@ class RevokeSession:
             details=f"reason={reason.name.lower()} note={note}",
         )
         revocation = Revocation(
-            TrustEntryKind.SESSION,
-            str(session.session_id),
-            reason,
-            audit,
+            kind=TrustEntryKind.SESSION,
+            id=str(session.session_id),
+            reason=reason,
+            audit=audit,
             spared=keep.session_id if keep else None,
         )
         return await self._revocations.revoke(revocation, now)

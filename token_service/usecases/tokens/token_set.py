@@ -30,7 +30,7 @@ _ANY_ID = str(UUID(int=0))
 """As long as any token's id, for a token that is only measured."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedAccess:
     """An access (or rolling) token; `exchange_until` is set in the rolling scheme only."""
 
@@ -89,7 +89,16 @@ class TokenSetMaker:
         signer = self._tokens.signer(policy.signing_algorithm)
         kind = TokenKind.ROLLING if rolling else TokenKind.ACCESS
         audience = grant.audiences[0] if rolling else max(grant.audiences, key=len)
-        facts = _facts(session, kind, grant, audience, 0, _FAR, _FAR, _ANY_ID)
+        facts = _facts(
+            session,
+            kind,
+            grant=grant,
+            audience=audience,
+            rev=0,
+            issued_at=_FAR,
+            expires_at=_FAR,
+            token_id=_ANY_ID,
+        )
         if signer.length(facts) > MAX_TOKEN_LENGTH:
             raise invalid_field("scopes", "a token with all of them would be too large")
         return HeldKeys(mint, signer, None)
@@ -115,6 +124,7 @@ class TokenSetMaker:
         self,
         keys: HeldKeys,
         session: Generation,
+        *,
         grant: Grant,
         policy: ClientPolicy,
         rev: int,
@@ -131,11 +141,19 @@ class TokenSetMaker:
         access = self._sealed if policy.access_format is AccessFormat.OPAQUE else self._signed
         accesses = tuple(
             IssuedAccess(
-                access(keys, session, grant, audience, rev, issued_at, expires_at),
-                audience,
-                grant.scopes,
-                policy.access_format,
-                expires_at,
+                token=access(
+                    keys,
+                    session,
+                    grant=grant,
+                    audience=audience,
+                    rev=rev,
+                    issued_at=issued_at,
+                    expires_at=expires_at,
+                ),
+                audience=audience,
+                scopes=grant.scopes,
+                format=policy.access_format,
+                expires_at=expires_at,
             )
             for audience in grant.audiences
         )
@@ -145,6 +163,7 @@ class TokenSetMaker:
         self,
         keys: HeldKeys,
         session: Generation,
+        *,
         grant: Grant,
         audience: str,
         rev: int,
@@ -154,12 +173,12 @@ class TokenSetMaker:
         facts = _facts(
             session,
             TokenKind.ACCESS,
-            grant,
-            audience,
-            rev,
-            issued_at,
-            expires_at,
-            str(self._random.uuid()),
+            grant=grant,
+            audience=audience,
+            rev=rev,
+            issued_at=issued_at,
+            expires_at=expires_at,
+            token_id=str(self._random.uuid()),
         )
         return _held(keys.signer).sign(facts)
 
@@ -167,6 +186,7 @@ class TokenSetMaker:
         self,
         keys: HeldKeys,
         session: Generation,
+        *,
         grant: Grant,
         audience: str,
         rev: int,
@@ -199,16 +219,23 @@ class TokenSetMaker:
         audience = grant.audiences[0]
         token_id = _derived_id(session.session_id, session.generation)
         facts = _facts(
-            session, TokenKind.ROLLING, grant, audience, rev, issued_at, expires_at, token_id
+            session,
+            TokenKind.ROLLING,
+            grant=grant,
+            audience=audience,
+            rev=rev,
+            issued_at=issued_at,
+            expires_at=expires_at,
+            token_id=token_id,
         )
         claim = keys.mint.exchange_claim(session.lookup_id, session.generation)
         return IssuedAccess(
-            _held(keys.signer).sign(facts, claim),
-            audience,
-            grant.scopes,
-            AccessFormat.JWT,
-            expires_at,
-            min(session.idle_expires_at, session.absolute_expires_at),
+            token=_held(keys.signer).sign(facts, claim),
+            audience=audience,
+            scopes=grant.scopes,
+            format=AccessFormat.JWT,
+            expires_at=expires_at,
+            exchange_until=min(session.idle_expires_at, session.absolute_expires_at),
         )
 
 
@@ -221,6 +248,7 @@ def _held(key: Key | None) -> Key:
 def _facts(
     session: Generation,
     kind: TokenKind,
+    *,
     grant: Grant,
     audience: str,
     rev: int,

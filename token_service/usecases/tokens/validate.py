@@ -57,6 +57,7 @@ class Validate:
 
     def __init__(
         self,
+        *,
         tokens: AccessTokens,
         sessions: SessionFacts,
         trust: Trust,

@@ -85,6 +85,7 @@ class Revoke:
 
     def __init__(
         self,
+        *,
         mint: SessionMint,
         tokens: AccessTokens,
         sessions: SessionStore,
@@ -210,7 +211,9 @@ class Revoke:
         if request.note:
             details += f" note={request.note}"
         audit = caller.audit(now, "revoke", target=id_, subject=subject, details=details)
-        revocation = Revocation(kind, id_, request.reason, audit, device_id)
+        revocation = Revocation(
+            kind=kind, id=id_, reason=request.reason, audit=audit, device_id=device_id
+        )
         revoked = await self._shield.run(self._revocations.revoke(revocation, now))
         await self._trust.reach(revoked.revision)
         return revoked

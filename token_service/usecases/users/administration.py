@@ -105,6 +105,7 @@ class UserAdministration:
 
     def __init__(
         self,
+        *,
         users: UserStore,
         attempts: Attempts,
         secrets: Secrets,

@@ -25,6 +25,7 @@ class SetPassword:
 
     def __init__(
         self,
+        *,
         users: UserStore,
         access: SessionAccess,
         hasher: PasswordHasher,

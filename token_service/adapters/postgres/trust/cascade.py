@@ -37,7 +37,7 @@ ABANDONED = timedelta(seconds=30)
 _FIRST = UUID(int=0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cascade:
     """What was revoked, whose descendants are to follow: but for `spared` and what is below it, and
     after a logout the browsers alone. `audit` is the revocation's own event."""
@@ -57,7 +57,14 @@ class Cascade:
     ) -> Self:
         """That of an entry, which has this revision or was made by an earlier one."""
         return cls(
-            uuid4(), entry.kind, entry.id, entry.device_id, entry.reason, revision, spared, audit
+            cascade_id=uuid4(),
+            kind=entry.kind,
+            id=entry.id,
+            device_id=entry.device_id,
+            reason=entry.reason,
+            below_rev=revision,
+            spared=spared,
+            audit=audit,
         )
 
     def entry_of(self, session_id: UUID) -> NewEntry:

@@ -81,7 +81,7 @@ def entry_of(revocation: Revocation) -> NewEntry:
     )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Effect:
     """One entry to be, with the audit rows of the requests that it answers."""
 
@@ -158,7 +158,7 @@ def _merge(revocations: Sequence[Revocation]) -> list[_Effect]:
     requested: list[_Effect] = []
     known: dict[object, _Effect] = {}
     for revocation in revocations:
-        effect = _Effect(entry_of(revocation), spared=revocation.spared)
+        effect = _Effect(entry=entry_of(revocation), spared=revocation.spared)
         once = effect.revokes(TrustEntryKind.SESSION, TrustEntryKind.KEY)
         key = (effect.entry.kind, effect.entry.id) if once else (effect.entry, effect.spared)
         first = key not in known

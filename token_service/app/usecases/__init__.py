@@ -1,0 +1,1 @@
+"""The use cases of a server, subject by subject, given their parts."""
