@@ -11,7 +11,12 @@ from typing import Any, TypeVar
 
 import pytest
 from PIL import Image
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementNotInteractableException,
+    NoSuchElementException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -41,6 +46,23 @@ _ARGUMENTS = (
     "--use-fake-ui-for-media-stream",  # allows the camera without asking
 )
 
+# How the driver says that the page went away between two steps of one command. Some of it comes as
+# an "unknown error": the driver passes on what the browser's inspector said.
+_MOVED_ON = (
+    "aborted by navigation",
+    "does not belong to the document",
+    "No node with given id found",
+    "Cannot find context with specified id",
+    "Execution context was destroyed",
+    "Cannot take screenshot with 0 width",
+)
+
+_NOT_THERE = (
+    NoSuchElementException,
+    StaleElementReferenceException,
+    ElementNotInteractableException,
+)
+
 _VIEWS = {"desktop": (1280, 800), "phone": (360, 740)}
 
 # What a page must have, whoever reads it with whatever.
@@ -65,6 +87,11 @@ def programs() -> tuple[str, str]:
     if browser is None or driver is None:
         pytest.skip("needs a browser: apt-get install chromium chromium-driver")
     return browser, driver
+
+
+def moved_on(error: WebDriverException) -> bool:
+    """Whether a command failed only because the page changed meanwhile: look again."""
+    return isinstance(error, _NOT_THERE) or any(mark in str(error.msg) for mark in _MOVED_ON)
 
 
 class Browser:
@@ -121,12 +148,16 @@ class Browser:
     def press(self, label: str) -> None:
         """Press a button or follow a link, by what it says."""
         path = f'//main//*[self::button or self::a][normalize-space()="{label}"]'
-        self._find(By.XPATH, path).click()
+        self.use(By.XPATH, path, WebElement.click)
 
     def fill(self, label: str, text: str) -> None:
         """Type into a field, by its label."""
-        path = f'//input[@id=//label[normalize-space()="{label}"]/@for]'
-        self._find(By.XPATH, path).send_keys(text)
+
+        def typed(field: WebElement) -> None:
+            field.clear()
+            field.send_keys(text)
+
+        self.use(By.XPATH, f'//input[@id=//label[normalize-space()="{label}"]/@for]', typed)
 
     def sign_in(self, username: str, password: str, button: str = "Sign in") -> None:
         """Send the password form."""
@@ -136,43 +167,58 @@ class Browser:
 
     def sees(self, text: str) -> None:
         """Wait for a text that people can see."""
-        self.until(lambda: text in self.text or None, f"{text!r} on the page")
+        self.until(lambda: text in self._text() or None, f"{text!r} on the page")
 
     def slot(self, name: str) -> str:
         """Wait for a part of the pairing's page to say something."""
-        return self.until(
-            lambda: self.driver.find_element(By.CSS_SELECTOR, f'[data-slot="{name}"]').text or None,
-            name,
-        )
+        return self.until(lambda: self._text(f'[data-slot="{name}"]') or None, name)
 
     @property
     def text(self) -> str:
         """What people can read."""
-        return self.driver.find_element(By.TAG_NAME, "body").text
+        return self.until(lambda: self._text() or None, "text")
 
     @property
     def path(self) -> str:
         return self.driver.current_url.removeprefix(self.origin)
 
     def until(self, look: Callable[[], Found | None], what: str) -> Found:
-        """Look again until there is something."""
+        """Look again until there is something, and no page went away while it was looked at."""
         ends_at = time.monotonic() + WAIT_SECONDS
         while True:
             try:
                 found = look()
-            except (NoSuchElementException, StaleElementReferenceException):
-                found = None
+                read = "" if found is not None else f"{self.path}: {self._text()}"
+            except WebDriverException as error:
+                if not moved_on(error):
+                    raise
+                found, read = None, f"a page that went away: {error.msg}"
             if found is not None:
                 return found
-            assert time.monotonic() < ends_at, f"no {what} at {self.path}: {self.text}"
+            assert time.monotonic() < ends_at, f"no {what} at {read}"
             time.sleep(LOOK_SECONDS)
+
+    def use(self, by: str, value: str, act: Callable[[WebElement], None]) -> None:
+        """Do something with the first element that people can see, once there is one."""
+
+        def done() -> bool | None:
+            shown = [one for one in self.driver.find_elements(by, value) if one.is_displayed()]
+            if not shown:
+                return None
+            act(shown[0])
+            return True
+
+        self.until(done, value)
 
     def screenshot(self) -> bytes:
         """The page as it is, as PNG."""
         asked = {"format": "png", "captureBeyondViewport": True}
-        return base64.b64decode(
-            self.driver.execute_cdp_cmd("Page.captureScreenshot", asked)["data"]
-        )
+
+        def taken() -> str:
+            picture: str = self.driver.execute_cdp_cmd("Page.captureScreenshot", asked)["data"]
+            return picture
+
+        return base64.b64decode(self.until(taken, "picture"))
 
     def upload(self, label: str, picture: bytes, folder: Path) -> None:
         """Choose a picture, by the field's label."""
@@ -206,9 +252,9 @@ class Browser:
         said: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call] # as selenium has it
         return [one for one in said if one["level"] == "SEVERE"]
 
-    def _find(self, by: str, value: str) -> WebElement:
-        def look() -> WebElement | None:
-            shown = [one for one in self.driver.find_elements(by, value) if one.is_displayed()]
-            return shown[0] if shown else None
-
-        return self.until(look, value)
+    def _text(self, selector: str = "body") -> str:
+        """The text of the first such element now, "" without one: one script reads it, which no
+        page can leave half-way."""
+        script = "return document.querySelector(arguments[0])?.innerText ?? ''"
+        found: str = self.driver.execute_script(script, selector)
+        return found.strip()

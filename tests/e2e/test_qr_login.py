@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import zxingcpp
 from PIL import Image
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 
 from clients.examples.qr_login import texts
 from clients.examples.qr_login.backend import Credentials
@@ -21,6 +23,14 @@ from tests.support.world import World
 
 PICTURE = "Photo or screenshot of the code"
 PC_NUMBER, PHONE_NUMBER = "Number that the PC shows", "Number that the phone shows"
+# How prominent the two buttons are.
+CHOICES = """
+return Array.from(document.querySelectorAll(".choice button"), (button) => {
+  const look = getComputedStyle(button);
+  const size = [button.offsetWidth, button.offsetHeight];
+  return [...size, look.backgroundColor, look.color, look.fontWeight, look.borderColor];
+});
+"""
 ACCESS_LIFE = timedelta(minutes=5, seconds=30)
 
 
@@ -135,9 +145,8 @@ def phone_lets_pc_in(scene: Scene) -> None:
     phone.press("Back")
     phone.record("home")
     # The phone has second thoughts.
-    rows = phone.driver.find_elements("css selector", ".devices li")
-    (other,) = [row for row in rows if "this device" not in row.text]
-    other.find_element("tag name", "button").click()
+    other = '//li[not(contains(., "this device"))]//button'
+    phone.use(By.XPATH, other, WebElement.click)
     phone.sees(texts.DEVICE_SIGNED_OUT)
     pc.open()
     pc.sees("You were signed out from another of your devices.")
@@ -157,8 +166,7 @@ def pc_lets_phone_in(scene: Scene) -> None:
     pc.sees("Is this your phone")
     pc.record("pairing-decides")
     # By keyboard alone: the field has the focus, Enter approves.
-    assert pc.driver.switch_to.active_element.get_attribute("id") == "check_number"
-    pc.driver.switch_to.active_element.send_keys(number + "\n")
+    pc.use(By.CSS_SELECTOR, "#check_number:focus", lambda field: field.send_keys(number + "\n"))
     phone.sees("Your devices")
     phone.sees("this device")
     pc.sees("Done. The phone is in.")
@@ -178,12 +186,8 @@ def refusal(scene: Scene) -> None:
     scene.sign_in(phone)
     scene.scan()
     phone.sees("Is this your PC")
-    approve, refuse = phone.driver.find_elements("css selector", ".choice button")
-    assert approve.size == refuse.size
-    look = ("background-color", "color", "font-weight", "border-color")
-    assert [approve.value_of_css_property(one) for one in look] == [
-        refuse.value_of_css_property(one) for one in look
-    ]
+    approve, refuse = phone.driver.execute_script(CHOICES)
+    assert approve == refuse
     phone.press("Refuse")
     phone.sees("This was refused")
     pc.sees("This was refused")
