@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from tokenservice import ClientSecret, Connection, TokenClient, TokenServiceError
+from tokenservice import ClientSecret, Connection, SessionOver, TokenClient
 from tokenservice.core import Platform
 
 
@@ -29,7 +29,7 @@ async def main() -> None:
         await client.revoke(token=one.session_token)
         try:
             await client.exchange(one.session_token)
-        except TokenServiceError as error:
+        except SessionOver as error:
             print("logged out:", error.reason)
 
 

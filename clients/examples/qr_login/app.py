@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from tokenservice import TokenServiceError, Unreachable
+from tokenservice import Reason, SessionOver, TokenServiceError, Unreachable
 
 from . import pages_account, pages_pairing, pages_scan, sessions, texts
 from .backend import Backend
@@ -141,7 +141,7 @@ async def _answer(here: Here, handler: Handler) -> Response:
         try:
             response = await handler(here)
         except TokenServiceError as error:
-            if error.reason != "TOKEN_SUPERSEDED" and not error.session_over:
+            if error.reason is not Reason.TOKEN_SUPERSEDED and not isinstance(error, SessionOver):
                 raise
             # Another request exchanged the token meanwhile, or the session is over.
             await sessions.renew(here)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from tokenservice import TokenServiceError
+from tokenservice import Reason, SessionOver, TokenServiceError
 from tokenservice.core import Platform, RevocationReason
 
 from . import sessions, texts
@@ -108,9 +108,9 @@ async def confirm(here: Here) -> Response:
             device=here.device,
         )
     except TokenServiceError as error:
-        if error.session_over:
+        if isinstance(error, SessionOver):
             raise
-        if error.reason == "TOKEN_SUPERSEDED":  # another tab renewed the session meanwhile
+        if error.reason is Reason.TOKEN_SUPERSEDED:  # another tab renewed the session meanwhile
             await sessions.renew(here)
         return _again(here, username, error, confirming=True)
     await sessions.keep(here, tokens)

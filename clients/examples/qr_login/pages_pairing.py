@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response, StreamingResponse
 
-from tokenservice import PairingDirection, TokenServiceError, Unreachable, qr
+from tokenservice import PairingDirection, Reason, SessionOver, TokenServiceError, Unreachable, qr
 
 from . import sessions, texts
 from .roles import AUDIENCE, Role
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .here import Here
 
 _ALIVE_SECONDS: Final = 15.0
-_OVER: Final = frozenset({"PAIRING_NOT_FOUND", "CLIENT_MISMATCH"})
+_OVER: Final = frozenset({Reason.PAIRING_NOT_FOUND, Reason.CLIENT_MISMATCH})
 
 
 async def start(here: Here) -> Response:
@@ -117,9 +117,9 @@ async def approve(here: Here) -> Response:
             pairing.key, session_token=person.session_token, check_number=number
         )
     except TokenServiceError as error:
-        if error.reason == "STEP_UP_REQUIRED":
+        if error.reason is Reason.STEP_UP_REQUIRED:
             return here.go("confirm", texts.CONFIRM)
-        if error.reason == "FIELD_INVALID":  # not two digits: not counted
+        if error.reason is Reason.FIELD_INVALID:  # not two digits: not counted
             return here.go("pairing", "The number has two digits.")
         return _refused(here, error)
     return here.go("pairing")
@@ -166,7 +166,7 @@ def _refused(here: Here, error: TokenServiceError, page: str = "pairing") -> Res
 
     Raises what is not about the pairing.
     """
-    if error.session_over or isinstance(error, Unreachable):
+    if isinstance(error, SessionOver | Unreachable):
         raise error
     notice = texts.refused(error)
     if error.reason in _OVER:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
-from tokenservice import PairingDirection, TokenServiceError, code_of
+from tokenservice import PairingDirection, Reason, SessionOver, TokenServiceError, code_of
 
 from . import sessions, texts
 from .pictures import NotAPicture, texts_in
@@ -68,9 +68,9 @@ async def _present(here: Here, code: str, *, into_pc: bool) -> Response:
             device=here.device,
         )
     except TokenServiceError as error:
-        if error.session_over:
+        if isinstance(error, SessionOver):
             raise
-        dead = error.reason in ("PAIRING_STATE", "FIELD_INVALID")
+        dead = error.reason in (Reason.PAIRING_STATE, Reason.FIELD_INVALID)
         return here.go("scan", texts.CODE_DEAD if dead else texts.refused(error))
     direction = PairingDirection.MAP if into_pc else PairingDirection.PAM
     if scanned.direction is not direction:  # the text said one thing and the service another

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tokenservice import TokenServiceError
+from tokenservice import Reason, SessionOver, TokenServiceError
 from tokenservice.core import Verdict
 
 from . import texts
@@ -63,9 +63,7 @@ async def renew(here: Here) -> SignedIn:
     session = here.cookie(_SESSION)
     try:
         tokens = await here.tokens.exchange(session, audiences=[AUDIENCE], device=here.device)
-    except TokenServiceError as error:
-        if not error.session_over:
-            raise
+    except SessionOver as error:
         raise LoginNeeded(await _why(here, error)) from error
     return await keep(here, tokens)
 
@@ -104,11 +102,11 @@ def forget(here: Here) -> None:
         here.set_own_cookie(name, "")
 
 
-async def _why(here: Here, error: TokenServiceError) -> str:
+async def _why(here: Here, error: SessionOver) -> str:
     """Say why a session is over."""
-    if error.reason == "TOKEN_REUSED":
+    if error.reason is Reason.TOKEN_REUSED:
         return texts.USED_TWICE
-    if error.reason == "TOKEN_EXPIRED":
+    if error.reason is Reason.TOKEN_EXPIRED:
         return texts.EXPIRED
     session_id = here.visit.session_ids.get(here.role)
     if session_id is None:

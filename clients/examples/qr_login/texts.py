@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from math import ceil
 from typing import Final
 
-from tokenservice import TokenServiceError, Unreachable
+from tokenservice import RateLimited, Reason, TokenServiceError, Unreachable
 from tokenservice.core import RevocationReason
+
+MINUTE: Final = timedelta(minutes=1)
 
 USED_TWICE: Final = (
     "This sign-in was used from two places. Nobody can tell which of the two is you, so both were "
@@ -39,11 +43,11 @@ _REVOKED: Final = {
 }
 
 _REFUSED: Final = {
-    "CREDENTIALS_INVALID": WRONG_CREDENTIALS,
-    "CHECK_NUMBER_WRONG": WRONG_NUMBER,
-    "PAIRING_STATE": TOO_LATE,
-    "PAIRING_NOT_FOUND": PAIRING_GONE,
-    "PAIRING_NETWORK_MISMATCH": "The two devices are not on the same network: not allowed here.",
+    Reason.CREDENTIALS_INVALID: WRONG_CREDENTIALS,
+    Reason.CHECK_NUMBER_WRONG: WRONG_NUMBER,
+    Reason.PAIRING_STATE: TOO_LATE,
+    Reason.PAIRING_NOT_FOUND: PAIRING_GONE,
+    Reason.PAIRING_NETWORK_MISMATCH: "Both devices must be on the same network, and are not.",
 }
 
 
@@ -56,7 +60,7 @@ def refused(error: TokenServiceError) -> str:
     """Say why the service refused."""
     if isinstance(error, Unreachable):
         return UNREACHABLE
-    if error.reason in ("ACCOUNT_LOCKED", "RATE_LIMITED", "OVERLOADED"):
-        minutes = round((error.retry_after or 60) / 60 + 0.5)
+    if isinstance(error, RateLimited):
+        minutes = ceil((error.retry_after or MINUTE) / MINUTE)
         return f"Too many attempts. Please try again in {minutes} minute{'s' * (minutes > 1)}."
     return _REFUSED.get(error.reason, TRY_AGAIN)

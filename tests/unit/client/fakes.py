@@ -24,6 +24,7 @@ from tokenservice import (
     TokenSet,
     Unreachable,
 )
+from tokenservice._errors import class_of
 from tokenservice._outgoing.server_time import ServerTime
 from tokenservice._transport.calls import Calls
 from tokenservice._transport.connection import Metadata
@@ -111,7 +112,7 @@ class FakeConnection:
 
     async def ready_stubs(self, _: float) -> Stubs:
         if not self.reachable:
-            raise Unreachable("UNAVAILABLE", "no server can be reached", StatusCode.UNAVAILABLE)
+            raise Unreachable("", "no server can be reached", StatusCode.UNAVAILABLE)
         return self.stubs()
 
     def failed(self, _: Stubs, error: Unreachable) -> None:
@@ -166,12 +167,12 @@ def token_set(session: int, generation: int, expires_at: float) -> TokenSet:
 
 def unreachable() -> Unreachable:
     """Nobody answered."""
-    return Unreachable("UNAVAILABLE", "nobody answered", StatusCode.UNAVAILABLE)
+    return Unreachable("", "nobody answered", StatusCode.UNAVAILABLE)
 
 
 def refusal(reason: str, code: StatusCode = StatusCode.UNAUTHENTICATED) -> TokenServiceError:
     """The service said no."""
-    return TokenServiceError(reason, "no", code)
+    return class_of(reason, code)(reason, "no", code)
 
 
 class FakeService:

@@ -1,16 +1,18 @@
 """Activity is gathered once per session and interval, reported in batches, and bounded."""
 
+from datetime import timedelta
+
 import grpc
 import pytest
 
 from tests.unit.client.clocks import HandClock
 from tests.unit.core.builders import NOW
-from tokenservice import TokenServiceError, Unreachable
+from tokenservice import PermissionDenied, RateLimited, TokenServiceError, Unreachable
 from tokenservice._decisions.activity import KEEP_SECONDS, MAX_BATCH, ActivityLog, ActivityReporter
 
-DOWN = Unreachable("UNAVAILABLE", "", grpc.StatusCode.UNAVAILABLE)
-REFUSED = TokenServiceError("PERMISSION_MISSING", "", grpc.StatusCode.PERMISSION_DENIED)
-BUSY = TokenServiceError("OVERLOADED", "", grpc.StatusCode.RESOURCE_EXHAUSTED, (), 1.0)
+DOWN = Unreachable("", "", grpc.StatusCode.UNAVAILABLE)
+REFUSED = PermissionDenied("PERMISSION_MISSING", "", grpc.StatusCode.PERMISSION_DENIED)
+BUSY = RateLimited("OVERLOADED", "", grpc.StatusCode.RESOURCE_EXHAUSTED, (), timedelta(seconds=1))
 INVALID = TokenServiceError("FIELD_INVALID", "", grpc.StatusCode.INVALID_ARGUMENT)
 
 

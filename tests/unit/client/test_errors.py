@@ -1,14 +1,26 @@
 """What a failed call says."""
 
 import pickle
+from datetime import timedelta
 
 import grpc
 import pytest
 from grpc import StatusCode
 
 from tests.unit.client.fakes import rpc_error
-from tokenservice import FieldViolation, TokenServiceError, Unreachable
-from tokenservice._errors import error_of
+from tokenservice import (
+    CredentialsInvalid,
+    FactorRequired,
+    FieldViolation,
+    PermissionDenied,
+    RateLimited,
+    Reason,
+    SessionOver,
+    TokenServiceError,
+    Unreachable,
+)
+from tokenservice._errors import CLASSES, error_of
+from tokenservice.v1.error_reason_pb2 import ErrorReason
 
 
 def test_everything_that_the_service_says_is_read() -> None:
@@ -28,7 +40,7 @@ def test_everything_that_the_service_says_is_read() -> None:
         StatusCode.INVALID_ARGUMENT,
     )
     assert error.field_violations == (FieldViolation("exchange_id", "must have 16 bytes"),)
-    assert (error.retry_after, error.request_id) == (1.5, "r-7")
+    assert (error.retry_after, error.request_id) == (timedelta(seconds=1.5), "r-7")
     assert str(error) == ("FIELD_INVALID: bad field; exchange_id: must have 16 bytes (request r-7)")
 
 
@@ -50,13 +62,107 @@ def test_who_could_not_answer_is_told_from_who_said_no(
 ) -> None:
     error = error_of(rpc_error(code, reason))
     assert isinstance(error, Unreachable) is unreachable
-    assert error.reason == (reason or code.name)
+    assert error.reason is (Reason(reason) if reason else Reason.UNKNOWN)
+    assert error.raw_reason == (reason or code.name)
 
 
 def test_reasons_of_others_are_not_taken_for_the_services() -> None:
     error = error_of(rpc_error(StatusCode.UNAUTHENTICATED, "TOKEN_REUSED", domain="example.com"))
-    assert error.reason == "UNAUTHENTICATED"
-    assert not error.session_over
+    assert (error.reason, error.raw_reason) == (Reason.UNKNOWN, "UNAUTHENTICATED")
+    assert type(error) is TokenServiceError
+
+
+NO_CLASS_OF_THEIR_OWN = {
+    "CALLER_UNAUTHENTICATED",
+    "STEP_UP_REQUIRED",
+    "TOKEN_SUPERSEDED",
+    "BINDING_MISMATCH",
+    "FIELD_INVALID",
+    "REVISION_UNKNOWN",
+    "CLIENT_NOT_FOUND",
+    "USER_NOT_FOUND",
+    "SESSION_NOT_FOUND",
+    "KEY_NOT_FOUND",
+    "ROLE_NOT_FOUND",
+    "USER_EXISTS",
+    "PAIRING_STATE",
+    "CHECK_NUMBER_WRONG",
+    "CLIENT_NOT_APPROVED",
+    "CLIENT_DISABLED",
+    "CLIENT_STATE",
+    "CREDENTIALS_COLLECTED",
+    "KEY_STATE",
+    "INTERNAL",
+    "METHOD_UNKNOWN",
+    "CODE_UNKNOWN",
+    "CODE_EXPIRED",
+    "CODE_NOT_YET_VALID",
+    "CODE_USED_UP",
+    "CODE_REVOKED",
+    "REQUEST_ID_USED",
+    "PAIRING_NOT_FOUND",
+    "PAIRING_NETWORK_MISMATCH",
+}
+RAISED_AS: dict[str, type[TokenServiceError]] = {
+    **dict.fromkeys(NO_CLASS_OF_THEIR_OWN, TokenServiceError),
+    **dict.fromkeys(
+        ["TOKEN_MALFORMED", "TOKEN_UNKNOWN", "TOKEN_EXPIRED", "TOKEN_REVOKED", "TOKEN_REUSED"],
+        SessionOver,
+    ),
+    "CREDENTIALS_INVALID": CredentialsInvalid,
+    **dict.fromkeys(["RATE_LIMITED", "ACCOUNT_LOCKED", "OVERLOADED"], RateLimited),
+    **dict.fromkeys(
+        [
+            "PERMISSION_MISSING",
+            "CLIENT_MISMATCH",
+            "SCOPE_WIDENED",
+            "SCOPE_NOT_ALLOWED",
+            "AUDIENCE_NOT_ALLOWED",
+            "PLATFORM_NOT_ALLOWED",
+            "CREDENTIAL_NOT_ALLOWED",
+            "SELF_REVIEW",
+        ],
+        PermissionDenied,
+    ),
+    **dict.fromkeys(
+        ["STORE_UNAVAILABLE", "TRUST_STALE", "SHUTTING_DOWN", "DEADLINE_EXCEEDED"], Unreachable
+    ),
+}
+
+
+def test_every_reason_of_the_service_has_a_name_and_a_class() -> None:
+    """A reason that is added to the protos is added here with the class that it deserves."""
+    of_the_protos = {
+        name.removeprefix("ERROR_REASON_")
+        for name in ErrorReason.keys()  # noqa: SIM118 - no dict
+    } - {"UNSPECIFIED"}
+    assert set(RAISED_AS) == of_the_protos
+    assert set(Reason) == of_the_protos | {"UNKNOWN", "FACTOR_REQUIRED"}
+    assert {**RAISED_AS, "FACTOR_REQUIRED": FactorRequired} == CLASSES
+
+
+def test_every_reason_is_raised_as_its_class() -> None:
+    for reason, kind in CLASSES.items():
+        error = error_of(rpc_error(StatusCode.FAILED_PRECONDITION, reason))
+        assert (type(error), error.reason, error.raw_reason) == (kind, reason, reason.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (StatusCode.PERMISSION_DENIED, PermissionDenied),
+        (StatusCode.RESOURCE_EXHAUSTED, RateLimited),
+        (StatusCode.UNAVAILABLE, Unreachable),
+        (StatusCode.UNAUTHENTICATED, TokenServiceError),
+        (StatusCode.INTERNAL, TokenServiceError),
+    ],
+)
+def test_a_reason_of_a_newer_server_goes_by_its_status_code(
+    code: StatusCode, kind: type[TokenServiceError]
+) -> None:
+    error = error_of(rpc_error(code, "MOON_IS_FULL"))
+    assert (type(error), error.reason, error.raw_reason) == (kind, Reason.UNKNOWN, "MOON_IS_FULL")
+    assert str(error).startswith("MOON_IS_FULL: ")
 
 
 def test_details_that_are_none_do_not_hide_the_error() -> None:
@@ -65,14 +171,13 @@ def test_details_that_are_none_do_not_hide_the_error() -> None:
     assert str(error_of(broken)) == "NOT_FOUND: x"
 
 
-@pytest.mark.parametrize("reason", ["TOKEN_REUSED", "TOKEN_REVOKED", "TOKEN_EXPIRED"])
-def test_a_session_that_is_over(reason: str) -> None:
-    assert error_of(rpc_error(StatusCode.UNAUTHENTICATED, reason)).session_over
-
-
 def test_errors_reach_other_processes_whole() -> None:
     error = error_of(rpc_error(StatusCode.UNAVAILABLE, "TRUST_STALE", retry_after=1.0))
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
     assert type(copy) is Unreachable
-    assert (str(copy), copy.retry_after) == (str(error), error.retry_after)
+    assert (str(copy), copy.retry_after, copy.reason) == (
+        str(error),
+        timedelta(seconds=1),
+        Reason.TRUST_STALE,
+    )
     assert isinstance(copy, TokenServiceError)

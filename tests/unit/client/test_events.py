@@ -26,7 +26,7 @@ from tokenservice._validator.outages import FEED, Outages
 from tokenservice.core import Verdict
 from tokenservice.testing import Issuer
 
-DOWN = Unreachable("UNAVAILABLE", "nobody", grpc.StatusCode.UNAVAILABLE)
+DOWN = Unreachable("", "nobody", grpc.StatusCode.UNAVAILABLE)
 WITHDRAWN = TokenServiceError("PERMISSION_MISSING", "no", grpc.StatusCode.PERMISSION_DENIED)
 DENIED = TokenServiceError("AUDIENCE_NOT_ALLOWED", "no", grpc.StatusCode.PERMISSION_DENIED)
 

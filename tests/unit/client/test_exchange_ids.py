@@ -1,6 +1,7 @@
 """Ids of exchanges and pauses between attempts."""
 
 import hmac
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -66,13 +67,14 @@ def test_a_short_key_is_refused() -> None:
 @given(
     st.integers(1, 10_000),
     st.floats(0, 1, exclude_max=True),
-    st.none() | st.floats(0, 1e6),
+    st.none() | st.floats(0, 1e6).map(lambda seconds: timedelta(seconds=seconds)),
 )
-def test_pauses_have_bounds(failures: int, drawn: float, retry_after: float | None) -> None:
+def test_pauses_have_bounds(failures: int, drawn: float, retry_after: timedelta | None) -> None:
+    asked = retry_after.total_seconds() if retry_after is not None else 0.0
     pause = Backoff(0.1, 5.0).pause(failures, lambda: drawn, retry_after)
     assert pause >= 0.05
-    assert pause >= (retry_after or 0.0)
-    assert pause <= max(5.0, (retry_after or 0.0) * 1.25)
+    assert pause >= asked
+    assert pause <= max(5.0, asked * 1.25)
 
 
 def test_ids_follow_a_secret_that_is_renewed_in_its_file(tmp_path: Path) -> None:

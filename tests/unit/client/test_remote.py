@@ -16,7 +16,7 @@ from tokenservice._validator.remote import (
 )
 from tokenservice.v1 import token_service_pb2 as pb
 
-DOWN = Unreachable("UNAVAILABLE", "", grpc.StatusCode.UNAVAILABLE)
+DOWN = Unreachable("", "", grpc.StatusCode.UNAVAILABLE)
 
 
 class Server:

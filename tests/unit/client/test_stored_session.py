@@ -7,6 +7,7 @@ from tests.unit.client.fakes import FakeService, FakeTime, refusal, unreachable
 from tokenservice import (
     MemoryTokenStore,
     PendingExchange,
+    SessionOver,
     StoredSession,
     StoredTokens,
     TokenServiceError,
@@ -129,7 +130,7 @@ async def test_a_session_that_is_over_is_forgotten(service: FakeService) -> None
     service.over.add(1)
     with pytest.raises(TokenServiceError) as caught:
         await session.exchange()
-    assert caught.value.session_over
+    assert isinstance(caught.value, SessionOver)
     assert await store.load() is None
     with pytest.raises(TokenStoreError, match="log in"):
         await session.exchange()

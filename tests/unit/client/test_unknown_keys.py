@@ -56,7 +56,7 @@ class Server:
         self.questions += [one.token for one in requests]
         await self.gate.wait()
         if self.down:
-            raise Unreachable("UNAVAILABLE", "", grpc.StatusCode.UNAVAILABLE)
+            raise Unreachable("", "", grpc.StatusCode.UNAVAILABLE)
         return [self._answer(one.token) for one in requests]
 
     def _answer(self, token: str) -> pb.ValidateResponse:

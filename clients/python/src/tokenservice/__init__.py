@@ -27,7 +27,16 @@ if TYPE_CHECKING:
         ValidatesSync,
     )
     from tokenservice._decisions.events import ValidatorEvents
-    from tokenservice._errors import FieldViolation, TokenServiceError, Unreachable
+    from tokenservice._errors import (
+        CredentialsInvalid,
+        FactorRequired,
+        FieldViolation,
+        PermissionDenied,
+        RateLimited,
+        SessionOver,
+        TokenServiceError,
+        Unreachable,
+    )
     from tokenservice._outgoing.grpc_auth import call_credentials
     from tokenservice._outgoing.httpx_auth import BearerAuth
     from tokenservice._outgoing.token_source import SyncTokenSource, TokenSource
@@ -45,6 +54,7 @@ if TYPE_CHECKING:
         StartedPairing,
         random_id,
     )
+    from tokenservice._reason import Reason
     from tokenservice._sessions.client import TokenClient
     from tokenservice._sessions.exchange_ids import (
         DerivedExchangeId,
@@ -117,10 +127,12 @@ __all__ = [
     "CodeRecord",
     "Connection",
     "CookieAuth",
+    "CredentialsInvalid",
     "Decision",
     "DerivedExchangeId",
     "Device",
     "ExchangeIds",
+    "FactorRequired",
     "FieldViolation",
     "FileTokenStore",
     "IssuedCode",
@@ -133,8 +145,11 @@ __all__ = [
     "PairingStatus",
     "Peer",
     "PendingExchange",
+    "PermissionDenied",
     "Platform",
     "Principal",
+    "RateLimited",
+    "Reason",
     "RedeemedCode",
     "Refusal",
     "RevocationReason",
@@ -143,6 +158,7 @@ __all__ = [
     "RouteTable",
     "ScannedPairing",
     "Session",
+    "SessionOver",
     "SessionPage",
     "ShownCode",
     "Side",
@@ -182,7 +198,10 @@ _MODULES: Final = {
     "_codes": "CodeClient CodeKind CodeRecord IssuedCode RedeemedCode",
     "_decisions.decision": "Decision OnStale Principal Source Validates ValidatesSync",
     "_decisions.events": "ValidatorEvents",
-    "_errors": "FieldViolation TokenServiceError Unreachable",
+    "_errors": (
+        "CredentialsInvalid FactorRequired FieldViolation PermissionDenied RateLimited SessionOver "
+        "TokenServiceError Unreachable"
+    ),
     "_outgoing.grpc_auth": "call_credentials",
     "_outgoing.httpx_auth": "BearerAuth",
     "_outgoing.token_source": "SyncTokenSource TokenSource",
@@ -191,6 +210,7 @@ _MODULES: Final = {
         "PairingDirection PairingKey PairingState PairingStatus Peer ScannedPairing ShownCode "
         "Side StartedPairing random_id"
     ),
+    "_reason": "Reason",
     "_sessions.client": "TokenClient",
     "_sessions.exchange_ids": "DerivedExchangeId ExchangeIds random_exchange_id",
     "_sessions.file_token_store": "FileTokenStore",

@@ -9,6 +9,7 @@ from tokenservice._errors import TokenServiceError, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Backoff:
     longest: float = 2.0
 
     def pause(
-        self, failures: int, random: Callable[[], float], retry_after: float | None = None
+        self, failures: int, random: Callable[[], float], retry_after: timedelta | None = None
     ) -> float:
         """Give the pause after so many failures (1 or more); ``random`` gives [0, 1).
 
@@ -32,7 +33,7 @@ class Backoff:
         pause = doubled * (0.5 + 0.5 * random())
         if retry_after is None:
             return pause
-        return max(pause, retry_after * (1 + 0.25 * random()))
+        return max(pause, retry_after.total_seconds() * (1 + 0.25 * random()))
 
 
 UNANSWERED: Final = Backoff(first=0.1, longest=5.0)
@@ -56,7 +57,7 @@ class Pauses:
     def after(self, error: Exception) -> float:
         """Give the seconds to wait after one more failure."""
         self.failures += 1
-        retry_after: float | None = None
+        retry_after: timedelta | None = None
         backoff = self._unanswered
         if isinstance(error, TokenServiceError):
             retry_after = error.retry_after

@@ -1,20 +1,23 @@
-"""What calls to the token service raise. Branch on the reason and the code, never on the text.
+"""What calls to the token service raise. Branch on the class or the reason, never on the text.
 
 ::
 
     try:
         tokens = await client.exchange(session_token)
+    except SessionOver:             # expired, revoked or reused: send the person to the login
+        ...
+    except Unreachable:             # nobody answered; what was asked may have taken effect
+        ...
     except TokenServiceError as error:
-        if error.session_over:      # expired, revoked or reused: send the person to the login
+        if error.reason is Reason.TOKEN_SUPERSEDED:
             ...
-        elif isinstance(error, Unreachable):
-            ...                     # nobody answered; what was asked may have taken effect
 
 No error holds a token, a password or a secret.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 from google.protobuf.message import DecodeError
@@ -22,23 +25,16 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # typ
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # has no stubs
 from grpc import StatusCode
 
+from tokenservice._reason import Reason
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import grpc
 
 DOMAIN: Final = "tokenservice"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 REQUEST_ID_KEY: Final = "x-request-id"
-
-_SESSION_OVER: Final = frozenset(
-    {"TOKEN_MALFORMED", "TOKEN_UNKNOWN", "TOKEN_EXPIRED", "TOKEN_REVOKED", "TOKEN_REUSED"}
-)
-_FOR_NOW: Final = frozenset({"RATE_LIMITED", "OVERLOADED", "SHUTTING_DOWN"})
-_UNREACHABLE: Final = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED})
-_BROKEN_OFF: Final = frozenset({StatusCode.CANCELLED, StatusCode.INTERNAL, StatusCode.UNKNOWN})
-"""What proxies and broken connections end a call with; from the service itself, such a code
-comes with a reason."""
 
 
 class FieldViolation(NamedTuple):
@@ -51,12 +47,12 @@ class FieldViolation(NamedTuple):
 class TokenServiceError(Exception):
     """A call was refused, or failed.
 
-    ``reason`` is a name of ``tokenservice.v1.ErrorReason`` without its prefix, such as
-    ``TOKEN_REUSED``, or that of the status code where the service gave none; a server may be
-    newer and give one that this package does not know. ``retry_after`` is in seconds, None where
-    coming back will not help. ``request_id`` leads to the server's log, "" where nobody answered.
-    ``targets`` are the servers that were tried, () where one answered; ``hint`` says what to look
-    at when no connection comes about, "" where nothing is known.
+    ``reason`` says why, and ``raw_reason`` the same as the service wrote it: that is the text of a
+    reason that this package does not know, or the status code's name where there is no reason.
+    ``retry_after`` is None where coming back will not help. ``request_id`` leads to the server's
+    log, "" where nobody answered. ``targets`` are the servers that were tried, () where one
+    answered; ``hint`` says what to look at when no connection comes about, "" where nothing is
+    known.
     """
 
     def __init__(
@@ -65,11 +61,12 @@ class TokenServiceError(Exception):
         message: str,
         code: StatusCode,
         field_violations: tuple[FieldViolation, ...] = (),
-        retry_after: float | None = None,
+        retry_after: timedelta | None = None,
         request_id: str = "",
     ) -> None:
         super().__init__(reason, message, code, field_violations, retry_after, request_id)
-        self.reason = reason
+        self.reason = Reason(reason)
+        self.raw_reason = str(reason) or code.name
         self.message = message
         self.code = code
         self.field_violations = field_violations
@@ -83,12 +80,7 @@ class TokenServiceError(Exception):
         tried = f" (tried {', '.join(self.targets)})" if self.targets else ""
         hint = f"; {self.hint}" if self.hint else ""
         request = f" (request {self.request_id})" if self.request_id else ""
-        return f"{self.reason}: {self.message or 'no details'}{fields}{tried}{hint}{request}"
-
-    @property
-    def session_over(self) -> bool:
-        """Whether the presented token can never be exchanged again: a new login is needed."""
-        return self.reason in _SESSION_OVER
+        return f"{self.raw_reason}: {self.message or 'no details'}{fields}{tried}{hint}{request}"
 
     @property
     def for_now(self) -> bool:
@@ -96,11 +88,110 @@ class TokenServiceError(Exception):
         return self.reason in _FOR_NOW
 
 
-class Unreachable(TokenServiceError):  # noqa: N818 - a condition, not a fault
+class SessionOver(TokenServiceError):
+    """The presented token can never be exchanged again: expired, revoked, reused, or none of the
+    service's. A new login is needed."""
+
+
+class CredentialsInvalid(TokenServiceError):
+    """User name, password or one-time code is wrong; which of them, nobody is told."""
+
+
+class FactorRequired(TokenServiceError):
+    """The login needs a second factor that the request does not have. Servers without second
+    factors never say so."""
+
+
+class RateLimited(TokenServiceError):
+    """Too many calls, too many wrong credentials, or too much work in flight: come back after
+    ``retry_after``."""
+
+
+class PermissionDenied(TokenServiceError):
+    """The calling client may not do this, not for this token, or not with these scopes or
+    audiences. Nothing was consumed."""
+
+
+class Unreachable(TokenServiceError):
     """Nobody answered in time, or the service could not (UNAVAILABLE, DEADLINE_EXCEEDED).
 
     Whether the call took effect is not known. It never means that a token is good.
     """
+
+
+CLASSES: Final[Mapping[Reason, type[TokenServiceError]]] = {
+    Reason.CALLER_UNAUTHENTICATED: TokenServiceError,
+    Reason.PERMISSION_MISSING: PermissionDenied,
+    Reason.CLIENT_MISMATCH: PermissionDenied,
+    Reason.SCOPE_WIDENED: PermissionDenied,
+    Reason.SCOPE_NOT_ALLOWED: PermissionDenied,
+    Reason.AUDIENCE_NOT_ALLOWED: PermissionDenied,
+    Reason.PLATFORM_NOT_ALLOWED: PermissionDenied,
+    Reason.CREDENTIAL_NOT_ALLOWED: PermissionDenied,
+    Reason.SELF_REVIEW: PermissionDenied,
+    Reason.CREDENTIALS_INVALID: CredentialsInvalid,
+    Reason.STEP_UP_REQUIRED: TokenServiceError,
+    Reason.FACTOR_REQUIRED: FactorRequired,
+    Reason.TOKEN_MALFORMED: SessionOver,
+    Reason.TOKEN_UNKNOWN: SessionOver,
+    Reason.TOKEN_EXPIRED: SessionOver,
+    Reason.TOKEN_REVOKED: SessionOver,
+    Reason.TOKEN_REUSED: SessionOver,
+    Reason.TOKEN_SUPERSEDED: TokenServiceError,
+    Reason.BINDING_MISMATCH: TokenServiceError,
+    Reason.FIELD_INVALID: TokenServiceError,
+    Reason.REVISION_UNKNOWN: TokenServiceError,
+    Reason.CLIENT_NOT_FOUND: TokenServiceError,
+    Reason.USER_NOT_FOUND: TokenServiceError,
+    Reason.SESSION_NOT_FOUND: TokenServiceError,
+    Reason.KEY_NOT_FOUND: TokenServiceError,
+    Reason.ROLE_NOT_FOUND: TokenServiceError,
+    Reason.USER_EXISTS: TokenServiceError,
+    Reason.PAIRING_STATE: TokenServiceError,
+    Reason.CHECK_NUMBER_WRONG: TokenServiceError,
+    Reason.CLIENT_NOT_APPROVED: TokenServiceError,
+    Reason.CLIENT_DISABLED: TokenServiceError,
+    Reason.CLIENT_STATE: TokenServiceError,
+    Reason.CREDENTIALS_COLLECTED: TokenServiceError,
+    Reason.KEY_STATE: TokenServiceError,
+    Reason.RATE_LIMITED: RateLimited,
+    Reason.ACCOUNT_LOCKED: RateLimited,
+    Reason.OVERLOADED: RateLimited,
+    Reason.STORE_UNAVAILABLE: Unreachable,
+    Reason.TRUST_STALE: Unreachable,
+    Reason.SHUTTING_DOWN: Unreachable,
+    Reason.DEADLINE_EXCEEDED: Unreachable,
+    Reason.INTERNAL: TokenServiceError,
+    Reason.METHOD_UNKNOWN: TokenServiceError,
+    Reason.CODE_UNKNOWN: TokenServiceError,
+    Reason.CODE_EXPIRED: TokenServiceError,
+    Reason.CODE_NOT_YET_VALID: TokenServiceError,
+    Reason.CODE_USED_UP: TokenServiceError,
+    Reason.CODE_REVOKED: TokenServiceError,
+    Reason.REQUEST_ID_USED: TokenServiceError,
+    Reason.PAIRING_NOT_FOUND: TokenServiceError,
+    Reason.PAIRING_NETWORK_MISMATCH: TokenServiceError,
+}
+"""What each reason is raised as. Reasons that are not here go by their status code."""
+
+_BY_CODE: Final[Mapping[StatusCode, type[TokenServiceError]]] = {
+    StatusCode.PERMISSION_DENIED: PermissionDenied,
+    StatusCode.RESOURCE_EXHAUSTED: RateLimited,
+    StatusCode.UNAVAILABLE: Unreachable,
+    StatusCode.DEADLINE_EXCEEDED: Unreachable,
+}
+_BROKEN_OFF: Final = frozenset({StatusCode.CANCELLED, StatusCode.INTERNAL, StatusCode.UNKNOWN})
+"""What proxies and broken connections end a call with; from the service itself, such a code
+comes with a reason."""
+
+_FOR_NOW: Final = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.SHUTTING_DOWN})
+
+
+def class_of(reason: str, code: StatusCode) -> type[TokenServiceError]:
+    """Give what is raised for a reason, "" where the service gave none."""
+    if not reason and code in _BROKEN_OFF:
+        return Unreachable
+    return CLASSES.get(Reason(reason)) or _BY_CODE.get(code, TokenServiceError)
 
 
 class _FailedCall(Protocol):
@@ -120,11 +211,9 @@ def error_of(error: grpc.RpcError) -> TokenServiceError:
     request_id = _value(metadata, REQUEST_ID_KEY)
     status = _status(_value(metadata, DETAILS_KEY))
     info, fields, retry_after = _details(status)
-    known = info.domain == DOMAIN
-    unreachable = code in _UNREACHABLE or (code in _BROKEN_OFF and not known)
-    kind = Unreachable if unreachable else TokenServiceError
-    return kind(
-        info.reason if known else code.name,
+    reason: str = info.reason if info.domain == DOMAIN else ""
+    return class_of(reason, code)(
+        reason,
         call.details() or "",
         code,
         fields,
@@ -146,13 +235,13 @@ def _status(details: str | bytes) -> Status:
         return Status()
 
 
-def _details(status: Status) -> tuple[ErrorInfo, tuple[FieldViolation, ...], float | None]:
+def _details(status: Status) -> tuple[ErrorInfo, tuple[FieldViolation, ...], timedelta | None]:
     info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
-    retry_after: float | None = None
+    retry_after: timedelta | None = None
     for detail in status.details:
         detail.Unpack(info)
         detail.Unpack(bad_request)
         if detail.Unpack(retry):
-            retry_after = max(0.0, retry.retry_delay.ToTimedelta().total_seconds())
+            retry_after = max(timedelta(0), retry.retry_delay.ToTimedelta())
     fields = tuple(FieldViolation(v.field, v.description) for v in bad_request.field_violations)
     return info, fields, retry_after

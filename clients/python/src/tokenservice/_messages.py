@@ -12,7 +12,8 @@ from grpc import StatusCode
 
 from tokenservice import _values as plain
 from tokenservice._decisions.decision import Decision, Principal, Source, unanswered
-from tokenservice._errors import TokenServiceError
+from tokenservice._errors import SessionOver, TokenServiceError
+from tokenservice._reason import Reason
 from tokenservice.core import (
     MAX_TOKEN_LENGTH,
     AccessFormat,
@@ -43,7 +44,7 @@ def sendable() -> Iterator[None]:
         yield
     except (UnicodeError, ValueError, OverflowError):
         raise TokenServiceError(
-            "FIELD_INVALID",
+            Reason.FIELD_INVALID,
             "the request holds what cannot be sent, such as text that is not Unicode",
             StatusCode.INVALID_ARGUMENT,
         ) from None
@@ -55,10 +56,10 @@ def may_be_token(text: str) -> bool:
 
 
 def presented(token: str) -> str:
-    """Give a token that is to be exchanged back. Raises TOKEN_MALFORMED, as the service would."""
+    """Give a token that is to be exchanged back. Raises SessionOver, as the service would."""
     if not may_be_token(token):
-        raise TokenServiceError(
-            "TOKEN_MALFORMED", "not a token of this service", StatusCode.UNAUTHENTICATED
+        raise SessionOver(
+            Reason.TOKEN_MALFORMED, "not a token of this service", StatusCode.UNAUTHENTICATED
         )
     return token
 

@@ -22,9 +22,10 @@ from math import inf
 from typing import TYPE_CHECKING, Final, Self
 
 from tokenservice._backoff import Backoff
-from tokenservice._errors import TokenServiceError
+from tokenservice._errors import SessionOver, TokenServiceError
 from tokenservice._messages import names
 from tokenservice._outgoing.server_time import ServerTime
+from tokenservice._reason import Reason
 from tokenservice._sessions.stored_session import NOT_CONSUMED, exchange_stored
 from tokenservice._sessions.token_store import MemoryTokenStore, StoredTokens, held
 
@@ -48,7 +49,7 @@ REJECTION_SECONDS: Final = 60.0
 FREE_REJECTIONS: Final = 2
 """So many in a row are cured at once: a token is revoked, and then its session."""
 
-_UNFIT: Final = NOT_CONSUMED | {"CLIENT_MISMATCH"}
+_UNFIT: Final = NOT_CONSUMED | {Reason.CLIENT_MISMATCH}
 """Refusals that a stored session of another configuration gets; a new login cures them."""
 
 
@@ -211,7 +212,7 @@ class TokenSource:
                 self._client, self._store, stored, audiences=[self._audience], scopes=self._scopes
             )
         except TokenServiceError as error:
-            if error.session_over or error.reason in _UNFIT:
+            if isinstance(error, SessionOver) or error.reason in _UNFIT:
                 return None
             raise
         self._time.learn(tokens, sent_at)

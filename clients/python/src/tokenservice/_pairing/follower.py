@@ -12,6 +12,7 @@ import grpc
 from tokenservice._backoff import Backoff
 from tokenservice._errors import TokenServiceError, Unreachable, error_of
 from tokenservice._pairing import messages as pairing_messages
+from tokenservice._reason import Reason
 from tokenservice.v1 import pairing_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class PairingFollower:
                 error: TokenServiceError = _ended()
             except TokenServiceError as failure:
                 error = failure
-            if error.reason == "CALLER_UNAUTHENTICATED" and not renewed:
+            if error.reason is Reason.CALLER_UNAUTHENTICATED and not renewed:
                 renewed = self._connection.rejected(metadata)
                 if renewed:
                     continue
@@ -102,4 +103,4 @@ class PairingFollower:
 
 
 def _ended() -> Unreachable:
-    return Unreachable("UNAVAILABLE", "the stream ended early", grpc.StatusCode.UNAVAILABLE)
+    return Unreachable("", "the stream ended early", grpc.StatusCode.UNAVAILABLE)

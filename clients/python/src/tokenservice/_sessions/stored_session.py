@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tokenservice._errors import TokenServiceError
+from tokenservice._errors import SessionOver, TokenServiceError
 from tokenservice._messages import names
+from tokenservice._reason import Reason
 from tokenservice._sessions.exchange_ids import random_exchange_id
 from tokenservice._sessions.token_store import PendingExchange, StoredTokens, TokenStoreError, held
 
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
     from tokenservice._values import Device, TokenSet
 
 NOT_CONSUMED: Final = frozenset(
-    {"FIELD_INVALID", "SCOPE_WIDENED", "SCOPE_NOT_ALLOWED", "AUDIENCE_NOT_ALLOWED"}
+    {
+        Reason.FIELD_INVALID,
+        Reason.SCOPE_WIDENED,
+        Reason.SCOPE_NOT_ALLOWED,
+        Reason.AUDIENCE_NOT_ALLOWED,
+    }
 )
 """Refusals of what was asked for: repeating it is pointless, and the token is as it was.
 
@@ -75,8 +81,8 @@ class StoredSession:
     ) -> TokenSet:
         """Exchange the session's token, and first finish an exchange that was left unfinished.
 
-        After Unreachable, call again: the same id is used. When the error is ``session_over``,
-        the store was emptied. Raises TokenStoreError where nobody is logged in.
+        After Unreachable, call again: the same id is used. After SessionOver the store is
+        empty. Raises TokenStoreError where nobody is logged in.
         """
         async with held(self._store):
             return await exchange_stored(
@@ -129,7 +135,7 @@ class StoredSession:
                     timeout=timeout,
                 )
             except TokenServiceError as error:
-                if error.session_over:
+                if isinstance(error, SessionOver):
                     await self._store.save(None)
                 raise
             await self._store.save(StoredTokens(successor))
@@ -170,7 +176,7 @@ class StoredSession:
                 timeout=timeout,
             )
         except TokenServiceError as error:
-            if error.reason != "TOKEN_SUPERSEDED":
+            if error.reason is not Reason.TOKEN_SUPERSEDED:
                 raise
             return stored
         return StoredTokens(tokens)
@@ -206,7 +212,7 @@ async def exchange_stored(
                 timeout=timeout,
             )
         except TokenServiceError as error:
-            if error.session_over:
+            if isinstance(error, SessionOver):
                 await store.save(None)
             elif error.reason in NOT_CONSUMED:
                 await store.save(StoredTokens(tokens))

@@ -12,6 +12,7 @@ import grpc
 
 from tokenservice._backoff import Backoff
 from tokenservice._errors import TokenServiceError, Unreachable, error_of
+from tokenservice._reason import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -92,7 +93,7 @@ class Calls:
 
     def _pause(self, error: TokenServiceError, call: _Call, failures: int) -> float | None:
         """Seconds until the next attempt; None: there must be none."""
-        if error.reason == "CALLER_UNAUTHENTICATED":
+        if error.reason is Reason.CALLER_UNAUTHENTICATED:
             return 0.0 if call.renew(error) else None
         unanswered = isinstance(error, Unreachable) and (call.effort.repeatable or not call.sent)
         if not unanswered and not error.for_now:
@@ -162,4 +163,4 @@ class _Call:
 
 def _no_credential() -> Unreachable:
     text = "no credential was to be had in time"
-    return Unreachable("DEADLINE_EXCEEDED", text, grpc.StatusCode.DEADLINE_EXCEEDED)
+    return Unreachable("", text, grpc.StatusCode.DEADLINE_EXCEEDED)

@@ -157,7 +157,7 @@ class Connection:
         if self._closed or task is None or task.cancelling():
             return
         text = "its channel was replaced"
-        raise Unreachable("CANCELLED", text, grpc.StatusCode.CANCELLED) from None
+        raise Unreachable("", text, grpc.StatusCode.CANCELLED) from None
 
     async def ready_stubs(self, timeout: float) -> Stubs:
         """Give the stubs of a channel that is connected, waiting for one up to ``timeout`` seconds.
@@ -170,7 +170,7 @@ class Connection:
             return stubs
         cause = await lanes.cause()
         message = f"no server can be reached: {cause}" if cause else "no server can be reached"
-        error = Unreachable("UNAVAILABLE", message, grpc.StatusCode.UNAVAILABLE)
+        error = Unreachable("", message, grpc.StatusCode.UNAVAILABLE)
         self._explain(error, self._targets)
         raise error
 

@@ -8,6 +8,7 @@ from grpc import StatusCode
 
 from tokenservice._backoff import Backoff, Pauses
 from tokenservice._errors import TokenServiceError, Unreachable
+from tokenservice._reason import Reason
 from tokenservice.core.bounded_cache import put_bounded
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ FAILURES: Final = 2
 MAX_DENIED: Final = 1_024
 """Audiences that the service refuses to answer about, as far as they are remembered."""
 
-_DENIED: Final = "AUDIENCE_NOT_ALLOWED"
+_DENIED: Final = Reason.AUDIENCE_NOT_ALLOWED
 _OF_THE_CALLER: Final = frozenset(
     {
         StatusCode.PERMISSION_DENIED,
@@ -85,7 +86,7 @@ class Holds:
             self._all.begin(error, now)
             return True
         self._failures = 0
-        if error.reason == _DENIED:
+        if error.reason is _DENIED:
             hold = self._denied.get(audience) or _Hold(self._random)
             hold.begin(error, now)
             put_bounded(self._denied, audience, hold, MAX_DENIED)
@@ -106,9 +107,9 @@ class Holds:
 
 def is_of_one(error: TokenServiceError) -> bool:
     """Whether a batch failed because of one of its questions."""
-    return error.reason == _DENIED or error.code is StatusCode.INVALID_ARGUMENT
+    return error.reason is _DENIED or error.code is StatusCode.INVALID_ARGUMENT
 
 
 def reason_of(error: TokenServiceError) -> str:
     """The reason of a decision that could not be made because of this."""
-    return "unreachable" if isinstance(error, Unreachable) else error.reason.lower()
+    return "unreachable" if isinstance(error, Unreachable) else error.raw_reason.lower()

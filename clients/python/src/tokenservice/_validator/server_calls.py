@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tokenservice._errors import Unreachable, error_of
 from tokenservice._messages import duration
+from tokenservice._reason import Reason
 from tokenservice._transport.calls import Calls, Effort
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import trust_service_pb2 as trust_pb
@@ -103,7 +104,7 @@ class FeedStream:
             failure = error_of(error)
             if isinstance(failure, Unreachable):
                 self._connection.failed(self._stubs, failure)
-            elif failure.reason == "CALLER_UNAUTHENTICATED":
+            elif failure.reason is Reason.CALLER_UNAUTHENTICATED:
                 self._connection.rejected(self._metadata)
             raise failure from None
 
