@@ -4,7 +4,6 @@ import base64
 import io
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,12 +22,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from tests.support.servers import ROOT
+from tests.support.waiting import wait_until
 
 Found = TypeVar("Found")
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
-WAIT_SECONDS = 30.0
-LOOK_SECONDS = 0.05
 
 _ARGUMENTS = (
     "--headless",
@@ -184,8 +182,11 @@ class Browser:
 
     def until(self, look: Callable[[], Found | None], what: str) -> Found:
         """Look again until there is something, and no page went away while it was looked at."""
-        ends_at = time.monotonic() + WAIT_SECONDS
-        while True:
+        found: Found | None = None
+        read = ""
+
+        def there() -> bool:
+            nonlocal found, read
             try:
                 found = look()
                 read = "" if found is not None else f"{self.path}: {self._text()}"
@@ -193,10 +194,11 @@ class Browser:
                 if not moved_on(error):
                     raise
                 found, read = None, f"a page that went away: {error.msg}"
-            if found is not None:
-                return found
-            assert time.monotonic() < ends_at, f"no {what} at {read}"
-            time.sleep(LOOK_SECONDS)
+            return found is not None
+
+        wait_until(there, lambda: f"no {what} at {read}")
+        assert found is not None
+        return found
 
     def use(self, by: str, value: str, act: Callable[[WebElement], None]) -> None:
         """Do something with the first element that people can see, once there is one."""

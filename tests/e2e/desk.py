@@ -11,12 +11,11 @@ from typing import Any
 from tests.e2e.documents import CLIENT_README, Block, blocks
 from tests.pairing.devices import scan
 from tests.support.clients import connect
+from tests.support.waiting import patience
 from tests.support.world import World
 from tokenservice import Validator
 from tokenservice.v1 import pairing_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
-
-SECONDS = 60.0
 
 
 class Desk:
@@ -37,7 +36,8 @@ class Desk:
         compiled = compile(code, block.place, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         running = eval(compiled, names)  # noqa: S307 - it is our own
         if inspect.isawaitable(running):
-            await asyncio.wait_for(running, SECONDS)
+            async with patience():
+                await running
         return names
 
     async def connection(self, client_id: str) -> Any:

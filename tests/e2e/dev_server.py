@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -103,12 +102,11 @@ class DevServer:
         return code
 
 
-def read_banner(stream: IO[str], seconds: float = START_SECONDS) -> str:
+def read_banner(stream: IO[str]) -> str:
     """Read what is printed until the banner's second rule, or the end of the output."""
     text = ""
-    ends_at = time.monotonic() + seconds
     while text.count(_END_OF_BANNER) < 2:
-        readable, _, _ = select.select([stream], [], [], max(0.0, ends_at - time.monotonic()))
+        readable, _, _ = select.select([stream], [], [], START_SECONDS)
         assert readable, f"nothing more came after {text!r}"
         part = os.read(stream.fileno(), 65_536).decode()
         if not part:

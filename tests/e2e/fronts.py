@@ -18,6 +18,7 @@ from starlette.routing import Route as Endpoint
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from tests.support.waiting import PATIENCE
 from tests.support.world import World
 from tokenservice import (
     PUBLIC,
@@ -74,7 +75,7 @@ class Serving:
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
 
 
 class _Validated:
@@ -192,7 +193,7 @@ def flask_on_waitress(world: World, address: str, staleness: float = 5.0) -> Ite
             yield f"127.0.0.1:{server.effective_port}"
         finally:
             server.trigger.pull_trigger(server.close)  # in the thread that polls its sockets
-            thread.join(30)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
 

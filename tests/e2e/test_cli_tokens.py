@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.command_line import CommandLine
 from tests.support.servers import ServerProcess
+from tests.support.waiting import PATIENCE
 from tests.support.world import World
 
 Served = tuple[World, ServerProcess]
@@ -284,7 +285,7 @@ def test_revocations_are_watched_as_they_come(cli: CommandLine) -> None:
         cli.ok("token", "revoke", "--session", tokens["session_id"])
         seen = next(line for line in watching.stdout if tokens["session_id"] in line)
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == 0
+        assert watching.wait(PATIENCE) == 0
     assert f"revoke session {tokens['session_id']} (logout)" in seen
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.e2e.documents import CLIENT_README, blocks
 from tests.support.servers import ROOT, ServerProcess
+from tests.support.waiting import PATIENCE
 from tests.support.world import World
 from tests.unit.client.grpc_services import Client
 
@@ -64,8 +65,8 @@ def running(name: str, environ: dict[str, str]) -> Iterator[tuple[str, list[str]
         raise RuntimeError("it did not start:\n" + "".join(printed)) from None
     finally:
         process.terminate()
-        process.wait(10)
-        reader.join(10)
+        process.wait(PATIENCE)
+        reader.join(PATIENCE)
         assert process.stdout is not None
         process.stdout.close()
 

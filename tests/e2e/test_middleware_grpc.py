@@ -17,6 +17,7 @@ from tests.rpc.test_tls import Issued, issue
 from tests.support.api import Api
 from tests.support.fixtures import StartServer
 from tests.support.servers import ServerProcess
+from tests.support.waiting import patience
 from tests.support.world import World
 from tests.unit.client.grpc_services import (
     METHODS,
@@ -237,7 +238,7 @@ async def test_nobody_answers(world: World, start_server: StartServer) -> None:
             assert len(await client.unary()) == 36
         await asyncio.to_thread(server.kill)
         for client, stream in zip(clients, open_streams, strict=True):
-            async with asyncio.timeout(15):
+            async with patience():
                 while isinstance(refused := await client.unary(), bytes):
                     await asyncio.sleep(0.05)
             assert refused == ("UNAVAILABLE", "TEMPORARILY_UNAVAILABLE", "retry after 1")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from tests.support.waiting import until
 from tokenservice import Decision, OnStale, Validator
 from tokenservice.core import Verdict
 
@@ -60,13 +61,10 @@ class Showing:
         """Why questions were not answered."""
         return {one.decision.reason for one in self.answers if not one.decision.answered}
 
-    async def until(self, verdict: Verdict, within: float = 20.0) -> float:
-        """Wait for an answer to a question asked from now on; how many seconds that took."""
+    async def until(self, verdict: Verdict) -> None:
+        """Wait for such an answer to a question asked from now on."""
         started = time.monotonic()
-        while verdict not in self.verdicts(started):
-            assert time.monotonic() - started < within, self.verdicts(started)
-            await asyncio.sleep(PAUSE)
-        return time.monotonic() - started
+        await until(lambda: verdict in self.verdicts(started))
 
     def accepted_late(self, revoked_at: float, limit: float) -> list[float]:
         """By how many seconds the promise was broken, for each time that it was."""

@@ -60,10 +60,3 @@ class Ended(Exception):  # noqa: N818 - not a fault
 async def for_ever() -> None:
     """Say nothing more."""
     await asyncio.Event().wait()
-
-
-async def until(condition: Callable[[], bool], within: float = 15.0) -> None:
-    """Wait for it."""
-    async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.005)

@@ -12,9 +12,9 @@ from urllib.error import HTTPError
 
 import asyncpg
 
-from tests.faults.waiting import until
 from tests.integration.processes import children_of
 from tests.support.servers import ServerProcess
+from tests.support.waiting import PATIENCE, until
 from tests.support.world import World
 
 EXCHANGE = "/tokenservice.v1.TokenService/Exchange"
@@ -40,7 +40,7 @@ class Supervised:
         async def there() -> bool:
             return len(self.events(name)) >= number
 
-        await until(there, within=60.0)
+        await until(there)
         return self.events(name)[number - 1]
 
     def workers(self) -> list[int]:
@@ -77,7 +77,7 @@ class Supervised:
         return samples.get(f"token_service_rpc_calls_total{labels}", 0.0)
 
     def _scrape(self) -> dict[str, float]:
-        with urllib.request.urlopen(f"http://{self._metrics}/metrics", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://{self._metrics}/metrics", timeout=PATIENCE) as reply:
             text: str = reply.read().decode()
         rows = (row.rpartition(" ") for row in text.splitlines() if not row.startswith("#"))
         return {name: float(value) for name, _, value in rows}
@@ -86,7 +86,7 @@ class Supervised:
 def probed(metrics: str, path: str) -> tuple[int, str]:
     """What a server's metrics address says at `path`."""
     try:
-        with urllib.request.urlopen(f"http://{metrics}{path}", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://{metrics}{path}", timeout=PATIENCE) as reply:
             return reply.status, reply.read().decode()
     except HTTPError as error:
         return error.code, error.read().decode()

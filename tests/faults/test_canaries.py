@@ -13,6 +13,7 @@ from tests.faults.breakable import Breakable
 from tests.faults.callers import Callers
 from tests.faults.canaries import Canaries, fail, miss_the_stores, succeed
 from tests.support.servers import ServerProcess
+from tests.support.waiting import PATIENCE
 from token_service.app import Application
 
 UNREDACTED = "tests.faults.unredacted"
@@ -59,7 +60,7 @@ def scrape(application: Application) -> str:
     """What Prometheus would get."""
     assert application._metrics is not None
     url = f"http://127.0.0.1:{application._metrics.port}/metrics"
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as response:
         text: bytes = response.read()
     return text.decode()
 

@@ -20,6 +20,7 @@ from tests.faults.outcomes import outcome
 from tests.faults.test_canaries import UNREDACTED, rows_of
 from tests.support.fixtures import StartApplication
 from tests.support.servers import ServerProcess
+from tests.support.waiting import PATIENCE
 from tests.support.world import World
 from token_service.app import Application
 from tokenservice.v1 import code_service_pb2 as pb
@@ -50,7 +51,7 @@ async def test_after_a_crash_between_commit_and_reply(
     issuing = doomed("issue")
     async with world.api(issuing.address, "demo-admin") as api:
         assert await outcome(issue(api, request_id="i1", payload=b"10%")) == "UNAVAILABLE"
-    assert issuing.process.wait(10) != 0
+    assert issuing.process.wait(PATIENCE) != 0
     issued = await issue(survivor, request_id="i1", payload=b"10%")
     assert await issue(survivor, request_id="i1", payload=b"10%") == issued
 
@@ -58,7 +59,7 @@ async def test_after_a_crash_between_commit_and_reply(
     once = {"request_id": "r1", "redeemer": "u1"}
     async with world.api(redeeming.address, "demo-admin") as api:
         assert await outcome(redeem(api, issued.code, **once)) == "UNAVAILABLE"
-    assert redeeming.process.wait(10) != 0
+    assert redeeming.process.wait(PATIENCE) != 0
     replayed = await redeem(survivor, issued.code.lower(), **once)
     assert (replayed.code_id, replayed.replayed) == (issued.code_id, True)
     assert (replayed.payload, replayed.uses_left) == (b"10%", 0)

@@ -10,8 +10,9 @@ import pytest
 
 from tests.faults.callers import Callers, Person
 from tests.faults.outcomes import credential_of, outcome
-from tests.faults.waiting import WITHIN, until_recognised
+from tests.faults.waiting import until_recognised
 from tests.support.api import exchange_id
+from tests.support.waiting import patience
 from tokenservice.v1 import session_service_pb2 as sessions
 from tokenservice.v1 import types_pb2 as types
 from tokenservice.v1 import user_service_pb2 as users
@@ -59,7 +60,7 @@ async def start(nodes: Nodes, person: Person, client: str) -> list[Chain]:
 
 async def until_moving(chains: Sequence[Chain]) -> None:
     """Until each was exchanged once."""
-    async with asyncio.timeout(WITHIN):
+    async with patience():
         for chain in chains:
             await chain.moved.wait()
 

@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 from tests.faults.callers import Callers
-from tests.faults.waiting import until
 from tests.support.servers import ServerProcess
+from tests.support.waiting import PATIENCE, until
 from tests.support.world import World
 
 FILL = """
@@ -24,9 +24,9 @@ OVER = "SELECT count(*) FROM sessions WHERE absolute_expires_at <= now()"
 
 @pytest.fixture
 async def database(world: World) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(world.dsn, timeout=10)
+    connection = await asyncpg.connect(world.dsn, timeout=PATIENCE)
     yield connection
-    await connection.close(timeout=10)
+    await connection.close(timeout=PATIENCE)
 
 
 async def test_two_workers_clear_a_backlog_while_they_serve(
@@ -44,7 +44,7 @@ async def test_two_workers_clear_a_backlog_while_they_serve(
                 tokens = exchanged.tokens
                 return not await database.fetchval(OVER)
 
-            await until(cleared, within=60)
+            await until(cleared)
             await callers.web.exchange(tokens.session_token)
     finally:
         server.kill()
@@ -61,7 +61,7 @@ async def test_a_stop_does_not_wait_for_a_backlog(
             left: int = await database.fetchval(OVER)
             return 0 < left < 200_000
 
-        await until(begun, within=60)
+        await until(begun)
         assert await asyncio.to_thread(server.terminate) == 0
         assert await database.fetchval(OVER)
     finally:

@@ -9,9 +9,9 @@ from typing import Self
 import pytest_asyncio
 
 from tests.faults.callers import Callers
-from tests.faults.waiting import until
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.validators import validating
+from tests.support.waiting import until
 from tests.support.world import World
 from tokenservice import Decision, Source, Validator
 from tokenservice.core import Verdict, parse_jwt

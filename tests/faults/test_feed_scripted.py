@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.faults.scripted_feed import Ended, ScriptedFeed, for_ever, until
+from tests.faults.scripted_feed import Ended, ScriptedFeed, for_ever
+from tests.support.waiting import until
 from tests.unit.client.feeds import (
     EPOCH,
     OTHER_EPOCH,

@@ -19,9 +19,9 @@ import pytest_asyncio
 from tests.faults.callers import Callers
 from tests.faults.feed_watch import Showing
 from tests.faults.proxy import Proxy
-from tests.faults.waiting import until
 from tests.support.servers import ServerProcess
 from tests.support.validators import validating
+from tests.support.waiting import until
 from tests.support.world import World
 from token_service.app import upkeep
 from tokenservice import OnStale, Validator

@@ -30,6 +30,7 @@ from tests.support.raw_http2 import (
     spelt_out,
 )
 from tests.support.servers import ServerProcess
+from tests.support.waiting import patience, until
 from tests.support.world import World
 from token_service.rpc.policy_table import LARGE_REQUEST
 from tokenservice.v1 import token_service_pb2 as pb
@@ -58,9 +59,7 @@ async def honest(server: ServerProcess, shared_world: World) -> AsyncIterator[Co
         await asyncio.sleep(0.05)
         yield statuses
         before = statuses["OK"]
-        async with asyncio.timeout(60):
-            while statuses["OK"] < before + 20:
-                await asyncio.sleep(0.01)
+        await until(lambda: statuses["OK"] >= before + 20)
         for task in calling:
             task.cancel()
         await asyncio.gather(*calling, return_exceptions=True)
@@ -113,15 +112,13 @@ class Memory:
 
 
 async def until_closed(connections: list[RawConnection]) -> None:
-    async with asyncio.timeout(60):
+    async with patience():
         for connection in connections:
             await connection.closed.wait()
 
 
 async def until_ended(connection: RawConnection, calls: int) -> None:
-    async with asyncio.timeout(60):
-        while connection.ended < calls:
-            await asyncio.sleep(0.01)
+    await until(lambda: connection.ended >= calls)
 
 
 async def test_small_messages_that_would_be_large_are_not_inflated(

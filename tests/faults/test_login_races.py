@@ -6,7 +6,8 @@ from functools import partial
 
 from tests.faults.callers import Callers
 from tests.faults.outcomes import outcome
-from tests.faults.waiting import WITHIN, until_recognised
+from tests.faults.waiting import until_recognised
+from tests.support.waiting import patience
 from tokenservice.v1 import types_pb2 as types
 
 Nodes = tuple[Callers, Callers]
@@ -39,7 +40,7 @@ async def race(
         raise AssertionError("nothing stopped the logins")
 
     workers = [asyncio.create_task(log_in_again_and_again(login)) for login in logins]
-    async with asyncio.timeout(WITHIN):
+    async with patience():
         await first.wait()
     revision = await disable()
     await asyncio.gather(*workers)

@@ -17,9 +17,9 @@ from tests.bench.processes import free_port
 from tests.faults.outcomes import outcome
 from tests.faults.steady import Steady
 from tests.faults.supervised import allow_connections, probed
-from tests.faults.waiting import until
 from tests.integration.processes import children_of, is_alive
 from tests.support.servers import ServerProcess
+from tests.support.waiting import until
 from tests.support.world import World
 
 OTHERS = (signal.SIGUSR1, signal.SIGUSR2)
@@ -42,7 +42,7 @@ class Alone:
             assert self.server.process.poll() is None, "it ended"
             return len(self.events(name)) >= number
 
-        await until(there, within=60.0)
+        await until(there)
         return self.events(name)[number - 1]
 
     def send(self, number: signal.Signals) -> None:

@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from tests.faults.outcomes import credential_of, outcome
 from tests.support.api import Api, exchange_id
 from tests.support.fixtures import LocalServer, StartApplication, StartServer
+from tests.support.waiting import PATIENCE
 from tests.support.world import World
 from tokenservice.v1 import key_service_pb2 as keys
 from tokenservice.v1 import types_pb2 as types
@@ -32,7 +33,7 @@ async def test_after_a_crash_between_commit_and_reply(
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await api.exchange(token, once)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert doomed.process.wait(10) != 0
+    assert doomed.process.wait(PATIENCE) != 0
     survivor = start_server()
     async with world.api(survivor.address, client) as api:
         replayed = await api.exchange(token, once)

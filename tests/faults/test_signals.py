@@ -13,9 +13,9 @@ from tests.bench.processes import free_port
 from tests.faults.callers import Callers
 from tests.faults.outcomes import outcome
 from tests.faults.supervised import probed
-from tests.faults.waiting import until
 from tests.support.api import exchange_id
 from tests.support.fixtures import StartServer
+from tests.support.waiting import PATIENCE, until
 from tests.support.world import World
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ async def waiting_for_a_lock(conn: "Connection") -> int:
 
 def calls_in_flight(metrics: str) -> int:
     """What the server counts. They share statements, so the database cannot tell."""
-    with urlopen(f"http://{metrics}/metrics", timeout=5) as page:
+    with urlopen(f"http://{metrics}/metrics", timeout=PATIENCE) as page:
         found = re.search(
             rb'^token_service_rpc_active{work="unary"} (\d+)', page.read(), re.MULTILINE
         )

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from tests.faults.callers import Callers
-from tests.faults.waiting import until
 from tests.support.fixtures import LocalServer, StartApplication
+from tests.support.waiting import until
 from tests.support.world import World
 from tokenservice.v1 import key_service_pb2 as keys
 from tokenservice.v1 import types_pb2 as types

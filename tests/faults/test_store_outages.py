@@ -20,9 +20,9 @@ from grpc_status import rpc_status  # type: ignore[import-untyped]
 from tests.faults.breakable import Breakable
 from tests.faults.callers import Callers
 from tests.faults.outcomes import credential_of, outcome
-from tests.faults.waiting import WITHIN, until
 from tests.support.api import exchange_id, reason_of
 from tests.support.clocks import ShiftedClock
+from tests.support.waiting import patience, until
 from tests.support.world import World
 from token_service.app import Application
 from token_service.app.parts import Parts
@@ -313,7 +313,7 @@ async def test_postgres_restarted_under_traffic(
     before, revoked = traffic.acknowledged, len(traffic.revoked)
     await until(lambda: moving(before + 40))
     traffic.stop.set()
-    async with asyncio.timeout(WITHIN):
+    async with patience():
         last = await asyncio.gather(*chains)
         await revoking
     assert len(traffic.revoked) >= revoked

@@ -24,10 +24,10 @@ from tests.faults.supervised import (
     falling,
     supervised,
 )
-from tests.faults.waiting import until
 from tests.integration.processes import command_line, environment, is_alive, wait_until_gone
 from tests.support.api import Api, basic
 from tests.support.servers import ROOT
+from tests.support.waiting import until
 from tests.support.world import World
 from tokenservice.v1 import token_service_pb2 as tokens
 from tokenservice.v1 import types_pb2 as types
@@ -230,7 +230,7 @@ async def test_workers_that_cannot_start_are_given_up(world: World) -> None:
         async def over() -> bool:
             return service.server.process.poll() is not None
 
-        await until(over, within=60.0)
+        await until(over)
         service.server.kill()  # it has ended; all that it printed has been read then
         assert service.server.process.returncode == 1
         assert len(service.events("worker_died")) >= 1 + 5

@@ -1,6 +1,5 @@
 """A small world in a real database: clients, users, a mint key, and sessions to try things on."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -8,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from tests.support.waiting import patience
 from token_service.adapters.postgres.policy_json import policy_to_json
 from token_service.adapters.postgres.pool import Connection, Database
 from token_service.adapters.postgres.sessions.store import SessionStore
@@ -220,7 +220,7 @@ async def until_blocked(database: Database, count: int = 1) -> None:
     """Return once `count` statements wait for a lock in this database."""
     waiting = """SELECT count(*) FROM pg_stat_activity
                  WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-    async with asyncio.timeout(10):
+    async with patience():
         while True:
             row = await database.fetchrow(waiting)
             if row is not None and row[0] >= count:

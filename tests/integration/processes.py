@@ -3,10 +3,11 @@
 import json
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.waiting import wait_until
 
 _PARENT = """
 import json, signal, sys, threading
@@ -110,9 +111,10 @@ def is_alive(pid: int) -> bool:
     return state not in ("Z", "X")
 
 
-def wait_until_gone(pids: list[int], seconds: float = 20.0) -> None:
+def wait_until_gone(pids: list[int]) -> None:
     """Wait for processes to end; fail with those that do not."""
-    deadline = time.monotonic() + seconds
-    while alive := [pid for pid in pids if is_alive(pid)]:
-        assert time.monotonic() < deadline, f"still running: {[command_line(p) for p in alive]}"
-        time.sleep(0.02)
+
+    def alive() -> list[int]:
+        return [pid for pid in pids if is_alive(pid)]
+
+    wait_until(lambda: not alive(), lambda: f"still running: {[*map(command_line, alive())]}")

@@ -19,6 +19,7 @@ from tests.integration.postgres_world import (
     revocation,
     until_blocked,
 )
+from tests.support.waiting import patience
 from token_service.adapters.postgres.clients.store import ClientStore
 from token_service.adapters.postgres.pairing import sql as pairing_sql
 from token_service.adapters.postgres.pool import Database
@@ -120,7 +121,7 @@ async def over(world: World) -> bool:
 
 async def until_begun(world: World) -> None:
     """Return once the first descendants are revoked."""
-    async with asyncio.timeout(10):
+    async with patience():
         while await world.value("SELECT revision FROM trust_head") < FEW:
             await asyncio.sleep(0.01)
 
@@ -200,7 +201,7 @@ async def test_what_a_process_left_is_finished_by_another(
     other = RevocationStore(world.database, max_descendants=FEW)
     await other.resume(NOW + ABANDONED / 2)
     assert await left(world, parent) > 0
-    async with asyncio.timeout(10):
+    async with patience():
         while not await over(world):  # what was broken off may hold the row for a moment
             await other.resume(NOW + 2 * ABANDONED)
     assert await left(world, parent) == 0

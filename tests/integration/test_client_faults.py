@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.waiting import until
 from tests.support.clients import connect
 from tests.support.fixtures import StartApplication, StartServer
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.servers import ROOT, ServerProcess
+from tests.support.waiting import until
 from tests.support.world import World
 from tokenservice import (
     FileTokenStore,

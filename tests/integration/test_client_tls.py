@@ -9,6 +9,7 @@ import pytest
 from tests.rpc.test_tls import Issued, issue
 from tests.support.clients import secret_of
 from tests.support.fixtures import LocalServer, StartApplication
+from tests.support.waiting import PATIENCE
 from tests.support.world import World
 from tokenservice import (
     ClientCertificate,
@@ -123,7 +124,7 @@ async def test_grpc_calls_carry_the_sources_token(
         )
         async with grpc.aio.secure_channel(server.address, credentials) as channel:
             for _ in range(2):
-                listed = await SessionServiceStub(channel).ListSessions(request, timeout=5)
+                listed = await SessionServiceStub(channel).ListSessions(request, timeout=PATIENCE)
                 assert len(listed.sessions) == 1
 
 
@@ -143,6 +144,6 @@ async def test_grpc_calls_on_threads_carry_it_too(
             )
             with grpc.secure_channel(server.address, credentials) as channel:
                 listing = SessionServiceStub(channel).ListSessions
-                return [len(listing(request, timeout=5).sessions) for _ in range(2)]
+                return [len(listing(request, timeout=PATIENCE).sessions) for _ in range(2)]
 
     assert await asyncio.to_thread(on_a_thread) == [1, 1]

@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.support.waiting import PATIENCE
 from token_service.adapters.redis.connection import close, connect
 from token_service.cli.doctor import redis
 from token_service.cli.doctor.checks import Status
@@ -22,7 +23,7 @@ async def test_a_wrong_password_is_no_silence(redis_url: str) -> None:
 
 async def test_a_user_that_may_not_read_info_is_no_fault(redis_url: str) -> None:
     parts = urlsplit(redis_url)
-    owner: Any = connect(redis_url, max_connections=1, timeout=5)
+    owner: Any = connect(redis_url, max_connections=1, timeout=PATIENCE)
     password = "just-a-test"
     await owner.acl_setuser(
         "careful", enabled=True, passwords=[f"+{password}"], categories=["+@all", "-@dangerous"]

@@ -23,6 +23,7 @@ from tests.integration.processes import (
     uid_of,
     wait_until_gone,
 )
+from tests.support.waiting import PATIENCE
 from token_service.adapters.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.embedded.binaries import postgres_bin
 from token_service.adapters.embedded.cluster import postgres_processes
@@ -383,7 +384,7 @@ def test_stopping_ends_every_process_and_removes_the_socket(warm_dir: Path) -> N
     assert all(len(str(folder)) < 80 for folder in sockets)
     postgres.stop()
     valkey.stop()
-    wait_until_gone(pids, seconds=0.5)
+    wait_until_gone(pids)
     assert not any(folder.exists() for folder in sockets)
     postgres.stop()  # harmless
     valkey.stop()
@@ -402,6 +403,6 @@ def test_the_fixtures_give_a_migrated_database_and_an_empty_cache(dsn: str, redi
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert int(psql.stdout) == len(list(MIGRATIONS.glob("*.sql")))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import PATIENCE
 from token_service.adapters.embedded import (
     EmbeddedError,
     EmbeddedPostgres,
@@ -36,12 +37,12 @@ def test_the_launcher_does_not_start_a_server_whose_parent_is_gone(tmp_path: Pat
     command = launch_command(["/bin/touch", str(trace)], death_signal=signal.SIGKILL, account=None)
     parent = command.index(str(os.getpid()))
     command[parent] = str(os.getppid())  # as if we had died before the launcher asked
-    late = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    late = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert late.returncode != 0
     assert "the parent process is gone" in late.stderr
     assert not trace.exists()
     command[parent] = str(os.getpid())
-    subprocess.run(command, check=True, timeout=30)
+    subprocess.run(command, check=True, timeout=PATIENCE)
     assert trace.exists()
 
 
@@ -52,7 +53,9 @@ def test_a_helper_program_that_hangs_is_ended_with_its_children() -> None:
 
 def test_a_helper_program_that_fails_is_quoted() -> None:
     with pytest.raises(EmbeddedError, match=r"sh failed with status 3:\nout\nerr"):
-        run_to_end(["/bin/sh", "-c", "echo out; echo err >&2; exit 3"], account=None, timeout=30)
+        run_to_end(
+            ["/bin/sh", "-c", "echo out; echo err >&2; exit 3"], account=None, timeout=PATIENCE
+        )
 
 
 def test_a_server_that_ignores_its_signals_is_killed(tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ def test_programs_out_of_reach_are_copied_once(open_dir: Path, closed_wheel: Non
     assert [path for path in home.iterdir() if path.name.startswith(".")] == []
     for name in ("postgres", "initdb"):
         assert reachable(programs / name, _STRANGER)
-        run_to_end([str(programs / name), "--version"], account=None, timeout=30)
+        run_to_end([str(programs / name), "--version"], account=None, timeout=PATIENCE)
     run_to_end(
         [str(programs / "initdb"), "-D", str(open_dir / "of-copy"), "--no-sync", "-U", "postgres"],
         account=server_account(_made_for_server(open_dir / "of-copy")),

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -16,6 +15,8 @@ import pytest
 from tests.conftest import Stores
 from tests.integration.postgres_world import NOW, World, advance_of, event, make_world, revocation
 from tests.integration.trust_sink import Sink, following
+from tests.support.clocks import Hands
+from tests.support.waiting import patience
 from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.health import UnsafeStoreError, check_durability, inspect
 from token_service.adapters.postgres.migrate import migrate
@@ -25,7 +26,7 @@ from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import TrustEntryKind
 
 CALL = 2.0
-WITHIN = 60.0
+AN_HOUR = 3600.0
 SIZE = 4
 
 
@@ -45,6 +46,22 @@ async def world(server: EmbeddedPostgres) -> AsyncIterator[World]:
     server.drop_database("victim")
 
 
+@pytest.fixture
+def clock() -> Hands:
+    return Hands()
+
+
+@pytest.fixture
+async def patient(server: EmbeddedPostgres, world: World, clock: Hands) -> AsyncIterator[World]:
+    """The same data for a node that waits for an answer for longer than any test takes. It tries
+    a store that failed again when the clock is moved."""
+    database = await Database.open(
+        server.dsn_of("victim"), size=SIZE, call_timeout=AN_HOUR, clock=clock
+    )
+    yield replace(world, database=database, sessions=type(world.sessions)(database))
+    await database.close()
+
+
 @asynccontextmanager
 async def down(server: EmbeddedPostgres) -> AsyncIterator[None]:
     """Killed without warning, and back at the end of the block."""
@@ -59,7 +76,7 @@ async def until_commits_wait(world: World, dsn: str) -> None:
     """Until the server has commits wait for the standby. Each of its processes takes note of a
     changed setting by itself, so that only a commit that does wait shows it."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-    async with asyncio.timeout(WITHIN):
+    async with patience():
         while True:
             probe = await asyncpg.connect(dsn)
             commit = asyncio.create_task(
@@ -74,17 +91,17 @@ async def until_commits_wait(world: World, dsn: str) -> None:
                 await asyncio.gather(commit, return_exceptions=True)
 
 
-async def refused(call: Awaitable[Any]) -> float:
-    """The call is told that the store is unavailable; the seconds that took."""
-    started = time.monotonic()
+async def refused(call: Awaitable[Any]) -> BaseException | None:
+    """The call is told that the store is unavailable; by what that was noticed, None where the
+    store was not asked."""
     with pytest.raises(TokenServiceError) as refusal:
         await call
     assert refusal.value.reason is Reason.STORE_UNAVAILABLE
-    return time.monotonic() - started
+    return refusal.value.__cause__
 
 
-async def until_back(world: World, seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
+async def until_back(world: World) -> None:
+    async with patience():
         while True:
             try:
                 await world.database.fetchrow("SELECT 1")
@@ -103,8 +120,9 @@ async def require_whole_pool(world: World) -> None:
 
 
 async def test_the_process_survives_a_restart_of_its_server(
-    world: World, server: EmbeddedPostgres
+    patient: World, server: EmbeddedPostgres, clock: Hands
 ) -> None:
+    world = patient
     session = await world.issue()
     revocations = RevocationStore(world.database)
     sink = Sink()
@@ -118,13 +136,15 @@ async def test_the_process_survives_a_restart_of_its_server(
                 revocations.revoke(revocation(TrustEntryKind.TOKEN, "t"), NOW),
                 follower.refresh(),
             ]
-            assert all([await refused(call) < CALL for call in calls])
+            for call in calls:
+                await refused(call)
             # By now the circuit is open: nobody waits for what is known to be out of reach.
             for _ in range(3):
                 await refused(world.sessions.view(session.lookup_id))
-            times = [await refused(world.sessions.view(session.lookup_id)) for _ in range(20)]
-            assert sorted(times)[10] < 0.01
+            for _ in range(20):
+                assert await refused(world.sessions.view(session.lookup_id)) is None
 
+        clock.now += 1.0
         await until_back(world)
         view = await world.sessions.view(session.lookup_id)
         assert view is not None
@@ -195,13 +215,12 @@ async def test_a_commit_that_nobody_confirms_is_unknown_and_not_undone(
     await world.database.execute("SELECT pg_reload_conf()")
     await until_commits_wait(world, server.dsn_of("victim"))
     try:
-        took = await refused(world.sessions.advance(advance_of(session), event("exchange")))
-        assert took < 2 * CALL
+        await refused(world.sessions.advance(advance_of(session), event("exchange")))
     finally:
         await world.database.execute("ALTER SYSTEM RESET synchronous_standby_names")
         await world.database.execute("SELECT pg_reload_conf()")
 
-    async with asyncio.timeout(CALL):  # nobody sees it before the server gives up waiting
+    async with patience():  # nobody sees it before the server gives up waiting
         while await world.value("SELECT generation FROM sessions") == 1:
             await asyncio.sleep(0.01)
     stored = await world.sessions.get(session.session_id)

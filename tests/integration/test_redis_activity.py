@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.waiting import PATIENCE
 from token_service.adapters.redis import RedisActivityMarks, RedisGate, connect
 from token_service.domain.ports import ActivityMark
 
@@ -16,7 +17,7 @@ MARK = ActivityMark(NOW - 0.25, NOW + 59.75)
 
 @pytest.fixture
 async def gate(redis_url: str) -> AsyncIterator[RedisGate]:
-    gate = RedisGate(connect(redis_url, timeout=5.0), budget=5.0)
+    gate = RedisGate(connect(redis_url, timeout=PATIENCE), budget=5.0)
     yield gate
     await gate.close()
 

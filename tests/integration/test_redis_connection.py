@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
 
+from tests.support.waiting import PATIENCE, patience
 from token_service.adapters.embedded import EmbeddedValkey
 from token_service.adapters.embedded.binaries import valkey_server
 from token_service.adapters.redis import GcraLimiter, RedisActivityMarks, RedisGate, connect
@@ -69,7 +70,7 @@ def sentinel(primary: tuple[EmbeddedValkey, int], tmp_path: Path) -> Iterator[in
     )
     yield own
     child.terminate()
-    child.wait(10)
+    child.wait(PATIENCE)
 
 
 def password_of(server: EmbeddedValkey) -> str:
@@ -78,7 +79,7 @@ def password_of(server: EmbeddedValkey) -> str:
 
 @asynccontextmanager
 async def gate_to(url: str) -> AsyncIterator[RedisGate]:
-    gate = RedisGate(connect(url, timeout=5.0), budget=5.0, pause=0.0)
+    gate = RedisGate(connect(url, timeout=PATIENCE), budget=5.0, pause=0.0)
     yield gate
     await gate.close()
 
@@ -108,7 +109,7 @@ async def test_a_cluster(cluster: tuple[EmbeddedValkey, int]) -> None:
     server, port = cluster
     async with Redis(host="127.0.0.1", port=port, password=password_of(server)) as node:
         await node.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
-        async with asyncio.timeout(20):
+        async with patience():
             while (await node.cluster("INFO"))["cluster_state"] != "ok":
                 await asyncio.sleep(0.05)
     async with gate_to(f"redis+cluster://:{password_of(server)}@127.0.0.1:{port}") as gate:
@@ -124,7 +125,7 @@ async def test_a_service_by_its_sentinels(
     password = password_of(server)
     url = f"redis+sentinel://:{password}@127.0.0.1:{dead},127.0.0.1:{sentinel}/tokens/3"
     async with gate_to(url) as gate:
-        async with asyncio.timeout(20):
+        async with patience():
             while True:
                 try:
                     await gate.client.get("ready")

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.waiting import PATIENCE
 from token_service.adapters.redis import GcraLimiter, RedisGate, connect
 
 KEY = b"\x01" * 16
@@ -15,7 +16,7 @@ OTHER = b"\x02" * 16
 
 @pytest.fixture
 async def gate(redis_url: str) -> AsyncIterator[RedisGate]:
-    gate = RedisGate(connect(redis_url, timeout=5.0), budget=5.0)
+    gate = RedisGate(connect(redis_url, timeout=PATIENCE), budget=5.0)
     yield gate
     await gate.close()
 

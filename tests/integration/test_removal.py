@@ -18,6 +18,7 @@ from tests.integration.postgres_world import (
     until_blocked,
 )
 from tests.support.removing import removed
+from tests.support.waiting import patience
 from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.login.attempts import Attempts
 from token_service.adapters.postgres.migrate import migrate
@@ -122,7 +123,7 @@ async def test_rows_that_stay_do_not_keep_others(world: World) -> None:
     )
     before = await stored(world)
 
-    async with asyncio.timeout(60):
+    async with patience():
         await sweeper(world)(NOW + SECOND)
 
     assert len(before - await stored(world)) == 1
@@ -135,7 +136,7 @@ async def test_a_locked_row_is_skipped_and_goes_later(world: World) -> None:
     ended = [await world.issue(world.session(absolute_expires_at=NOW)) for _ in range(3)]
     sweep = sweeper(world)
     lock = "SELECT FROM sessions WHERE session_id = $1 FOR NO KEY UPDATE"  # as an exchange does
-    async with holding(world.database, lock, ended[1].session_id), asyncio.timeout(5):
+    async with holding(world.database, lock, ended[1].session_id), patience():
         await sweep(NOW)
         assert await stored(world) == {ended[1].session_id}
     await sweep(NOW + WHOLE_TIME)
@@ -147,7 +148,7 @@ async def test_an_exchange_does_not_wait_for_a_removal_of_others(world: World) -
     live = await world.issue()
     async with world.database.transaction() as conn:  # a batch that takes its time
         await conn.execute(world.sessions.removal.statement, NOW, 100, LONG_AGO)
-        async with asyncio.timeout(5):
+        async with patience():
             assert await world.sessions.advance(advance_of(live), event("exchange")) is not None
 
 
@@ -171,7 +172,7 @@ async def test_a_row_that_changed_meanwhile_stays(world: World) -> None:
 async def test_who_finds_another_at_it_leaves_it_to_that_one(world: World) -> None:
     await world.issue(world.session(absolute_expires_at=NOW))
     async with holding(world.database, "SELECT pg_advisory_xact_lock($1)", REMOVAL_LOCK):
-        async with asyncio.timeout(5):
+        async with patience():
             assert await world.sessions.removal(NOW, 10) is None
             await sweeper(world)(NOW)
         assert len(await stored(world)) == 1
@@ -196,7 +197,7 @@ async def test_two_at_once_remove_everything_once(world: World, dsn: str) -> Non
     try:
         counted = [Counted(db, session_sql.REMOVE) for db in (world.database, other)]
         sweepers = [Sweeper((removal,)) for removal in counted]
-        async with asyncio.timeout(60):
+        async with patience():
             while await stored(world):
                 await asyncio.gather(*(sweep(NOW) for sweep in sweepers))
         assert sum(removal.removed for removal in counted) == MANY
@@ -216,13 +217,13 @@ async def test_a_sweep_that_is_cancelled_ends_at_once_and_can_be_taken_up(world:
             return Batch(limit, batch.removed, batch.reached)  # as if there were always more
 
     running = asyncio.create_task(Sweeper((Endless(world.database, session_sql.REMOVE),))(NOW))
-    async with asyncio.timeout(30):
+    async with patience():
         await in_the_midst.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
-        async with asyncio.timeout(5):
+        async with patience():
             await running
-    async with asyncio.timeout(30):
+    async with patience():
         while await stored(world):
             await sweeper(world)(NOW)
 
@@ -277,7 +278,7 @@ async def test_it_goes_on_after_the_store_came_back(killable: EmbeddedPostgres) 
             await sweep(NOW)
         assert refusal.value.reason is Reason.STORE_UNAVAILABLE
         killable.start()
-        async with asyncio.timeout(60):
+        async with patience():
             while True:
                 try:
                     await sweep(NOW)

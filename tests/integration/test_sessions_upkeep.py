@@ -1,6 +1,5 @@
 """Lists of sessions, recorded activity, and what is swept away."""
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -21,6 +20,7 @@ from tests.integration.postgres_world import (
     revocation,
 )
 from tests.support.removing import removed
+from tests.support.waiting import patience
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.removal import Removal
 from token_service.adapters.postgres.trust import log as trust
@@ -184,7 +184,7 @@ async def test_activity_waits_for_no_one(world: World) -> None:
     seen = [(session.session_id, NOW + SECOND) for session in (busy, idle)]
     lock = "SELECT 1 FROM sessions WHERE session_id = $1 FOR UPDATE"
 
-    async with holding(world.database, lock, busy.session_id), asyncio.timeout(5):
+    async with holding(world.database, lock, busy.session_id), patience():
         assert (await world.sessions.record_activity(seen, NOW + SECOND)).changed == 1
 
     assert (await world.sessions.record_activity(seen, NOW + SECOND)).changed == 1

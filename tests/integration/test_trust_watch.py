@@ -16,6 +16,7 @@ from tests.conftest import Stores
 from tests.support.api import Api, basic, reason_of
 from tests.support.fixtures import SEEDED
 from tests.support.servers import ServerProcess
+from tests.support.waiting import patience
 from tests.support.world import World
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust import log as trust
@@ -99,7 +100,7 @@ def watch(api: Api, **request: Any) -> Watch:
 
 async def read(stream: Watch) -> pb.WatchTrustResponse:
     """The next message, soon."""
-    async with asyncio.timeout(10):
+    async with patience():
         message = await stream.read()
     assert isinstance(message, pb.WatchTrustResponse)
     return message
@@ -124,7 +125,7 @@ async def read_until(stream: Watch, revision: int) -> list[pb.WatchTrustResponse
 async def ended(stream: Watch) -> tuple[StatusCode, str]:
     """With what the stream ends, whatever comes before."""
     try:
-        async with asyncio.timeout(10):
+        async with patience():
             while await stream.read() is not grpc.aio.EOF:
                 pass
     except grpc.aio.AioRpcError as error:
@@ -226,14 +227,14 @@ async def test_watchers_are_bounded_and_make_room_when_they_go(gateway: Api) -> 
             streams.append(stream)
         return streams
 
-    async with asyncio.timeout(20):
+    async with patience():
         streams: list[Watch] = []
         while len(streams) < OWN_STREAMS:  # those of the tests before may be about to end
             streams += await open_all()
     assert len(streams) == OWN_STREAMS
     assert await ended(watch(gateway)) == (StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
     streams.pop().cancel()
-    async with asyncio.timeout(10):
+    async with patience():
         while not await open_all():
             pass
     for stream in streams:

@@ -6,6 +6,7 @@ import asyncpg
 
 from tests.support.clocks import ShiftedClock, settle
 from tests.support.fixtures import StartApplication
+from tests.support.waiting import PATIENCE
 from tests.support.world import World
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import trust_service_pb2 as trust
@@ -36,19 +37,19 @@ FROM generate_series(1, $1::int / 1000)
 
 async def leave(world: World, statement: str) -> None:
     """Rows that are over, as a busy minute leaves them."""
-    conn = await asyncpg.connect(world.dsn, timeout=10)
+    conn = await asyncpg.connect(world.dsn, timeout=PATIENCE)
     try:
         await conn.execute(statement, MANY)
     finally:
-        await conn.close(timeout=10)
+        await conn.close(timeout=PATIENCE)
 
 
 async def count(world: World, table: str) -> Any:
-    conn = await asyncpg.connect(world.dsn, timeout=10)
+    conn = await asyncpg.connect(world.dsn, timeout=PATIENCE)
     try:
         return await conn.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - a constant
     finally:
-        await conn.close(timeout=10)
+        await conn.close(timeout=PATIENCE)
 
 
 async def test_one_round_removes_all_trust_entries_that_are_over(

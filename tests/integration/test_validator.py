@@ -15,6 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from tests.faults.callers import Callers, Person
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.validators import connection, validating
+from tests.support.waiting import PATIENCE
 from tests.support.world import ISSUER, World
 from token_service.adapters.crypto.access_tokens import AccessTokenFactory
 from tokenservice import ClientSecret, Decision, Source, SyncValidator, Validator
@@ -213,10 +214,10 @@ async def test_threads_decide_by_themselves(
 
                 async def halt() -> None:
                     halted.set()
-                    go_on.wait(10)
+                    go_on.wait(PATIENCE)
 
                 halting = validator.loop.submit(halt())
-                halted.wait(10)
+                halted.wait(PATIENCE)
                 done += pool.map(one, range(400))
                 go_on.set()
                 halting.result(10)

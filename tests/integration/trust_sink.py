@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.integration.postgres_world import NOW, World
+from tests.support.waiting import patience
 from token_service.adapters.postgres.trust import log as trust
 from token_service.adapters.postgres.trust.follower import TrustFollower
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
@@ -41,7 +42,7 @@ class Sink:
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with patience():
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()

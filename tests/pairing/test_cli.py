@@ -14,6 +14,7 @@ from tests.e2e.command_line import CommandLine
 from tests.faults.callers import Callers
 from tests.pairing.devices import other_number
 from tests.support.servers import ROOT
+from tests.support.waiting import PATIENCE
 from tests.support.world import World
 from token_service.cli import demo_file
 from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
@@ -72,7 +73,7 @@ def test_the_phone_lets_the_pc_in_and_the_pc_the_phone(cli: CommandLine) -> None
         type_in(phone, scanned["check_number"])
         assert told(pc)["state"] == "PAIRING_STATE_APPROVED"
         assert told(pc)["state"] == "PAIRING_STATE_COMPLETED"
-        assert pc.wait(20) == phone.wait(20) == 0
+        assert pc.wait(PATIENCE) == phone.wait(PATIENCE) == 0
         assert pc.stderr is not None
         assert "collected the web_session" in pc.stderr.read()
     with (
@@ -81,7 +82,7 @@ def test_the_phone_lets_the_pc_in_and_the_pc_the_phone(cli: CommandLine) -> None
     ):
         type_in(phone, told(pc)["code"])
         type_in(pc, told(phone)["check_number"])
-        assert pc.wait(20) == phone.wait(20) == 0
+        assert pc.wait(PATIENCE) == phone.wait(PATIENCE) == 0
         assert phone.stderr is not None
         assert "collected the mobile_session" in phone.stderr.read()
 
@@ -97,7 +98,7 @@ def test_a_mistyped_number_may_be_typed_again_once(cli: CommandLine, direction: 
         number = told(shown_by)["check_number"]
         type_in(approving, other_number(number))
         type_in(approving, number)
-        assert pc.wait(20) == phone.wait(20) == 0
+        assert pc.wait(PATIENCE) == phone.wait(PATIENCE) == 0
         assert approving.stderr is not None
         assert "CHECK_NUMBER_WRONG" in approving.stderr.read()
 
@@ -108,7 +109,7 @@ def test_the_second_wrong_number_ends_the_pairing(cli: CommandLine) -> None:
         wrong = other_number(told(pc)["check_number"])
         type_in(phone, wrong)
         type_in(phone, wrong)
-        assert phone.wait(20) == pc.wait(20) == 1
+        assert phone.wait(PATIENCE) == pc.wait(PATIENCE) == 1
         assert told(pc)["state"] == "PAIRING_STATE_CANCELLED"
 
 

@@ -20,6 +20,7 @@ from tests.pairing.devices import (
 )
 from tests.support.fixtures import StartApplication, StartServer
 from tests.support.servers import ServerProcess
+from tests.support.waiting import patience
 from tests.support.world import World
 from token_service.adapters.embedded import EmbeddedValkey
 
@@ -94,7 +95,7 @@ async def go_on_without_redis(callers: Callers, valkey: EmbeddedValkey) -> None:
             await asyncio.to_thread(valkey.start)
         assert state_name((await stream.read()).state) == "COMPLETED"
     assert await callers.gateway.verdict(collected.tokens.access_tokens[0].token) == "ACTIVE"
-    async with asyncio.timeout(20):
+    async with patience():
         while isinstance(await outcome(start_map(callers)), str):
             await asyncio.sleep(0.1)
 

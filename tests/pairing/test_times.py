@@ -24,6 +24,7 @@ from tests.pairing.devices import (
 )
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.removing import removed
+from tests.support.waiting import patience
 from tests.support.world import World
 from token_service.usecases.login.passwords import account_bucket
 from tokenservice.v1 import client_policy_pb2
@@ -318,7 +319,7 @@ async def test_watchers_hear_of_it_although_the_connection_is_lost(here: Here) -
         )
         assert len(ended) == 1
         await pair.scanned(session_token=here.phone)
-        async with asyncio.timeout(10):
+        async with patience():
             assert state_name((await stream.read()).state) == "SCANNED"
             while not here.server.application.parts.pairing_wakeups.connected:
                 await asyncio.sleep(0.05)

@@ -25,6 +25,7 @@ from tests.rpc.echo import (
     unary_stream,
     unary_unary,
 )
+from tests.support.waiting import until
 from token_service.rpc.calls import shared
 from token_service.rpc.calls.pipeline import BOUNDS
 from token_service.rpc.policy_table import LARGE_REQUEST, METHODS, Work
@@ -44,9 +45,7 @@ def without_request(channel: grpc.aio.Channel, method: str, **call: Any) -> Any:
 async def until_waiting(world: World, number: int) -> None:
     assert world.pipeline is not None
     waiting = (world.pipeline.shared.arrivals, world.pipeline.shared.anonymous_arrivals)
-    async with asyncio.timeout(5):
-        while sum(arrivals.waiting for arrivals in waiting) < number:
-            await asyncio.sleep(0.001)
+    await until(lambda: sum(arrivals.waiting for arrivals in waiting) >= number)
 
 
 @OF_CLIENTS

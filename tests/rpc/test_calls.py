@@ -22,6 +22,7 @@ from tests.rpc.echo import (
     told,
     unary_unary,
 )
+from tests.support.waiting import PATIENCE, patience
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import invalid_field
 from token_service.rpc.methods import Method, Shape
@@ -153,7 +154,7 @@ async def test_an_abort_of_the_library_passes_through(
 
     world.answer = abort
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await unary_unary(channel, method)(raw("x"), metadata=ALICE, timeout=1)
+        await unary_unary(channel, method)(raw("x"), metadata=ALICE, timeout=PATIENCE)
     assert told(caught.value).reason == ""
 
 
@@ -173,7 +174,7 @@ async def test_a_client_that_goes_away_cancels_the_work(
 
     world.answer = wait
     call = unary_unary(channel, method)(raw("x"), metadata=ALICE)
-    async with asyncio.timeout(5):
+    async with patience():
         await started.wait()
         call.cancel()
         await cancelled.wait()
@@ -194,5 +195,7 @@ async def test_a_cancellation_from_within_is_our_fault_and_gets_an_answer(
         await part
 
     world.answer = lose_a_part
-    refused = await failure(unary_unary(channel, method)(raw("x"), metadata=ALICE, timeout=5))
+    refused = await failure(
+        unary_unary(channel, method)(raw("x"), metadata=ALICE, timeout=PATIENCE)
+    )
     assert (refused.code, refused.reason) == (StatusCode.INTERNAL, "INTERNAL")

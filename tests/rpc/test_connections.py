@@ -31,6 +31,7 @@ from tests.rpc.echo import (
 )
 from tests.support.elsewhere import seen_from
 from tests.support.raw_http2 import RawConnection, call_headers, message, raw_connection
+from tests.support.waiting import PATIENCE, patience, until
 from token_service.rpc.network import connections
 from token_service.rpc.network.connections import (
     OTHER_FILES,
@@ -50,7 +51,7 @@ async def test_where_no_connection_can_be_ended_calls_given_up_are_held_against_
     async with serving(listen=f"unix:{tmp_path}/s") as world:
         await give_up_calls(world)
         async with connected(world) as channel:
-            reply = await unary_unary(channel, ECHO)(raw("x"), metadata=ALICE, timeout=10)
+            reply = await unary_unary(channel, ECHO)(raw("x"), metadata=ALICE, timeout=PATIENCE)
             assert text(reply) == "x"
 
 
@@ -71,7 +72,7 @@ async def test_calls_that_the_server_kept_waiting_may_be_given_up(method: str) -
         readable.clear()
         world.fresh, waiting = False, 0
         calls = [call(raw("x"), metadata=ALICE) for _ in range(ABANDONED.burst + 10)]
-        async with asyncio.timeout(20):
+        async with patience():
             while waiting < len(calls):
                 await asyncio.sleep(0.01)
             for given_up in calls[1:]:
@@ -98,7 +99,7 @@ async def give_up_calls(world: World) -> None:
         calls = [stream_unary(channel, ECHO)(metadata=ALICE) for _ in range(ABANDONED.burst + 1)]
         assert world.pipeline is not None
         arrivals = world.pipeline.shared.arrivals
-        async with asyncio.timeout(20):
+        async with patience():
             while arrivals.waiting < len(calls):
                 await asyncio.sleep(0.01)
             for call in calls:
@@ -111,9 +112,7 @@ async def until_watched(world: World, watched: bool) -> None:
     """Until connections are looked at, or not."""
     assert world.pipeline is not None
     peers = world.pipeline.shared.peers
-    async with asyncio.timeout(20):
-        while peers.watching is not watched:
-            await asyncio.sleep(0.01)
+    await until(lambda: peers.watching is watched)
 
 
 async def test_late_requests_are_ended_also_while_there_are_no_files(
@@ -182,7 +181,7 @@ async def test_an_ended_connection_is_another_by_then(world: World) -> None:
         (connection,) = await found(port, 1)
         assert not shut_down(Connection(connection.file, "ipv4:192.0.2.7:1", "", 0))
         assert shut_down(connection)
-        async with asyncio.timeout(5):
+        async with patience():
             await raw_client.closed.wait()
     assert not shut_down(connection)
 
@@ -215,7 +214,7 @@ def test_who_polls_is_woken_again_until_the_socket_is_closed(reset: bool) -> Non
 
 
 async def found(port: int, number: int) -> list[Connection]:
-    async with asyncio.timeout(5):
+    async with patience():
         while len(result := connections_of(port)) != number:
             await asyncio.sleep(0.01)
     return result
@@ -231,7 +230,7 @@ async def open_connections(stack: AsyncExitStack, address: str, number: int) -> 
 async def client_connection(stack: AsyncExitStack, address: str) -> RawConnection:
     """A connection that a client has called over. One that comes when most places are taken may
     be ended before its call is looked at, and is opened again."""
-    async with asyncio.timeout(20):
+    async with patience():
         while True:
             (client,) = await open_connections(stack, address, 1)
             with suppress(ConnectionError):
@@ -261,7 +260,7 @@ async def test_connections_are_bounded_in_total() -> None:
         port = int(world.address.rpartition(":")[2])
         clients = [await client_connection(stack, world.address) for _ in range(5)]
         (late,) = await open_connections(stack, world.address, 1)
-        async with asyncio.timeout(20):
+        async with patience():
             await late.closed.wait()
         assert len(await found(port, 5)) == 5
         assert not any(client.closed.is_set() for client in clients)
@@ -273,10 +272,8 @@ async def test_connections_that_nobody_calls_over_keep_no_client_out() -> None:
         idle = await open_connections(stack, world.address, 8)
         async with connected(world) as channel:
             call = unary_unary(channel, ECHO)
-            await call(raw("x"), metadata=ALICE, wait_for_ready=True, timeout=20)
-        async with asyncio.timeout(5):
-            while sum(one.closed.is_set() for one in idle) < 2:
-                await asyncio.sleep(0.01)
+            await call(raw("x"), metadata=ALICE, wait_for_ready=True, timeout=PATIENCE)
+        await until(lambda: sum(one.closed.is_set() for one in idle) >= 2)
 
 
 async def test_who_does_not_finish_its_greeting_is_not_waited_for() -> None:
@@ -284,7 +281,7 @@ async def test_who_does_not_finish_its_greeting_is_not_waited_for() -> None:
         host, _, port = world.address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"PRI * HTT")
-        async with asyncio.timeout(5):
+        async with patience():
             await reader.read()
         writer.close()
         await found(int(port), 0)
@@ -329,7 +326,7 @@ async def test_floods_of_strangers_end_whatever_they_are_refused_for(
     world: World, method: str, headers: Sequence[tuple[str, str]]
 ) -> None:
     flood = call_headers(method, headers)
-    async with raw_connection(world.address, flood) as stranger, asyncio.timeout(20):
+    async with raw_connection(world.address, flood) as stranger, patience():
         with suppress(ConnectionError):
             for _ in range(1_000):
                 await stranger.send(stranger.call(message(b"")))

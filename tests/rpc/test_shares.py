@@ -33,6 +33,7 @@ from tests.rpc.echo import (
     unary_unary,
 )
 from tests.support.elsewhere import seen_from
+from tests.support.waiting import PATIENCE, until
 from token_service.domain.clients.caller import Caller
 from token_service.domain.kinds import Permission
 from token_service.rpc.calls.pipeline import BOUNDS
@@ -68,10 +69,8 @@ def held_open(world: World) -> asyncio.Event:
     return go_on
 
 
-async def until(world: World, calls: int) -> None:
-    async with asyncio.timeout(10):
-        while len(world.callers) < calls:
-            await asyncio.sleep(0.001)
+async def until_called(world: World, calls: int) -> None:
+    await until(lambda: len(world.callers) >= calls)
 
 
 @pytest.mark.parametrize("work", [Work.STREAM, Work.PAIRING])
@@ -109,10 +108,10 @@ async def test_a_clients_calls_in_flight_leave_places_for_others(
             await call(raw("x"), metadata=known)
         go_on = held_open(world)
         busy = [asyncio.ensure_future(call(raw("x"), metadata=ALICE)) for _ in range(MOST)]
-        await until(world, MOST + 2)
+        await until_called(world, MOST + 2)
         assert (await failure(call(raw("x"), metadata=ALICE))).reason == "OVERLOADED"
         busy.append(asyncio.ensure_future(call(raw("x"), metadata=BOB)))
-        await until(world, MOST + 3)
+        await until_called(world, MOST + 3)
         go_on.set()
         await asyncio.gather(*busy)
         await call(raw("x"), metadata=ALICE)
@@ -183,7 +182,7 @@ async def test_health_watched_by_a_crowd_takes_no_channel_away(world: World) -> 
             refused = await failure(unary_stream(flood, WATCH)(b"").read())
             assert refused.code is StatusCode.UNIMPLEMENTED
         async with health_checked(world.address) as honest:
-            call = unary_unary(honest, ECHO)(raw("x"), metadata=ALICE, timeout=20)
+            call = unary_unary(honest, ECHO)(raw("x"), metadata=ALICE, timeout=PATIENCE)
             assert text(await call) == "x"
         assert all(not watch.done() for watch in watches)
         for watch in watches:

@@ -22,6 +22,7 @@ from tests.rpc.echo import (
     text,
     unary_stream,
 )
+from tests.support.waiting import patience, until
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.rpc.policy_table import Work
@@ -78,7 +79,7 @@ async def test_a_stream_that_nobody_reads_any_more_is_closed(
     call = unary_stream(channel, STREAM)(raw("x"), metadata=ALICE)
     assert text(await call.read()) == "one"
     call.cancel()
-    async with asyncio.timeout(5):
+    async with patience():
         await closed.wait()
         assert world.pipeline is not None
         while world.pipeline.shared.streams:
@@ -121,48 +122,47 @@ async def read_on(call: Any) -> None:
 async def test_who_does_not_read_is_disconnected_and_holds_nobody_up(
     world: World, channel: grpc.aio.Channel
 ) -> None:
-    assert world.pipeline is not None
-    world.pipeline.shared.patience = 0.3
+    pipeline = world.pipeline
+    assert pipeline is not None
+    pipeline.shared.patience = 0.3
     world.messages = endless
     idle = unary_stream(channel, STREAM)(raw("x"), metadata=ALICE)
     assert text(await idle.read()) == LARGE
     world.messages = None
-    async with asyncio.timeout(5):
-        while world.pipeline.shared.streams:
+    async with patience():
+        while pipeline.shared.streams:
             other = unary_stream(channel, STREAM)(raw("abc"), metadata=ALICE)
             assert [text(message) async for message in other] == ["a", "b", "c"]
     # It counts for as long as there is something left to tell it.
-    assert world.pipeline.bounds[Work.STREAM].active == 1
+    assert pipeline.bounds[Work.STREAM].active == 1
     refused = await failure(read_on(idle))
     assert (refused.code, refused.reason) == (StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
-    async with asyncio.timeout(5):
-        while world.pipeline.bounds[Work.STREAM].active:
-            await asyncio.sleep(0.001)
+    await until(lambda: not pipeline.bounds[Work.STREAM].active)
 
 
 async def test_who_never_takes_its_status_counts_until_the_connection_ends(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert world.pipeline is not None
-    world.pipeline.shared.patience = 0.2
+    pipeline = world.pipeline
+    assert pipeline is not None
+    pipeline.shared.patience = 0.2
     world.messages = endless
-    async with connected(world) as channel, asyncio.timeout(5):
+    async with connected(world) as channel, patience():
         idle = unary_stream(channel, STREAM)(raw("x"), metadata=ALICE)
         assert text(await idle.read()) == LARGE
-        while world.pipeline.shared.streams:
+        while pipeline.shared.streams:
             await asyncio.sleep(0.01)
-        assert world.pipeline.bounds[Work.STREAM].active == 1
-    async with asyncio.timeout(5):
-        while world.pipeline.bounds[Work.STREAM].active:
-            await asyncio.sleep(0.001)
+        assert pipeline.bounds[Work.STREAM].active == 1
+    await until(lambda: not pipeline.bounds[Work.STREAM].active)
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_slow_reader_has_the_time_that_it_needs(
     world: World, channel: grpc.aio.Channel
 ) -> None:
-    assert world.pipeline is not None
-    world.pipeline.shared.patience = 0.3
+    pipeline = world.pipeline
+    assert pipeline is not None
+    pipeline.shared.patience = 0.3
     world.messages = endless
     slow = unary_stream(channel, STREAM)(raw("x"), metadata=ALICE)
     for _ in range(8):

@@ -30,6 +30,7 @@ from tests.rpc.echo import (
     text,
     unary_unary,
 )
+from tests.support.waiting import PATIENCE, patience
 from token_service.rpc.network.tls import TlsFiles
 
 METADATA = (("x-client-id", "alice"),)
@@ -114,7 +115,7 @@ async def served(pki: Pki, *, mutual: bool, world: World | None = None) -> Async
 
 async def call(world: World, credentials: grpc.ChannelCredentials | None, metadata: Any) -> str:
     async with connected(world, credentials) as channel:
-        reply = await unary_unary(channel, ECHO)(raw("x"), metadata=metadata, timeout=5)
+        reply = await unary_unary(channel, ECHO)(raw("x"), metadata=metadata, timeout=PATIENCE)
         return text(reply)
 
 
@@ -178,6 +179,6 @@ async def test_a_handshake_that_goes_no_further_is_not_waited_for(pki: Pki) -> N
         for said in (b"", b"\x16\x03\x01\x02\x00\x01"):  # nothing, and the start of a ClientHello
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(said)
-            async with asyncio.timeout(5):
+            async with patience():
                 assert await reader.read() == b""
             writer.close()

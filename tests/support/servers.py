@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import Empty, Queue
 
+from tests.support.waiting import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 
@@ -98,7 +100,7 @@ class ServerProcess:
 
     def _ended(self, within: float) -> int:
         code = self.process.wait(within)
-        self._reader.join(10.0)
+        self._reader.join(PATIENCE)
         if self.process.stdout is not None:
             self.process.stdout.close()
         return code

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tests.support.waiting import PATIENCE, patience
 from token_service.app.endpoints import plain_http
 from token_service.app.endpoints.metrics_endpoint import MetricsEndpoint
 from token_service.app.errors import StartupError
@@ -56,7 +57,7 @@ async def asked(port: int, path: str, **headers: str) -> tuple[int, bytes]:
     """Status and body, as a stock client sees them."""
 
     def ask() -> tuple[int, bytes]:
-        with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
             connection.request("GET", path, headers=headers)
             reply = connection.getresponse()
             return reply.status, reply.read()
@@ -141,7 +142,7 @@ async def test_who_is_too_slow_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> No
     async with serving() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         ended = asyncio.create_task(reader.read())
-        async with asyncio.timeout(10):
+        async with patience():
             while not ended.done():  # a byte now and then does not help
                 writer.write(b"x")
                 await asyncio.wait({ended}, timeout=0.01)
@@ -154,7 +155,7 @@ async def test_a_probe_does_not_wait_for_a_scrape() -> None:
 
     def hang() -> None:
         begun.set()
-        go_on.wait(30)
+        go_on.wait(PATIENCE)
 
     async with serving(collector=Gauge(hang)) as port:
         scrapes = [asyncio.create_task(asked(port, "/metrics")) for _ in range(2)]

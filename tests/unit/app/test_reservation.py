@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from tests.support.waiting import PATIENCE
 from token_service.app.errors import StartupError
 from token_service.app.processes.reservation import reserved
 
@@ -42,10 +43,10 @@ def test_nothing_is_accepted_by_who_only_holds_the_port() -> None:
     with reserved("127.0.0.1:0") as address:
         place = ("127.0.0.1", int(address.rpartition(":")[2]))
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(place, timeout=5)
+            socket.create_connection(place, timeout=PATIENCE)
         with listening(address) as server:
             for _ in range(GREETINGS):
-                with socket.create_connection(place, timeout=5):
+                with socket.create_connection(place, timeout=PATIENCE):
                     server.accept()[0].close()
 
 

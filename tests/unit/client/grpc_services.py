@@ -10,6 +10,7 @@ import grpc
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
+from tests.support.waiting import PATIENCE
 from tokenservice import PUBLIC, Route, current_principal
 
 READ = Route(scopes=["orders.read"])
@@ -151,7 +152,7 @@ class ThreadOrders:
         over = threading.Event()
         context.add_callback(over.set)
         self.idle.set()
-        assert over.wait(10)
+        assert over.wait(PATIENCE)
         self.ended.set()
 
 
@@ -195,20 +196,22 @@ class Client:
 
     async def unary(self, method: str = "/shop.Orders/Get", request: bytes = b"") -> Any:
         make: Any = self.channel.unary_unary(method)
-        return await answered(make(request, metadata=self.metadata, timeout=10))
+        return await answered(make(request, metadata=self.metadata, timeout=PATIENCE))
 
     def list(self, request: bytes = b"", method: str = "/shop.Orders/List") -> Any:
         make: Any = self.channel.unary_stream(method)
-        return make(request, metadata=self.metadata, timeout=10)
+        return make(request, metadata=self.metadata, timeout=PATIENCE)
 
     def put(self) -> Any:
-        return self.channel.stream_unary("/shop.Orders/Put")(metadata=self.metadata, timeout=10)
+        return self.channel.stream_unary("/shop.Orders/Put")(
+            metadata=self.metadata, timeout=PATIENCE
+        )
 
     # An aio client that writes while the server ends the call may see the library's own INTERNAL
     # instead of the server's status, so no test sends without end.
     def talk(self, requests: AsyncIterator[bytes] | None = None) -> Any:
         make: Any = self.channel.stream_stream("/shop.Orders/Talk")
-        return make(requests, metadata=self.metadata, timeout=10)
+        return make(requests, metadata=self.metadata, timeout=PATIENCE)
 
     async def shapes(self) -> dict[str, Any]:
         """What calls of every shape come to."""

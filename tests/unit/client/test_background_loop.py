@@ -7,6 +7,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 
+from tests.support.waiting import PATIENCE
 from tokenservice import BackgroundLoop
 
 
@@ -49,7 +50,7 @@ def test_whoever_stops_waiting_cancels(loop: BackgroundLoop) -> None:
 
     with pytest.raises(TimeoutError):
         loop.run(endless(), timeout=0.02)
-    assert ended.wait(10)
+    assert ended.wait(PATIENCE)
     loop.close()
 
 
@@ -65,7 +66,7 @@ def test_closing_cancels_what_runs_and_waits_for_it(loop: BackgroundLoop) -> Non
             cleaned.set()
 
     future = loop.submit(endless())
-    assert started.wait(10)
+    assert started.wait(PATIENCE)
     loop.close()
     assert cleaned.is_set()
     with pytest.raises(CancelledError):

@@ -3,7 +3,6 @@ says: with real servers."""
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from tests.support.waiting import PATIENCE, until
 from tests.unit.client.pem import Issued, issue
 from tests.unit.client.services import serving
 from tokenservice import (
@@ -225,12 +225,6 @@ async def test_a_stream_moves(files: Files) -> None:
         assert service.watchers == ["former", "renewed"]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 async def test_files_that_cannot_be_used_change_nothing(
     files: Files, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -388,7 +382,7 @@ async def once(connection: Connection) -> None:
     stubs = connection.stubs()
     request = pb.ValidateRequest(token="t", audience="a")
     try:
-        await stubs.tokens.Validate(request, timeout=10, metadata=await connection.metadata())
+        await stubs.tokens.Validate(request, timeout=PATIENCE, metadata=await connection.metadata())
     except grpc.RpcError as failed:
         error = error_of(failed)
         assert isinstance(error, Unreachable)

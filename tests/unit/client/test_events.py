@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator
 import grpc
 import pytest
 
+from tests.support.waiting import until
 from tests.unit.client.services import Service, serving
-from tests.unit.client.test_connection_tls import AUTHORITY, CALLER, until
+from tests.unit.client.test_connection_tls import AUTHORITY, CALLER
 from tokenservice import (
     Connection,
     Decision,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.support.waiting import patience
 from tests.unit.client.clocks import HandClock
 from tests.unit.core.builders import ISSUER, KID, NOW, claims, der, entry, header, key, sign
 from tests.unit.crypto.builders import access, facts
@@ -395,7 +396,7 @@ async def test_a_mass_of_revocations_that_ran_out_goes_bit_by_bit_without_a_paus
     here.hand.advance(SETTLED_SECONDS)
     assert here.local.upkeep()
     assert here.trust.size == 2 * PRUNED + 1
-    async with AssembledValidator(here.local), asyncio.timeout(30):
+    async with AssembledValidator(here.local), patience():
         while here.trust.size:
             await asyncio.sleep(0)
     assert not here.local.upkeep()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import patience, until
 from tests.unit.client.asgi_app import ROUTES, App, Wrap, bearer
 from tests.unit.client.asgi_calls import Answer, call, scope, websocket
 from tests.unit.client.judges import Judge
@@ -52,13 +53,12 @@ async def ended(
     serving = asyncio.create_task(
         call(wrapped, connection, {"type": "websocket.connect"}, answer=answer)
     )
-    async with asyncio.timeout(5):
-        while not answer.messages:
-            await asyncio.sleep(0.001)
+    await until(lambda: answer.messages)
     await asyncio.sleep(0.02)
     assert not serving.done(), "nothing ends it without a reason"
     end()
-    await asyncio.wait_for(serving, 5)
+    async with patience():
+        await serving
     return answer
 
 
@@ -88,7 +88,7 @@ async def test_an_application_that_does_not_stop_is_cut_off(wrap: Wrap, issuer: 
         try:
             await asyncio.Event().wait()
         finally:
-            await asyncio.wait_for(stop.wait(), 5)
+            await stop.wait()
             await send({"type": "websocket.send", "text": "too late"})
             heard.append((await receive())["type"])
 
@@ -101,9 +101,7 @@ async def test_an_application_that_does_not_stop_is_cut_off(wrap: Wrap, issuer: 
         wrapped, websocket(headers=bearer(token)), lambda: issuer.revoke(token=token)
     )
     stop.set()
-    async with asyncio.timeout(5):
-        while not heard:
-            await asyncio.sleep(0.001)
+    await until(lambda: heard)
     assert heard == ["websocket.disconnect"]
     assert answer.types == ["websocket.accept", "websocket.close"]
 

@@ -11,6 +11,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from tests.support.waiting import until
 from tests.unit.client.certificates import certificate
 from tests.unit.client.grpc_services import (
     METHODS,
@@ -59,9 +60,7 @@ class Served:
 
 
 async def _set(event: Any) -> None:
-    async with asyncio.timeout(10):
-        while not event.is_set():
-            await asyncio.sleep(0.002)
+    await until(event.is_set)
 
 
 Start = Callable[..., Awaitable[Served]]
@@ -188,9 +187,7 @@ async def test_a_busy_stream_ends_with_its_token(start: Start) -> None:
     answers: list[bytes] = []
     async with served.client(token) as client:
         reading = asyncio.create_task(collected(client.list(method="/shop.Orders/Tick"), answers))
-        async with asyncio.timeout(10):
-            while len(answers) < 50:
-                await asyncio.sleep(0.001)
+        await until(lambda: len(answers) >= 50)
         served.issuer.revoke(token=token)
         assert await reading == BAD_TOKEN
 

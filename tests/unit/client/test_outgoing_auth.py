@@ -10,6 +10,7 @@ import grpc
 import httpx
 import pytest
 
+from tests.support.waiting import PATIENCE
 from tests.unit.client.fakes import FakeService, FakeTime, half, unreachable
 from tokenservice import (
     BackgroundLoop,
@@ -144,9 +145,9 @@ def asked(plugin: TokenPlugin) -> Answer:
     thread = threading.Thread(target=plugin, args=(CONTEXT, answered))
     thread.start()
     try:
-        return answers.get(timeout=10)
+        return answers.get(timeout=PATIENCE)
     finally:
-        thread.join(10)
+        thread.join(PATIENCE)
 
 
 async def test_grpc_gets_the_token_on_its_own_thread(service: FakeService) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 
+from tests.support.waiting import PATIENCE, patience
 from tests.unit.client.clocks import HandClock
 from tests.unit.client.feeds import delta, key_message, message, snapshot
 from tests.unit.core.builders import NOW
@@ -13,7 +14,7 @@ from tokenservice._decisions.local_validator import LocalValidator
 from tokenservice._validator.follower import TrustFollower
 from tokenservice.v1 import trust_service_pb2 as pb
 
-LONG = 60.0
+LONG = 60 * PATIENCE
 
 
 class Feed:
@@ -68,7 +69,7 @@ async def waiting(feed: Feed, revision: int) -> asyncio.Task[bool]:
 
 
 async def test_the_message_that_brings_it_ends_the_wait() -> None:
-    async with following() as feed, asyncio.timeout(LONG / 2):
+    async with following() as feed, patience():
         near, far = await waiting(feed, 8), await waiting(feed, 9)
         feed.send(delta(message(8, NOW), 7))
         assert await near
@@ -90,7 +91,7 @@ async def test_the_wait_has_an_end() -> None:
 
 
 async def test_whoever_goes_away_is_forgotten() -> None:
-    async with following() as feed, asyncio.timeout(LONG / 2):
+    async with following() as feed, patience():
         gone, stays = await waiting(feed, 8), await waiting(feed, 8)
         gone.cancel()
         await asyncio.gather(gone, return_exceptions=True)
@@ -100,7 +101,7 @@ async def test_whoever_goes_away_is_forgotten() -> None:
 
 
 async def test_the_end_of_a_stream_ends_no_wait() -> None:
-    async with following() as feed, asyncio.timeout(LONG / 2):
+    async with following() as feed, patience():
         task = await waiting(feed, 8)
         feed.send(grpc.aio.EOF)
         feed.send(snapshot(message(8, NOW), [], [key_message()]))

@@ -5,6 +5,7 @@ import asyncio
 import threading
 from typing import Any
 
+from tests.support.waiting import PATIENCE
 from tests.unit.client.services import serving
 from tests.unit.client.test_connection_tls import CALLER, call
 from tokenservice import Connection
@@ -16,7 +17,7 @@ def test_two_loops_do_not_get_into_each_others_way() -> None:
     """Each has a server and a client of its own, and both are busy at the same time."""
     faults: list[dict[str, Any]] = []
     served: list[int] = []
-    together = threading.Barrier(2, timeout=30)
+    together = threading.Barrier(2, timeout=PATIENCE)
 
     async def busy() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))

@@ -11,6 +11,7 @@ import pytest_asyncio
 from argon2 import PasswordHasher as Argon2
 from argon2 import extract_parameters
 
+from tests.support.waiting import PATIENCE
 from token_service.adapters.crypto.passwords import Argon2Cost, Argon2Passwords
 from token_service.domain.errors import Reason, TokenServiceError
 
@@ -35,7 +36,7 @@ class Gate:
 
     def bytes(self, count: int) -> bytes:
         self.entered.set()
-        assert self.open.wait(timeout=30)
+        assert self.open.wait(timeout=PATIENCE)
         return b"s" * count
 
 

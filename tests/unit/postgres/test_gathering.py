@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.support.waiting import patience
 from token_service.adapters.postgres.gathering import Gathering
 from token_service.domain.errors import Reason, TokenServiceError, store_unavailable
 
@@ -57,7 +58,7 @@ async def test_who_asks_again_at_once_is_answered_again() -> None:
     statements = Statements()
     statements.go_on.set()
     gathering = Gathering(statements.run, kind_of, lanes=1)
-    async with asyncio.timeout(5):
+    async with patience():
         assert [await gathering.ask(number) for number in range(1, 4)] == [-1, -2, -3]
 
 
@@ -72,7 +73,7 @@ async def test_lanes_bound_what_is_under_way() -> None:
     await asyncio.sleep(0.01)
     assert statements.batches == [[1], [2]]
     statements.go_on.set()
-    async with asyncio.timeout(5):
+    async with patience():
         assert await asyncio.gather(*asked) == [-1, -2, -3, -4, -5]
     assert statements.batches == [[1], [2], [3, 4, 5]]
 
@@ -88,7 +89,7 @@ async def test_what_comes_one_by_one_waits_for_the_statement_under_way() -> None
             await asyncio.sleep(0)
     assert statements.batches == [[1]]
     statements.go_on.set()
-    async with asyncio.timeout(5):
+    async with patience():
         assert await asyncio.gather(*asked) == [-1, -2, -3, -4]
     assert statements.batches == [[1], [2, 3, 4]]
 
@@ -99,7 +100,7 @@ async def test_what_is_stuck_does_not_hold_up_the_rest_while_a_lane_is_free() ->
     stuck = ask(gathering, 1, 2, 3)
     await started(statements, 1)
     rest = ask(gathering, 4)
-    async with asyncio.timeout(5):
+    async with patience():
         await started(statements, 2)
     assert statements.batches == [[1, 2, 3], [4]]
     statements.go_on.set()

@@ -8,6 +8,7 @@ from grpc_health.v1.health_pb2 import (  # type: ignore[import-untyped]
     HealthCheckResponse,
 )
 
+from tests.support.waiting import patience
 from token_service.rpc.health import Health
 
 NOBODY = cast("Any", None)
@@ -18,7 +19,7 @@ async def test_a_state_is_told_again_before_a_proxy_takes_the_stream_for_dead() 
     health = Health(lambda: True, repeat_after=0.01)
     health.tell(serving=True)
     stream = health.watch(NOBODY, HealthCheckRequest())
-    async with asyncio.timeout(10):
+    async with patience():
         assert [(await anext(stream)).status for _ in range(3)] == [SERVING] * 3
         health.tell(serving=False)
         assert (await anext(stream)).status == NOT_SERVING

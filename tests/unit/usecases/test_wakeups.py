@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tests.support.waiting import patience
 from token_service.usecases.wakeups import AT_ONCE, SLOTS, Wakeups
 
 NEVER = 1_000_000.0
@@ -13,7 +14,7 @@ async def test_all_are_woken_whether_they_wait_or_not() -> None:
     early = [asyncio.create_task(sleeper.wait()) for sleeper in sleepers[::2]]
     await asyncio.sleep(0)
     wakeups.wake()
-    async with asyncio.timeout(5):
+    async with patience():
         await asyncio.gather(*early, *(sleeper.wait() for sleeper in sleepers[1::2]))
     assert not any(sleeper.due for sleeper in sleepers)
 
@@ -44,7 +45,7 @@ async def wakes(wakeups: Wakeups, at_least: int) -> int:
     for _ in range(10):
         wakeups.wake()
         await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with patience():
         for _ in range(at_least):
             await counted.acquire()
     await asyncio.sleep(0.05)
@@ -96,7 +97,7 @@ async def test_beats_come_by_themselves_while_anybody_sleeps() -> None:
     wakeups = Wakeups(0.02)
     for _ in range(2):  # everybody leaves, and another comes
         sleeper = wakeups.join()
-        async with asyncio.timeout(5):
+        async with patience():
             for _ in range(3):
                 sleeper.due = False
                 await sleeper.wait()
