@@ -120,7 +120,9 @@ def test_the_doctor_finds_what_is_wrong(operator: CommandLine, world: World) -> 
         assert found[name]["status"] == "ok", found[name]
     assert found["redis"]["status"] == "ok"
     assert world.secret_keys.partition(":")[2] not in ran.out
-    assert "what to do" in operator.run("doctor").out
+    for_people = operator.run("doctor").out
+    assert found["durability"]["advice"] in for_people
+    assert f"secret {world.secret_keys.partition(':')[0]}" in for_people
 
 
 def test_the_doctor_misses_a_secret_that_keys_need(operator: CommandLine) -> None:

@@ -27,6 +27,7 @@ SWEEP_SECONDS = 2.0
 DEVICES_SECONDS = 60.0
 CASCADES_SECONDS = 10.0
 KEY_TICK_SECONDS = 5.0
+PEPPERS_SECONDS = 600.0
 ACTIVITY_FLUSH_SECONDS = 1.0
 
 _log = structlog.get_logger("token_service")
@@ -79,6 +80,7 @@ class Application:
             )
         self._every(PULSE_SECONDS, self._show_life)
         self._every(KEY_TICK_SECONDS, self._tend_keys)
+        self._every(PEPPERS_SECONDS, self._retire_peppers)
         self._every(ACTIVITY_FLUSH_SECONDS, self._flush_activity)
         self._every(SWEEP_SECONDS, self._sweep)
         self._every(DEVICES_SECONDS, self._forget_devices)
@@ -147,6 +149,9 @@ class Application:
 
     async def _tend_keys(self) -> None:
         await self.parts.key_maintenance.tick()
+
+    async def _retire_peppers(self) -> None:
+        await self.parts.key_maintenance.retire_unused_peppers()
 
     async def _flush_activity(self) -> None:
         await self.parts.activity.flush()

@@ -9,7 +9,7 @@ from token_service.cli import inputs
 from token_service.cli.api import Api
 from token_service.cli.choices import PURPOSES, PurposeWord
 from token_service.cli.command import api_command, group
-from token_service.cli.output import time_text
+from token_service.cli.output import ABSENT, enum_text, time_text
 from token_service.cli.paging import all_pages
 from tokenservice.v1 import key_service_pb2 as pb
 from tokenservice.v1 import types_pb2
@@ -18,7 +18,7 @@ app = group("List, rotate and give up keys.")
 
 Note = Annotated[str, typer.Option(help="For the audit record.")]
 
-_COLUMNS = ("kid", "purpose", "algorithm", "state", "created_at", "activates_at", "retires_at")
+_HEADINGS = ("kid", "purpose", "state", "secret", "needs it until", "algorithm", "activates at")
 
 
 _AFTER_ROTATION = {
@@ -42,7 +42,11 @@ def list_keys(
     api: Api,
     purpose: Annotated[PurposeWord | None, typer.Option(help="Only those for this.")] = None,
 ) -> None:
-    """List the keys, the newest first."""
+    """List the keys, the newest first.
+
+    Each key needs the configured secret of this id for as long as it says. `doctor` tells which
+    secrets may be removed.
+    """
     number = types_pb2.KEY_PURPOSE_UNSPECIFIED if purpose is None else PURPOSES[purpose]
 
     def page(token: str) -> tuple[list[pb.Key], str]:
@@ -50,7 +54,11 @@ def list_keys(
         reply = api.call(api.keys.ListKeys, request)
         return list(reply.keys), reply.next_page_token
 
-    api.out.messages(all_pages(page), _COLUMNS)
+    keys = all_pages(page)
+    if api.out.as_json:
+        api.out.messages(keys, ())
+    else:
+        api.out.rows(_HEADINGS, [_row(key) for key in keys])
 
 
 @api_command(app, "rotate")
@@ -91,3 +99,19 @@ def compromise(
     reply = api.call(api.keys.CompromiseKey, request)
     api.out.message(reply)
     api.out.note(_AFTER_COMPROMISE[reply.key.purpose])
+
+
+def _row(key: pb.Key) -> list[str]:
+    purpose = enum_text(types_pb2.KeyPurpose.DESCRIPTOR, key.purpose)
+    state = enum_text(types_pb2.KeyState.DESCRIPTOR, key.state)
+    begins = time_text(key.activates_at.ToDatetime(UTC))
+    return [key.kid, purpose, state, key.secret_key_id, _need(key), key.algorithm, begins]
+
+
+def _need(key: pb.Key) -> str:
+    """Until when the key needs its secret."""
+    if key.state in (types_pb2.KEY_STATE_PENDING, types_pb2.KEY_STATE_ACTIVE):
+        return "replaced, and after"
+    if key.state != types_pb2.KEY_STATE_RETIRING:
+        return ABSENT
+    return time_text(key.retires_at.ToDatetime(UTC)) if key.HasField("retires_at") else "unused"

@@ -63,10 +63,16 @@ class Output:
 
         rows = list(pairs)
         width = max((len(label) for label, _ in rows), default=0)
+        self.texts(
+            Text(f"{label:<{width}}  ", style="bold").append(printable(value), style="none")
+            for label, value in rows
+        )
+
+    def texts(self, lines: "Iterable[Text]") -> None:
+        """Print lines of a result that have styles. None is wrapped."""
         console = _console(sys.stdout, _UNLIMITED)
-        for label, value in rows:
-            text = Text(f"{label:<{width}}  ", style="bold").append(printable(value), style="none")
-            console.print(text, soft_wrap=True)
+        for line in lines:
+            console.print(line, soft_wrap=True)
 
     def messages(self, messages: Iterable[Message], columns: Sequence[str]) -> None:
         """Print a table of messages with the named fields (a dot goes into a message)."""

@@ -9,7 +9,7 @@ from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.crypto.sealing import seal, unseal
 from token_service.adapters.crypto.signing_keys import SYMMETRIC, SigningKey, new_private_half
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.keys.key import Key
+from token_service.domain.keys.key import VERIFYING, Key
 from token_service.domain.keys.schedule import MAC_ALGORITHM, seniority
 from token_service.domain.kinds import KeyPurpose, KeyState
 from tokenservice.core import TrustKey
@@ -17,10 +17,7 @@ from tokenservice.core import TrustKey
 _SIGNING_KID_BYTES = 8
 _MAC_KID_BYTES = 4
 
-_VERIFYING = frozenset({KeyState.PENDING, KeyState.ACTIVE, KeyState.RETIRING})
-"""PENDING too: another node may have heard earlier that the key is ACTIVE."""
-
-_PUBLISHED = _VERIFYING | {KeyState.COMPROMISED}
+_PUBLISHED = VERIFYING | {KeyState.COMPROMISED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ class Keyring:
         signing: dict[str, SigningKey] = {}
         macs: dict[tuple[KeyPurpose, str], MacKey] = {}
         for key in keys:
-            if key.state not in _VERIFYING:
+            if key.state not in VERIFYING:
                 continue
             if key.purpose is KeyPurpose.SIGNING:
                 signing[key.kid] = self._signing_key(key)

@@ -1,7 +1,7 @@
 """`token-service doctor`: what a server needs, and whether it is in order."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -15,9 +15,17 @@ from token_service.adapters.postgres.pool import Database
 from token_service.app.client_policies import policy_tokens
 from token_service.app.parts import key_schedule
 from token_service.cli.deployment import store_environment
-from token_service.cli.doctor import configuration, keys, policies, postgres, redis, tls
+from token_service.cli.doctor import (
+    configuration,
+    keys,
+    policies,
+    postgres,
+    redis,
+    secret_keys,
+    tls,
+)
 from token_service.cli.doctor.checks import Check, Status, fail, failed, ok
-from token_service.cli.output import Output
+from token_service.cli.output import Output, printable
 from token_service.cli.problems import REFUSED
 from token_service.config import Settings
 from token_service.domain.errors import TokenServiceError
@@ -31,12 +39,20 @@ def doctor(out: Output) -> None:
     if out.as_json:
         out.json({"healthy": not failed(checks), "checks": [asdict(check) for check in checks]})
     else:
-        rows: list[list[str | Text]] = [
-            [Text(c.status, style=_STYLES[c.status]), c.name, c.detail, c.advice] for c in checks
-        ]
-        out.rows(["", "check", "found", "what to do"], rows)
+        out.texts(_lines(checks))
     if failed(checks):
         raise typer.Exit(REFUSED)
+
+
+def _lines(checks: Sequence[Check]) -> Iterator[Text]:
+    """What people read of the checks: what to do stands below what was found, so that neither is
+    left out on a narrow terminal."""
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        line = Text(f"{check.status:<4}", style=_STYLES[check.status])
+        yield line.append(f"  {printable(check.name):<{width}}  {printable(check.detail)}", "none")
+        if check.advice:
+            yield Text(f"{'':<4}  {'':<{width}}  > {printable(check.advice)}", style="bold")
 
 
 async def examine(environment: Mapping[str, str]) -> list[Check]:
@@ -84,7 +100,8 @@ async def _keys(settings: Settings, now: datetime) -> list[Check]:
 
 async def _stored(settings: Settings, now: datetime, database: Database) -> list[Check]:
     """Examine the keys, and what clients get with them."""
-    stored = await KeyStore(database).all()
+    store = KeyStore(database)
+    stored = await store.all()
     secrets = SecretKeys.parse(settings.secret_keys.get_secret_value())
     keyring = Keyring(secrets)
     try:
@@ -92,7 +109,9 @@ async def _stored(settings: Settings, now: datetime, database: Database) -> list
     except ValueError as error:
         return [fail("secret keys", str(error), "put the secret back, behind the newer ones")]
     opened = ok("secret keys", f"{len(secrets.ids)}, the newest is {secrets.newest_id}")
-    found = [opened, *keys.judge(stored, now, key_schedule(settings))]
+    schedule, uses = key_schedule(settings), await store.pepper_uses(now)
+    needs = secret_keys.judge(secrets.ids, stored, uses, schedule)
+    found = [opened, *needs, *keys.judge(stored, now, schedule)]
     if not stored:
         return found
     return found + policies.judge(await policy_tokens(settings, keyring, database))

@@ -5,6 +5,10 @@ from datetime import datetime
 
 from token_service.domain.kinds import KeyPurpose, KeyState
 
+VERIFYING = frozenset({KeyState.PENDING, KeyState.ACTIVE, KeyState.RETIRING})
+"""States of the keys that verify, and so need their configured secret. PENDING too: another node
+may have heard earlier that the key is ACTIVE."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
@@ -22,6 +26,22 @@ class Key:
     activates_at: datetime
     retires_at: datetime | None = None
     compromised_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PepperUse:
+    """What is still hashed under a pepper that is RETIRING.
+
+    `clients` are the ids of clients with a secret or registration secret under it, the first few;
+    `codes_until` is when the last one-time code under it is forgotten, None where there is none.
+    """
+
+    kid: str
+    clients: tuple[str, ...]
+    codes_until: datetime | None
+
+    def __bool__(self) -> bool:
+        return bool(self.clients) or self.codes_until is not None
 
 
 @dataclass(frozen=True, slots=True)

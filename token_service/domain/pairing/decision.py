@@ -18,6 +18,7 @@ DECISION_TIME = timedelta(minutes=5)
 """From the scan to the approval."""
 COLLECTION_TIME = timedelta(minutes=5)
 """From the approval to the collection."""
+LONGEST_LIFE = UNSCANNED_LIFE + DECISION_TIME + COLLECTION_TIME
 MAX_WRONG_NUMBERS = 2
 
 LIVE = frozenset({PairingState.PENDING, PairingState.SCANNED, PairingState.APPROVED})

@@ -1,10 +1,11 @@
 """Keys: where their records are kept."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from token_service.domain.audit import AuditEvent
-from token_service.domain.keys.key import Key, KeyChange
+from token_service.domain.keys.key import Key, KeyChange, PepperUse
 
 
 class KeyStore(Protocol):
@@ -21,4 +22,8 @@ class KeyStore(Protocol):
 
     async def change(self, changes: Sequence[KeyChange], audit: AuditEvent) -> int:
         """Apply those whose state is still as decided; how many were."""
+        ...
+
+    async def pepper_uses(self, now: datetime) -> tuple[PepperUse, ...]:
+        """What depends on each pepper that is RETIRING."""
         ...

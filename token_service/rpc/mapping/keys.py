@@ -30,7 +30,7 @@ def kid(value: str) -> str:
 
 
 def key_message(key: Key) -> pb.Key:
-    """Map a key, without its private half and without what that is sealed under."""
+    """Map a key, without its private half; of the secret which that needs only the id."""
     return pb.Key(
         kid=key.kid,
         purpose=checks.wire(key.purpose),
@@ -41,4 +41,5 @@ def key_message(key: Key) -> pb.Key:
         retires_at=timestamp(key.retires_at) if key.retires_at else None,
         compromised_at=timestamp(key.compromised_at) if key.compromised_at else None,
         public_key=key.public_key,
+        secret_key_id=key.secret_key_id,
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from token_service.domain.audit import AuditEvent
-from token_service.domain.keys.key import Key
+from token_service.domain.keys.key import Key, KeyChange
 from token_service.domain.keys.schedule import (
     KeyPlan,
     KeyScheduleSettings,
@@ -14,6 +14,7 @@ from token_service.domain.keys.schedule import (
     decide_key_changes,
 )
 from token_service.domain.kinds import KeyState
+from token_service.domain.pairing.decision import LONGEST_LIFE
 from token_service.domain.ports import Clock, KeyMaterial, KeyStore
 from tokenservice.core import TrustKey
 
@@ -50,6 +51,7 @@ class KeyMaintenance:
         self._clock = clock
         self._settings = settings
         self._loading = asyncio.Lock()
+        self._unused_since: dict[str, datetime] = {}
 
     async def ensure(self, now: datetime) -> None:
         """At start: after this there is an active key for every purpose."""
@@ -58,6 +60,22 @@ class KeyMaintenance:
     async def tick(self) -> None:
         """Do what is due. Call it every few seconds; cheap when nothing is."""
         await self._settle(self._clock.now())
+
+    async def retire_unused_peppers(self) -> None:
+        """Retire former peppers that nothing is hashed under any more. Call it every few minutes.
+
+        Hashes do not expire as tokens do, so no time is set when a pepper is replaced. One that is
+        found unused stays until no other node can take it for the active one, and the pairings
+        that began with it are over: they are kept in Redis, and not counted.
+        """
+        now = self._clock.now()
+        unused = [use.kid for use in await self._store.pepper_uses(now) if not use]
+        self._unused_since = {kid: self._unused_since.get(kid, now) for kid in unused}
+        wait = self._settings.publish_lead + LONGEST_LIFE
+        due = [kid for kid, since in self._unused_since.items() if now - since >= wait]
+        await self._change(
+            [KeyChange(kid, KeyState.RETIRING, KeyState.RETIRED) for kid in due], now
+        )
 
     async def load(self, keys_version: int) -> None:
         """Read all keys and use them from now on; `keys_version` is one that the log had before
@@ -74,12 +92,7 @@ class KeyMaintenance:
             await self._apply(plan, now)
 
     async def _apply(self, plan: KeyPlan, now: datetime) -> None:
-        if plan.changes:
-            steps = (f"{step.kid}:{step.to_state.name.lower()}" for step in plan.changes)
-            audit = AuditEvent(
-                at=now, actor=ACTOR, action="key.schedule", outcome="ok", details=" ".join(steps)
-            )
-            await self._store.change(plan.changes, audit)
+        await self._change(plan.changes, now)
         for new in plan.generate:
             key = await generate_key(self._material, new, now)
             audit = AuditEvent(
@@ -94,6 +107,14 @@ class KeyMaintenance:
                 await self._store.bootstrap([key], audit)
             else:
                 await self._store.insert(key, audit)
+
+    async def _change(self, changes: Sequence[KeyChange], now: datetime) -> None:
+        if changes:
+            steps = (f"{step.kid}:{step.to_state.name.lower()}" for step in changes)
+            audit = AuditEvent(
+                at=now, actor=ACTOR, action="key.schedule", outcome="ok", details=" ".join(steps)
+            )
+            await self._store.change(changes, audit)
 
 
 async def generate_key(material: KeyMaterial, new: NewKey, now: datetime) -> Key:

@@ -1,6 +1,7 @@
 """Keys: every change moves the version that all nodes and validators follow."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from asyncpg import Record
 
@@ -9,8 +10,9 @@ from token_service.adapters.postgres.command_tags import count_of
 from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
 from token_service.adapters.postgres.trust import log as trust
 from token_service.domain.audit import AuditEvent
-from token_service.domain.keys.key import Key
-from token_service.domain.kinds import KeyPurpose, KeyState
+from token_service.domain.codes.decision import REMEMBERED
+from token_service.domain.keys.key import Key, PepperUse
+from token_service.domain.kinds import ClientState, KeyPurpose, KeyState
 from token_service.domain.ports import KeyChange
 
 _COLUMNS = (
@@ -43,6 +45,22 @@ WHERE k.kid = change.kid AND k.state = change.old_state
 """  # noqa: S608
 
 
+_USING_CLIENTS = 4  # to be named; there may be thousands
+_PEPPER_USES = f"""
+SELECT k.kid, ARRAY(
+    SELECT client_id FROM client_secrets
+    WHERE pepper_id = k.kid AND (expires_at IS NULL OR expires_at > $1)
+    UNION SELECT client_id FROM clients
+    WHERE registration_pepper = k.kid AND registration_hash IS NOT NULL
+        AND state <> {ClientState.REJECTED}
+    ORDER BY client_id LIMIT {_USING_CLIENTS}
+) AS clients, (SELECT max(expires_at) FROM codes WHERE pepper_id = k.kid) AS codes_until
+FROM keys k
+WHERE k.purpose = {KeyPurpose.PEPPER} AND k.state = {KeyState.RETIRING}
+ORDER BY k.created_at, k.kid
+"""  # noqa: S608
+
+
 class KeyStore:
     """`domain.ports.KeyStore` on PostgreSQL."""
 
@@ -67,6 +85,10 @@ class KeyStore:
         if not changes:
             return 0
         return await retry_deadlock(lambda: self._change(changes, audit))
+
+    async def pepper_uses(self, now: datetime) -> tuple[PepperUse, ...]:
+        """What depends on each pepper that is RETIRING."""
+        return tuple(_use(row) for row in await self._database.fetch(_PEPPER_USES, now))
 
     async def _insert(self, key: Key, audit: AuditEvent) -> None:
         async with self._database.transaction() as conn:
@@ -119,6 +141,12 @@ def _args(key: Key) -> tuple[object, ...]:
         key.retires_at,
         key.compromised_at,
     )
+
+
+def _use(row: Record) -> PepperUse:
+    expiry = row["codes_until"]
+    until = None if expiry is None else expiry + REMEMBERED
+    return PepperUse(row["kid"], tuple(row["clients"]), until)
 
 
 def _key(row: Record) -> Key:

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tokenservice.v1 import types_pb2 as tokenservice_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tokenservice/v1/key_service.proto\x12\x0ftokenservice.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btokenservice/v1/types.proto\"\xd7\x02\n\x03Key\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12,\n\x07purpose\x18\x02 \x01(\x0e\x32\x1b.tokenservice.v1.KeyPurpose\x12\x11\n\talgorithm\x18\x03 \x01(\t\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.tokenservice.v1.KeyState\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x61\x63tivates_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nretires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63ompromised_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\npublic_key\x18\t \x01(\x0c\"f\n\x0fListKeysRequest\x12,\n\x07purpose\x18\x01 \x01(\x0e\x32\x1b.tokenservice.v1.KeyPurpose\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"O\n\x10ListKeysResponse\x12\"\n\x04keys\x18\x01 \x03(\x0b\x32\x14.tokenservice.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x10RotateKeyRequest\x12,\n\x07purpose\x18\x01 \x01(\x0e\x32\x1b.tokenservice.v1.KeyPurpose\x12\x11\n\talgorithm\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"6\n\x11RotateKeyResponse\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.tokenservice.v1.Key\"1\n\x14\x43ompromiseKeyRequest\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\"L\n\x15\x43ompromiseKeyResponse\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.tokenservice.v1.Key\x12\x10\n\x08revision\x18\x02 \x01(\x04\x32\x91\x02\n\nKeyService\x12O\n\x08ListKeys\x12 .tokenservice.v1.ListKeysRequest\x1a!.tokenservice.v1.ListKeysResponse\x12R\n\tRotateKey\x12!.tokenservice.v1.RotateKeyRequest\x1a\".tokenservice.v1.RotateKeyResponse\x12^\n\rCompromiseKey\x12%.tokenservice.v1.CompromiseKeyRequest\x1a&.tokenservice.v1.CompromiseKeyResponseB3\n\x0ftokenservice.v1P\x01Z\x1etokenservice/v1;tokenservicev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tokenservice/v1/key_service.proto\x12\x0ftokenservice.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btokenservice/v1/types.proto\"\xee\x02\n\x03Key\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12,\n\x07purpose\x18\x02 \x01(\x0e\x32\x1b.tokenservice.v1.KeyPurpose\x12\x11\n\talgorithm\x18\x03 \x01(\t\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.tokenservice.v1.KeyState\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x61\x63tivates_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nretires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63ompromised_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\npublic_key\x18\t \x01(\x0c\x12\x15\n\rsecret_key_id\x18\n \x01(\t\"f\n\x0fListKeysRequest\x12,\n\x07purpose\x18\x01 \x01(\x0e\x32\x1b.tokenservice.v1.KeyPurpose\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"O\n\x10ListKeysResponse\x12\"\n\x04keys\x18\x01 \x03(\x0b\x32\x14.tokenservice.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x10RotateKeyRequest\x12,\n\x07purpose\x18\x01 \x01(\x0e\x32\x1b.tokenservice.v1.KeyPurpose\x12\x11\n\talgorithm\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"6\n\x11RotateKeyResponse\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.tokenservice.v1.Key\"1\n\x14\x43ompromiseKeyRequest\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\"L\n\x15\x43ompromiseKeyResponse\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.tokenservice.v1.Key\x12\x10\n\x08revision\x18\x02 \x01(\x04\x32\x91\x02\n\nKeyService\x12O\n\x08ListKeys\x12 .tokenservice.v1.ListKeysRequest\x1a!.tokenservice.v1.ListKeysResponse\x12R\n\tRotateKey\x12!.tokenservice.v1.RotateKeyRequest\x1a\".tokenservice.v1.RotateKeyResponse\x12^\n\rCompromiseKey\x12%.tokenservice.v1.CompromiseKeyRequest\x1a&.tokenservice.v1.CompromiseKeyResponseB3\n\x0ftokenservice.v1P\x01Z\x1etokenservice/v1;tokenservicev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,19 +35,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017tokenservice.v1P\001Z\036tokenservice/v1;tokenservicev1'
   _globals['_KEY']._serialized_start=117
-  _globals['_KEY']._serialized_end=460
-  _globals['_LISTKEYSREQUEST']._serialized_start=462
-  _globals['_LISTKEYSREQUEST']._serialized_end=564
-  _globals['_LISTKEYSRESPONSE']._serialized_start=566
-  _globals['_LISTKEYSRESPONSE']._serialized_end=645
-  _globals['_ROTATEKEYREQUEST']._serialized_start=647
-  _globals['_ROTATEKEYREQUEST']._serialized_end=744
-  _globals['_ROTATEKEYRESPONSE']._serialized_start=746
-  _globals['_ROTATEKEYRESPONSE']._serialized_end=800
-  _globals['_COMPROMISEKEYREQUEST']._serialized_start=802
-  _globals['_COMPROMISEKEYREQUEST']._serialized_end=851
-  _globals['_COMPROMISEKEYRESPONSE']._serialized_start=853
-  _globals['_COMPROMISEKEYRESPONSE']._serialized_end=929
-  _globals['_KEYSERVICE']._serialized_start=932
-  _globals['_KEYSERVICE']._serialized_end=1205
+  _globals['_KEY']._serialized_end=483
+  _globals['_LISTKEYSREQUEST']._serialized_start=485
+  _globals['_LISTKEYSREQUEST']._serialized_end=587
+  _globals['_LISTKEYSRESPONSE']._serialized_start=589
+  _globals['_LISTKEYSRESPONSE']._serialized_end=668
+  _globals['_ROTATEKEYREQUEST']._serialized_start=670
+  _globals['_ROTATEKEYREQUEST']._serialized_end=767
+  _globals['_ROTATEKEYRESPONSE']._serialized_start=769
+  _globals['_ROTATEKEYRESPONSE']._serialized_end=823
+  _globals['_COMPROMISEKEYREQUEST']._serialized_start=825
+  _globals['_COMPROMISEKEYREQUEST']._serialized_end=874
+  _globals['_COMPROMISEKEYRESPONSE']._serialized_start=876
+  _globals['_COMPROMISEKEYRESPONSE']._serialized_end=952
+  _globals['_KEYSERVICE']._serialized_start=955
+  _globals['_KEYSERVICE']._serialized_end=1228
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,7 @@ class Key(_message.Message):
     RETIRES_AT_FIELD_NUMBER: _builtins.int
     COMPROMISED_AT_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    SECRET_KEY_ID_FIELD_NUMBER: _builtins.int
     kid: _builtins.str
     """Id of the key: 16 lower-case hexadecimal digits for signing keys, 8 for the
     others.
@@ -51,6 +52,11 @@ class Key(_message.Message):
     """The public key as DER SubjectPublicKeyInfo (RFC 5280, section 4.1); empty
     for a symmetric key.
     """
+    secret_key_id: _builtins.str
+    """Id of the server's configured secret (TOKEN_SERVICE_SECRET_KEYS) under which
+    its private part is sealed, or from which it is derived. The server needs that
+    secret while the key is PENDING, ACTIVE or RETIRING, and not afterwards.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -62,7 +68,8 @@ class Key(_message.Message):
     @_builtins.property
     def retires_at(self) -> _timestamp_pb2.Timestamp:
         """When the last token it made is dead, so that it becomes RETIRED; absent
-        while it makes new ones.
+        while it makes new ones, and for a pepper, which retires once nothing is
+        hashed under it any more.
         """
 
     @_builtins.property
@@ -81,10 +88,11 @@ class Key(_message.Message):
         retires_at: _timestamp_pb2.Timestamp | None = ...,
         compromised_at: _timestamp_pb2.Timestamp | None = ...,
         public_key: _builtins.bytes = ...,
+        secret_key_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "compromised_at", b"compromised_at", "created_at", b"created_at", "retires_at", b"retires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "algorithm", b"algorithm", "compromised_at", b"compromised_at", "created_at", b"created_at", "kid", b"kid", "public_key", b"public_key", "purpose", b"purpose", "retires_at", b"retires_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activates_at", b"activates_at", "algorithm", b"algorithm", "compromised_at", b"compromised_at", "created_at", b"created_at", "kid", b"kid", "public_key", b"public_key", "purpose", b"purpose", "retires_at", b"retires_at", "secret_key_id", b"secret_key_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
