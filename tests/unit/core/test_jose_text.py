@@ -76,8 +76,22 @@ def test_a_huge_number_is_refused_even_where_the_interpreter_would_convert_it() 
         body = json.dumps(claims(rev=0))
         parse_jwt(jwt(header(), body), ISSUER)
         malformed(jwt(header(), body.replace('"rev": 0', '"rev": ' + "9" * 5000)))
+        malformed(jwt(header(), body[:-1] + ', "note": ' + "9" * 5000 + "}"))
     finally:
         sys.set_int_max_str_digits(limit)
+
+
+@pytest.mark.parametrize("digits", [19, 20])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_an_integer_is_written_in_twenty_characters_at_the_most(digits: int, sign: str) -> None:
+    """Whatever another language's parser, or this one's settings, would convert."""
+    body = json.dumps(claims())
+    number = sign + "9" * digits
+    token = jwt(header(), body[:-1] + f', "note": {number}}}')
+    if len(number) <= 20:
+        parse_jwt(token, ISSUER)
+    else:
+        malformed(token)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ from tokenservice.core.errors import MalformedToken
 MAX_BRACKETS: Final = 64
 """Objects and arrays in one document; bounds the nesting before the parser recurses."""
 
+MAX_INTEGER_LENGTH: Final = 20
+"""Characters of an integer, its sign included: what 64 bits hold, in any language."""
+
 # What stands between quotes opens nothing, whatever it says; one without an end is no JSON.
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
@@ -33,9 +36,18 @@ def _finite(text: str) -> float:
     return number
 
 
+def _integer(text: str) -> int:
+    if len(text) > MAX_INTEGER_LENGTH:
+        raise MalformedToken("integer too long")
+    return int(text)
+
+
 # Built once: json.loads with hooks would build a decoder on every call.
 _decoder: Final = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+    object_pairs_hook=_unique,
+    parse_constant=_no_constant,
+    parse_float=_finite,
+    parse_int=_integer,
 )
 
 
@@ -47,7 +59,8 @@ def parse_object(data: bytes) -> dict[str, object]:
     """Read one JSON object; raises MalformedToken.
 
     Refused: anything but strict UTF-8 (also a byte order mark), duplicate member names at any
-    depth, NaN and Infinity, numbers too large for the parser, blanks or data around the object.
+    depth, NaN and Infinity, integers of more than 20 characters, numbers that are not finite,
+    blanks or data around the object.
     """
     if _brackets(data) > MAX_BRACKETS and _brackets(_STRING.sub(b"", data)) > MAX_BRACKETS:
         raise MalformedToken("nested too deeply")
@@ -57,7 +70,7 @@ def parse_object(data: bytes) -> dict[str, object]:
     except MalformedToken:
         raise
     except ValueError:
-        # Invalid UTF-8, invalid JSON, or an integer longer than the interpreter converts.
+        # Invalid UTF-8 or invalid JSON.
         # "from None": the decoder's exception holds the whole document.
         raise MalformedToken("not JSON") from None
     if end != len(text) or type(value) is not dict:
