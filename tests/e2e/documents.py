@@ -22,6 +22,7 @@ PAIRING = "docs/pairing.md"
 CODES = "docs/codes.md"
 OPERATIONS = "docs/operations.md"
 SETTINGS = "docs/settings.md"
+SPEC = "docs/spec/README.md"
 
 GRPCURL = shutil.which("grpcurl", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 """The program, where it is installed: `.ci/run` does that."""

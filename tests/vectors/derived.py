@@ -117,6 +117,4 @@ def _pairing_codes() -> list[dict[str, Any]]:
         "empty": ("", None),
         "the whole URI": (f"tokenservice:pair/map/{_CODE}", None),
     }
-    return [
-        {"name": name, "text": text, "expect": expect} for name, (text, expect) in rows.items()
-    ]
+    return [{"name": name, "text": text, "expect": expect} for name, (text, expect) in rows.items()]

@@ -1,16 +1,12 @@
-"""Streams of the trust feed. At the local reading 1000 the server's clock reads NOW, if not said."""
+"""Streams of the trust feed. At the local reading 1000 the server's clock reads NOW."""
 
 from typing import Any
 
-from tests.vectors.parts import ISSUER, NOW, USER, der, entry, key, stamp, standard
-from tests.vectors.parts import P256 as OTHER_KEY
+from tests.vectors.feed_steps import EPOCH, LIMIT, about, begin, delta, look, message, snapshot
+from tests.vectors.parts import NOW, P256, der, entry, key, stamp, standard
 
-EPOCH = "0b0e7f5c-0d5d-4f0a-9a53-6f2f6f0f3a11"
 LATER_EPOCH = "9c1d2e3f-4a5b-4c6d-8e7f-0a1b2c3d4e5f"
-LIMIT = 5.0
 NEVER = None
-
-START = {"epoch": "", "from_revision": "0"}
 
 
 def make() -> dict[str, Any]:
@@ -23,105 +19,18 @@ def make() -> dict[str, Any]:
     }
 
 
-def begin(boot: float, epoch: str = "", revision: int = 0) -> dict[str, Any]:
-    """A stream is asked for."""
-    return {
-        "do": "begin",
-        "boot": boot,
-        "expect": {"epoch": epoch, "from_revision": str(revision)},
-    }
-
-
-def message(boot: float, expect: str = "applied", **members: Any) -> dict[str, Any]:
-    """A message comes at `boot`; it was sent then, and the log read then, if not said."""
-    server = NOW + boot - 1000
-    usual = {
-        "epoch": EPOCH,
-        "revision": "10",
-        "readTime": stamp(server),
-        "serverTime": stamp(server),
-        "issuer": ISSUER,
-    }
-    merged = {name: one for name, one in {**usual, **members}.items() if one is not None}
-    return {"do": "message", "boot": boot, "message": merged, "expect": expect}
-
-
-def snapshot(*entries: dict[str, Any], last: bool = True, keys: Any = None) -> dict[str, Any]:
-    """A chunk."""
-    held = [key()] if keys is None else keys
-    chunk = {"keys": [*map(wire_key, held)], "entries": [*map(wire_entry, entries)], "last": last}
-    return {name: one for name, one in chunk.items() if one}
-
-
-def delta(from_revision: int, *entries: dict[str, Any], keys: Any = None) -> dict[str, Any]:
-    """A delta."""
-    found: dict[str, Any] = {"fromRevision": str(from_revision)}
-    if entries:
-        found["entries"] = [*map(wire_entry, entries)]
-    if keys is not None:
-        found |= {"keysChanged": True, "keys": [*map(wire_key, keys)]}
-    return found
-
-
-def wire_key(one: dict[str, Any]) -> dict[str, Any]:
-    """A key in the JSON of protobuf."""
-    state = one["state"]
-    return {
-        "kid": one["kid"],
-        "alg": one["alg"],
-        "publicKey": one["public_key"],
-        "serverOnly": one["server_only"],
-        "state": state if isinstance(state, int) else f"KEY_STATE_{state}",
-    }
-
-
-def wire_entry(one: dict[str, Any]) -> dict[str, Any]:
-    """An entry in the JSON of protobuf; a kind or effect may be a number."""
-    kind, effect = one["kind"], one["effect"]
-    found = {
-        "revision": one["revision"],
-        "kind": kind if isinstance(kind, int) else f"TRUST_ENTRY_KIND_{kind}",
-        "effect": effect if isinstance(effect, int) else f"TRUST_EFFECT_{effect}",
-        "keepUntil": stamp(one["keep_until"]),
-    }
-    if one["id"]:
-        found["id"] = one["id"]
-    if one["device_id"]:
-        found["deviceId"] = one["device_id"]
-    return found
-
-
-def look(boot: float, age: float | None, **changes: Any) -> dict[str, Any]:
-    """What is known at `boot`."""
-    usual = {
-        "epoch": EPOCH,
-        "revision": "10",
-        "fresh": age is not None and age <= LIMIT,
-        "age": age,
-        "now": NOW + boot - 1000,
-        "keys": ["ed-1"],
-        "entries": [],
-    }
-    return {"do": "look", "boot": boot, "expect": {**usual, **changes}}
-
-
-def about(revision: int, **changes: Any) -> dict[str, Any]:
-    """An entry for one subject."""
-    return {**entry(revision, "SUBJECT", USER), **changes}
-
-
 FIRST = [begin(1000), message(1000, snapshot=snapshot(about(5)))]
 """A first stream, and its snapshot of revision 10."""
 
 
 def _nothing(boot: float, now: float | None = None) -> dict[str, Any]:
-    changes = {"epoch": "", "revision": "0", "keys": [], "now": now}
+    changes: dict[str, Any] = {"epoch": "", "revision": "0", "keys": [], "now": now}
     return look(boot, NEVER, **changes)
 
 
 def _snapshots() -> dict[str, list[dict[str, Any]]]:
-    part = {"snapshot": snapshot(about(3), last=False)}
-    second = key("es-1", alg="ES256", public_key=standard(der(OTHER_KEY.public_key())))
+    part: dict[str, Any] = {"snapshot": snapshot(about(3), last=False)}
+    second = key("es-1", alg="ES256", public_key=standard(der(P256.public_key())))
     return {
         "nothing is known at first": [_nothing(1000), begin(1000), _nothing(1000)],
         "a snapshot in one chunk": [*FIRST, look(1000, 0, entries=["5"])],
@@ -325,7 +234,11 @@ def _faults() -> dict[str, list[dict[str, Any]]]:
 
 
 def _times() -> dict[str, list[dict[str, Any]]]:
-    late = {"readTime": stamp(NOW + 2), "serverTime": stamp(NOW + 2), "heartbeat": {}}
+    late: dict[str, Any] = {
+        "readTime": stamp(NOW + 2),
+        "serverTime": stamp(NOW + 2),
+        "heartbeat": {},
+    }
     return {
         "fresh until the limit, inclusive": [
             *FIRST,

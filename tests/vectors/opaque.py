@@ -121,9 +121,9 @@ def _bad() -> list[dict[str, Any]]:
         "checksum without the code": _checksum_without_code(payload),
         "padding": web + "=",
         "padding in place of a character": web[:-1] + "=",
-        "alphabet of standard base64": spell("cs", b"\xff" * 32).replace("_", "/").replace(
-            "tsk/cs/", "tsk_cs_", 1
-        ),
+        "alphabet of standard base64": spell("cs", b"\xff" * 32)
+        .replace("_", "/")
+        .replace("tsk/cs/", "tsk_cs_", 1),
         "blank before": " " + web,
         "blank after": web + " ",
         "line feed after": web + "\n",

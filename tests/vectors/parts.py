@@ -1,4 +1,4 @@
-"""What tokens are put together from. All keys are derived from texts, so they are plainly no secrets."""
+"""What tokens are put together from. Keys are derived from texts: they are plainly no secrets."""
 
 import base64
 import json
@@ -152,7 +152,7 @@ def stamp(seconds: float) -> str:
 
 def requirement(**changes: Any) -> dict[str, Any]:
     """What a route demands."""
-    usual = {
+    usual: dict[str, Any] = {
         "audience": "orders",
         "scopes": [],
         "max_auth_age": None,

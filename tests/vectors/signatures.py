@@ -130,7 +130,11 @@ def _es256() -> list[dict[str, Any]]:
         ("ES256, r and s swapped", lambda m: es256(m)[32:] + es256(m)[:32], UNKNOWN),
         ("ES256, 63 bytes", lambda m: es256(m)[:63], UNKNOWN),
         ("ES256, 65 bytes", lambda m: es256(m) + b"\x00", UNKNOWN),
-        ("ES256, a zero before r and s", lambda m: b"\0" + es256(m)[:32] + b"\0" + es256(m)[32:], UNKNOWN),
+        (
+            "ES256, a zero before r and s",
+            lambda m: b"\0" + es256(m)[:32] + b"\0" + es256(m)[32:],
+            UNKNOWN,
+        ),
         ("ES256, r and s zero", lambda _: zero + zero, UNKNOWN),
         ("ES256, r zero", lambda m: zero + es256(m)[32:], UNKNOWN),
         ("ES256, s zero", lambda m: es256(m)[:32] + zero, UNKNOWN),
@@ -180,7 +184,9 @@ def _symmetric() -> list[dict[str, Any]]:
         _case("HS256, key of the server alone", mac, ASK),
         _case("HS256 with an EdDSA key's public half as the secret", confused, UNKNOWN),
         _case("HS256 key that is published", as_secret, UNKNOWN, keys=[key("hs-2", **published)]),
-        _case("EdDSA key marked server_only", _token(ED25519.sign), ASK, keys=[key(server_only=True)]),
+        _case(
+            "EdDSA key marked server_only", _token(ED25519.sign), ASK, keys=[key(server_only=True)]
+        ),
         _case("no alg that a key could have", _token(ED25519.sign, alg="none"), MALFORMED),
     ]
 
@@ -223,7 +229,12 @@ def _keys() -> list[dict[str, Any]]:
         ),
         _case("kid that is not known", _token(ED25519.sign, kid="ed-2"), UNKNOWN),
         _case("kid in another case", _token(ED25519.sign, kid="ED-1"), UNKNOWN),
-        _case("kid of another EdDSA key", _token(ED25519.sign, kid="ed-3"), UNKNOWN, keys=[_ED, _other()]),
+        _case(
+            "kid of another EdDSA key",
+            _token(ED25519.sign, kid="ed-3"),
+            UNKNOWN,
+            keys=[_ED, _other()],
+        ),
         _case("no keys", _token(ED25519.sign), UNKNOWN, keys=[]),
         _case("alg of another key", _token(es256, alg="ES256"), UNKNOWN),
         _case("kid of a key for another alg", _token(ED25519.sign, kid="es-1"), UNKNOWN),

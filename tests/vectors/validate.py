@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.vectors.feed import LIMIT, about, begin, delta, message, snapshot
+from tests.vectors.feed_steps import LIMIT, about, begin, delta, message, snapshot
 from tests.vectors.opaque import access, session, spell
 from tests.vectors.parts import (
     ED25519,
@@ -64,7 +64,10 @@ def _authentic() -> list[dict[str, Any]]:
         _case("bound token with its certificate", bound, _answer("ACTIVE"), requirement=mine),
         _case("bound token without", bound, _answer("BINDING_MISMATCH")),
         _case(
-            "another audience", _GOOD, _answer("WRONG_AUDIENCE"), requirement={"audience": "billing"}
+            "another audience",
+            _GOOD,
+            _answer("WRONG_AUDIENCE"),
+            requirement={"audience": "billing"},
         ),
         _case(
             "a scope is missing",
@@ -125,7 +128,9 @@ def _unanswered() -> list[dict[str, Any]]:
         _case("beyond it, a session token", session_token, _answer("WRONG_KIND"), boot=1005.25),
         _case("nothing is known yet", _GOOD, _ASK, **nobody),
         _case("nothing is known yet, malformed", "x", _answer("MALFORMED"), **nobody),
-        _case("nothing is known yet, a session token", session_token, _answer("WRONG_KIND"), **nobody),
+        _case(
+            "nothing is known yet, a session token", session_token, _answer("WRONG_KIND"), **nobody
+        ),
         _case("the view's revision is demanded", _GOOD, _answer("ACTIVE"), min_revision="10"),
         _case("a later revision is demanded", _GOOD, _ASK, min_revision="11"),
         _case("a later one, malformed", "x", _answer("MALFORMED"), min_revision="11"),

@@ -191,6 +191,6 @@ def _requirements() -> list[dict[str, Any]]:
         ({"confirmation": "ff" * 31}, "refused"),
     ]
     return [
-        {"name": f"requirement {str(one)[:60]}", "requirement": one, "expect": expect}
-        for one, expect in rows
+        {"name": f"{number}. {str(one)[:60]}", "requirement": one, "expect": expect}
+        for number, (one, expect) in enumerate(rows, 1)
     ]

@@ -248,8 +248,9 @@ class TrustDelta(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     KEYS_CHANGED_FIELD_NUMBER: _builtins.int
     from_revision: _builtins.int
-    """The delta applies to a view of exactly this revision; the entries are those
-    after it. A follower at another revision starts over with a snapshot.
+    """The entries are those after this revision. The delta applies to a view of
+    this revision or a later one, which passes over what it knows already. A
+    follower at an earlier revision starts over with a snapshot.
     """
     keys_changed: _builtins.bool
     """Whether keys replaces the follower's set of keys."""
