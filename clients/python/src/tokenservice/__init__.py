@@ -17,6 +17,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from tokenservice._admin.client_values import (
+        ChangedClient,
+        Client,
+        ClientCredentials,
+        ClientPolicy,
+        ClientState,
+        PairingNetworkRule,
+        RegisteredClient,
+        RotatedSecret,
+        SessionLifetime,
+    )
+    from tokenservice._admin.clients import ClientAdmin
+    from tokenservice._admin.key_values import ChangedKey, Key, KeyPurpose
+    from tokenservice._admin.keys import KeyAdmin
+    from tokenservice._admin.messages import policy_from_json, policy_to_json
+    from tokenservice._admin.user_values import (
+        ChangedRole,
+        ChangedUser,
+        LoginAttempts,
+        Role,
+        User,
+        UserState,
+    )
+    from tokenservice._admin.users import UserAdmin
     from tokenservice._codes import CodeClient, CodeKind, CodeRecord, IssuedCode, RedeemedCode
     from tokenservice._decisions.decision import (
         Decision,
@@ -37,6 +61,7 @@ if TYPE_CHECKING:
         TokenServiceError,
         Unreachable,
     )
+    from tokenservice._listing import Listing, Page
     from tokenservice._outgoing.grpc_auth import call_credentials
     from tokenservice._outgoing.httpx_auth import BearerAuth
     from tokenservice._outgoing.token_source import SyncTokenSource, TokenSource
@@ -75,6 +100,7 @@ if TYPE_CHECKING:
     from tokenservice._transport.connection import Connection
     from tokenservice._transport.credentials import (
         AccessTokenCredentials,
+        Anonymous,
         CallerCredentials,
         ClientCertificate,
         ClientSecret,
@@ -94,9 +120,11 @@ if TYPE_CHECKING:
     )
     from tokenservice.core import (
         AccessFormat,
+        KeyState,
         Platform,
         RevocationReason,
         TokenKind,
+        TokenScheme,
         Verdict,
     )
     from tokenservice.middleware import (
@@ -115,13 +143,23 @@ __all__ = [
     "AccessFormat",
     "AccessToken",
     "AccessTokenCredentials",
+    "Anonymous",
     "BackgroundLoop",
     "BearerAuth",
     "CallerCredentials",
+    "ChangedClient",
+    "ChangedKey",
+    "ChangedRole",
+    "ChangedUser",
     "Check",
+    "Client",
+    "ClientAdmin",
     "ClientCertificate",
+    "ClientCredentials",
+    "ClientPolicy",
     "ClientSecret",
     "ClientSecretFile",
+    "ClientState",
     "CodeClient",
     "CodeKind",
     "CodeRecord",
@@ -136,11 +174,19 @@ __all__ = [
     "FieldViolation",
     "FileTokenStore",
     "IssuedCode",
+    "Key",
+    "KeyAdmin",
+    "KeyPurpose",
+    "KeyState",
+    "Listing",
+    "LoginAttempts",
     "MemoryTokenStore",
     "OnStale",
+    "Page",
     "PairingClient",
     "PairingDirection",
     "PairingKey",
+    "PairingNetworkRule",
     "PairingState",
     "PairingStatus",
     "Peer",
@@ -152,12 +198,16 @@ __all__ = [
     "Reason",
     "RedeemedCode",
     "Refusal",
+    "RegisteredClient",
     "RevocationReason",
     "Revoked",
+    "Role",
+    "RotatedSecret",
     "Route",
     "RouteTable",
     "ScannedPairing",
     "Session",
+    "SessionLifetime",
     "SessionOver",
     "SessionPage",
     "ShownCode",
@@ -174,12 +224,16 @@ __all__ = [
     "Tls",
     "TokenClient",
     "TokenKind",
+    "TokenScheme",
     "TokenServiceError",
     "TokenSet",
     "TokenSource",
     "TokenStore",
     "TokenStoreError",
     "Unreachable",
+    "User",
+    "UserAdmin",
+    "UserState",
     "Validates",
     "ValidatesSync",
     "Validator",
@@ -189,12 +243,25 @@ __all__ = [
     "call_credentials",
     "code_of",
     "current_principal",
+    "policy_from_json",
+    "policy_to_json",
     "qr",
     "random_exchange_id",
     "random_id",
 ]
 
 _MODULES: Final = {
+    "_admin.client_values": (
+        "ChangedClient Client ClientCredentials ClientPolicy ClientState PairingNetworkRule "
+        "RegisteredClient RotatedSecret SessionLifetime"
+    ),
+    "_admin.clients": "ClientAdmin",
+    "_admin.key_values": "ChangedKey Key KeyPurpose",
+    "_admin.keys": "KeyAdmin",
+    "_admin.messages": "policy_from_json policy_to_json",
+    "_admin.user_values": "ChangedRole ChangedUser LoginAttempts Role User UserState",
+    "_admin.users": "UserAdmin",
+    "_listing": "Listing Page",
     "_codes": "CodeClient CodeKind CodeRecord IssuedCode RedeemedCode",
     "_decisions.decision": "Decision OnStale Principal Source Validates ValidatesSync",
     "_decisions.events": "ValidatorEvents",
@@ -222,13 +289,14 @@ _MODULES: Final = {
     "_sync.clients": "SyncCodeClient SyncPairingClient SyncTokenClient",
     "_transport.connection": "Connection",
     "_transport.credentials": (
-        "AccessTokenCredentials CallerCredentials ClientCertificate ClientSecret ClientSecretFile"
+        "AccessTokenCredentials Anonymous CallerCredentials ClientCertificate ClientSecret "
+        "ClientSecretFile"
     ),
     "_transport.tls": "Tls",
     "_validator.sync_validator": "SyncValidator",
     "_validator.validator": "Validator",
     "_values": "AccessToken Check Device Revoked Session SessionPage TokenSet",
-    "core": "AccessFormat Platform RevocationReason TokenKind Verdict",
+    "core": "AccessFormat KeyState Platform RevocationReason TokenKind TokenScheme Verdict",
     "middleware": "PUBLIC CookieAuth Refusal Route RouteTable current_principal",
 }
 """Which names each module has."""

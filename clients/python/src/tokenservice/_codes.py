@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 import time
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -27,6 +26,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tokenservice import _messages as messages
 from tokenservice._transport import calls
 from tokenservice._transport.calls import Calls, Effort
+from tokenservice._transport.service_client import random_request_id
 from tokenservice.v1 import code_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -86,11 +86,6 @@ class CodeRecord:
     expires_at: float
     revoked_at: float | None
     last_redeemed_at: float | None
-
-
-def random_request_id() -> str:
-    """Draw the id of a request."""
-    return secrets.token_urlsafe(16)
 
 
 class CodeClient:

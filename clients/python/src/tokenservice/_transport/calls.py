@@ -45,6 +45,9 @@ REAUTHENTICATE: Final = Effort(20.0, repeatable=True, attempt_timeout=8.0)
 LOGIN: Final = Effort(15.0)
 REVOKE_ONE: Final = Effort(10.0, repeatable=True, attempt_timeout=3.0)
 REVOKE_MANY: Final = Effort(10.0)
+CHANGE: Final = Effort(10.0, repeatable=True, attempt_timeout=3.0)
+ONCE: Final = Effort(15.0)
+END_MANY: Final = Effort(20.0, repeatable=True, attempt_timeout=9.0)
 
 
 class Calls:

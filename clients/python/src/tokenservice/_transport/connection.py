@@ -179,7 +179,8 @@ class Connection:
         credentials = self._credentials
         if isinstance(credentials, ClientCertificate):
             return ((_CLIENT_ID_KEY, credentials.client_id),)
-        return (("authorization", await credentials.authorization()),)
+        authorization = await credentials.authorization()
+        return (("authorization", authorization),) if authorization else ()
 
     def rejected(self, metadata: Metadata) -> bool:
         """Take note that the service does not know the caller by this metadata.

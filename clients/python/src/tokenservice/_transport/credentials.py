@@ -6,6 +6,7 @@ Take one and give it to a :class:`tokenservice.Connection`::
     ClientSecretFile("shop-gateway", Path("/run/secrets/shop")) # the same, from a mounted file
     ClientCertificate("shop-gateway")                           # RFC 8705; with Tls(certificate=…)
     AccessTokenCredentials(TokenSource(…, audience="token-service"))   # RFC 6750
+    Anonymous()                                                 # where registration is open
 
 None of them shows its secret in its repr.
 """
@@ -169,6 +170,16 @@ class ClientCertificate:
 
     async def authorization(self) -> str:
         """Give nothing: the client id travels in a header of its own."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """Nobody. For the few calls that a service may allow strangers: registering a client and
+    collecting its credentials (the server's setting ``open_registration``)."""
+
+    async def authorization(self) -> str:
+        """Give nothing: no header is sent."""
         return ""
 
 

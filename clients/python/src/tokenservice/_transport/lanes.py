@@ -9,20 +9,26 @@ from typing import TYPE_CHECKING, Final
 import grpc
 
 from tokenservice._transport.addresses import has_name
+from tokenservice.v1.client_service_pb2_grpc import ClientServiceStub
 from tokenservice.v1.code_service_pb2_grpc import CodeServiceStub
+from tokenservice.v1.key_service_pb2_grpc import KeyServiceStub
 from tokenservice.v1.pairing_service_pb2_grpc import PairingServiceStub
 from tokenservice.v1.session_service_pb2_grpc import SessionServiceStub
 from tokenservice.v1.token_service_pb2_grpc import TokenServiceStub
 from tokenservice.v1.trust_service_pb2_grpc import TrustServiceStub
+from tokenservice.v1.user_service_pb2_grpc import UserServiceStub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tokenservice.v1.client_service_pb2_grpc import ClientServiceAsyncStub
     from tokenservice.v1.code_service_pb2_grpc import CodeServiceAsyncStub
+    from tokenservice.v1.key_service_pb2_grpc import KeyServiceAsyncStub
     from tokenservice.v1.pairing_service_pb2_grpc import PairingServiceAsyncStub
     from tokenservice.v1.session_service_pb2_grpc import SessionServiceAsyncStub
     from tokenservice.v1.token_service_pb2_grpc import TokenServiceAsyncStub
     from tokenservice.v1.trust_service_pb2_grpc import TrustServiceAsyncStub
+    from tokenservice.v1.user_service_pb2_grpc import UserServiceAsyncStub
 
 SUSPECT_SECONDS: Final = 5.0
 """A server that did not answer comes last for so long."""
@@ -53,6 +59,9 @@ class Stubs:
     sessions: SessionServiceAsyncStub
     pairings: PairingServiceAsyncStub
     codes: CodeServiceAsyncStub
+    clients: ClientServiceAsyncStub
+    users: UserServiceAsyncStub
+    keys: KeyServiceAsyncStub
 
 
 class Lane:
@@ -72,6 +81,9 @@ class Lane:
             SessionServiceStub(channel),
             PairingServiceStub(channel),
             CodeServiceStub(channel),
+            ClientServiceStub(channel),
+            UserServiceStub(channel),
+            KeyServiceStub(channel),
         )
 
     def state(self) -> grpc.ChannelConnectivity:

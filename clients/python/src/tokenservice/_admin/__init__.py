@@ -1,0 +1,1 @@
+"""Administering clients, users and keys."""
