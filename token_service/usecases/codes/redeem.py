@@ -1,6 +1,7 @@
 """RedeemCode: a presented code is used once, replayed, or refused and counted."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from token_service.domain.clients.caller import Caller
@@ -63,6 +64,10 @@ class Redeemed:
     replayed: bool
 
 
+_OF_CALLER, _OF_NOBODY = "of_caller", "of_nobody"
+_OF_REDEEMER, _OF_RECIPIENT = "of_redeemer", "of_recipient"
+
+
 class RedeemCode:
     """Raises CODE_UNKNOWN, ACCOUNT_LOCKED and the reasons of `decide_redeem`.
 
@@ -91,8 +96,8 @@ class RedeemCode:
         """Use the code once; the same request again gets the same answer."""
         caller.require(Permission.CODES)
         presented = self._presented(caller, request)
-        buckets = self._buckets(caller, request)
-        keys = [bucket.key for bucket in buckets]
+        counters = self._counters(caller, request)
+        keys = list(counters.values())
         for _ in range(_TRIES):
             now = self._clock.now()
             audit = caller.audit(now, "code.redeem")
@@ -100,12 +105,12 @@ class RedeemCode:
             if answer.redeemed is not None:
                 return Redeemed(answer.redeemed, replayed=False)
             if answer.counted:
-                raise await self._wrong(caller, request, buckets, now)
+                raise await self._wrong(caller, request, counters, now)
             match decide_redeem(answer.view, presented, now):
                 case Replay(redemption):
                     return Redeemed(redemption, replayed=True)
                 case Wrong(counted=False, id_used=id_used):
-                    raise await self._wrong(caller, request, buckets, now, id_used=id_used)
+                    raise await self._wrong(caller, request, counters, now, id_used=id_used)
                 case Redeem() | Wrong():
                     continue  # it would have been written: what was read has changed since
         raise TokenServiceError(
@@ -123,48 +128,47 @@ class RedeemCode:
             hashes=self._codes.hashes(client_id, request.purpose, request.recipient, request.code),
         )
 
-    def _buckets(self, caller: Caller, request: RedeemRequest) -> list[AttemptBucket]:
-        """What a wrong code counts against.
+    def _counters(self, caller: Caller, request: RedeemRequest) -> dict[str, bytes]:
+        """What a wrong code counts against: the keys by their names.
 
         Guesses at a verification code are counted on the code. Here they are counted as well, and
         so are those at a recipient who has none: whoever guesses is locked out either way, and
         does not learn whether one was sent. Where nobody is named, what is noted is counted apart:
         the mistakes of those who are named are many on a busy day, and hide no attack.
         """
-        limits, bucket = self._limits, self._secrets.bucket
-        own = bucket("code-redeem", caller.client_id)
-        whole = AttemptBucket(
-            key=own, limit=limits.caller, window=limits.window, lock=limits.caller_lock
-        )
-        buckets = [replace(whole, name="of_caller")]
+        bucket, client_id = self._secrets.bucket, caller.client_id
+        counters = {_OF_CALLER: bucket("code-redeem", client_id)}
         if not request.redeemer and not request.recipient:
-            nobodys = bucket("code-redeem-by", caller.client_id, "")
-            buckets.append(replace(whole, key=nobodys, name="of_nobody", noted=True))
+            counters[_OF_NOBODY] = bucket("code-redeem-by", client_id, "")
         if request.redeemer:
-            theirs = bucket("code-redeem-by", caller.client_id, request.redeemer)
-            one = AttemptBucket(
-                key=theirs, limit=limits.redeemer, window=limits.window, lock=limits.lock
-            )
-            buckets.append(replace(one, name="of_redeemer", noted=True))
+            counters[_OF_REDEEMER] = bucket("code-redeem-by", client_id, request.redeemer)
         if request.recipient:
-            place = (caller.client_id, request.purpose, request.recipient)
-            guessed = bucket("code-redeem-for", *place)
-            one = AttemptBucket(
-                key=guessed, limit=MAX_ATTEMPTS, window=ATTEMPT_WINDOW, lock=ATTEMPT_WINDOW
+            counters[_OF_RECIPIENT] = bucket(
+                "code-redeem-for", client_id, request.purpose, request.recipient
             )
-            buckets.append(replace(one, name="of_recipient", noted=True))
-        return buckets
+        return counters
+
+    def _bucket(self, name: str, key: bytes) -> AttemptBucket:
+        limits = self._limits
+        limit, window, lock = {
+            _OF_CALLER: (limits.caller, limits.window, limits.caller_lock),
+            _OF_NOBODY: (limits.caller, limits.window, limits.caller_lock),
+            _OF_REDEEMER: (limits.redeemer, limits.window, limits.lock),
+            _OF_RECIPIENT: (MAX_ATTEMPTS, ATTEMPT_WINDOW, ATTEMPT_WINDOW),
+        }[name]
+        noted = name != _OF_CALLER
+        return AttemptBucket(key=key, limit=limit, window=window, lock=lock, name=name, noted=noted)
 
     async def _wrong(
         self,
         caller: Caller,
         request: RedeemRequest,
-        buckets: list[AttemptBucket],
+        counters: Mapping[str, bytes],
         now: datetime,
         *,
         id_used: bool = False,
     ) -> TokenServiceError:
-        """Count a wrong code against its redeemer and its caller; what to raise."""
+        """Count a wrong code against `counters`; what to raise."""
         error = request_id_used() if id_used else unknown()
         audit = caller.audit(
             now,
@@ -174,6 +178,7 @@ class RedeemCode:
             subject=request.redeemer,
             details=f"purpose={request.purpose}",
         )
+        buckets = [self._bucket(name, key) for name, key in counters.items()]
         wait = await self._attempts.reserve(buckets, now, audit)
         error = error if wait is None else locked(wait)
         error.about["subject"] = request.redeemer
