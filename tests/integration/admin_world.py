@@ -29,19 +29,21 @@ from token_service.domain.clients.client import Client
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.keys.schedule import KeyScheduleSettings
-from token_service.domain.kinds import Permission, Platform
+from token_service.domain.kinds import CredentialKind, Permission, Platform
 from token_service.usecases.clients.authenticate_caller import AuthenticateCaller
 from token_service.usecases.clients.bootstrap import BootstrapClient, ClientCredentials
 from token_service.usecases.clients.cache import ClientCache
 from token_service.usecases.clients.records import ClientRecords
 from token_service.usecases.keys.maintenance import KeyMaintenance
-from token_service.usecases.login.issue import ClientCredential, Issue, IssueRequest
+from token_service.usecases.login.client import ClientCredential, VerifyClient
+from token_service.usecases.login.issue import Issue, IssueRequest
 from token_service.usecases.login.passwords import (
     PasswordCredential,
     PasswordLimits,
     VerifyPassword,
 )
 from token_service.usecases.login.reauthenticate import Reauthenticate
+from token_service.usecases.login.verifiers import Verifiers
 from token_service.usecases.refusals import Refusals
 from token_service.usecases.sessions.exchange import Exchange, ExchangeRequest, SessionRotation
 from token_service.usecases.sessions.overview import SessionAccess
@@ -68,7 +70,7 @@ APP = ClientPolicy(
     permissions=frozenset(
         {Permission.TOKENS_ISSUE, Permission.TOKENS_EXCHANGE, Permission.TOKENS_REVOKE}
     ),
-    password_login=True,
+    credentials=frozenset({CredentialKind.PASSWORD}),
 )
 
 
@@ -165,11 +167,17 @@ class Node:
             clock=self.clock,
             limits=PasswordLimits(),
         )
+        verifiers = Verifiers(
+            {
+                ClientCredential: VerifyClient(self.clock),
+                PasswordCredential: self.verify_password,
+            }
+        )
         self.limits = TokenLimits(self.tokens)
         maker = TokenSetMaker(self.mint, self.tokens, self.random)
         self.issue = Issue(
             client_cache=self.client_cache,
-            verify_password=self.verify_password,
+            verifiers=verifiers,
             sessions=self.sessions,
             maker=maker,
             mint=self.mint,
@@ -187,9 +195,7 @@ class Node:
             clock=self.clock,
         )
         self.exchange = Exchange(self.rotation, self.shield)
-        self.reauthenticate = Reauthenticate(
-            self.rotation, self.verify_password, self.clock, self.shield
-        )
+        self.reauthenticate = Reauthenticate(self.rotation, verifiers, self.shield)
 
     async def refresh(self) -> None:
         """What the follower does, when it is told to, at the time of our clock."""

@@ -14,6 +14,7 @@ from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Permission
 from token_service.domain.users.user import User
 from token_service.usecases.login.passwords import PasswordCredential, PasswordLimits
+from token_service.usecases.login.verifiers import LoginAttempt
 from token_service.usecases.sessions.exchange import ExchangeRequest
 from token_service.usecases.tokens.token_set import IssuedTokens
 from token_service.usecases.users.administration import CreateUser, NewUser, UserAdministration
@@ -93,7 +94,9 @@ async def logs_in(node: Node, caller: Caller, password: str) -> bool:
 async def attempt(node: Node, password: str, address: str = ADDRESS) -> Reason | None:
     """What a login attempt comes to."""
     try:
-        await node.verify_password(PasswordCredential("alice", password), address, NOBODY)
+        await node.verify_password(
+            PasswordCredential("alice", password), LoginAttempt(NOBODY, address)
+        )
     except TokenServiceError as error:
         return error.reason
     return None

@@ -26,7 +26,8 @@ from token_service.domain.kinds import (
     TokenScheme,
 )
 from token_service.domain.sessions.session import Device
-from token_service.usecases.login.issue import ClientCredential, IssueRequest
+from token_service.usecases.login.client import ClientCredential
+from token_service.usecases.login.issue import IssueRequest
 from token_service.usecases.login.passwords import PasswordCredential
 from token_service.usecases.login.reauthenticate import ReauthenticateRequest
 from token_service.usecases.sessions.exchange import ExchangeRequest

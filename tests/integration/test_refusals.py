@@ -20,6 +20,7 @@ from token_service.usecases.clients.administration import (
 )
 from token_service.usecases.clients.credentials import CollectClientCredentials, CollectRequest
 from token_service.usecases.login.passwords import PasswordCredential, PasswordLimits
+from token_service.usecases.login.verifiers import LoginAttempt
 from token_service.usecases.refusals import MOST_NOTED, WINDOW
 from token_service.usecases.users.administration import CreateUser, NewUser, UserAdministration
 from token_service.usecases.users.roles import RoleAdministration
@@ -73,7 +74,7 @@ async def attempt(
 ) -> TokenServiceError:
     credential = PasswordCredential(username, password, otp)
     with pytest.raises(TokenServiceError) as caught:
-        await node.verify_password(credential, address, GATEWAY)
+        await node.verify_password(credential, LoginAttempt(GATEWAY, address))
     return caught.value
 
 

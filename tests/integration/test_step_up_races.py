@@ -11,6 +11,7 @@ from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.usecases.login.passwords import PasswordCredential
 from token_service.usecases.login.reauthenticate import Reauthenticate, ReauthenticateRequest
+from token_service.usecases.login.verifiers import Verifiers
 from token_service.usecases.sessions.exchange import ExchangeOutcome, ExchangeRequest
 from token_service.usecases.users.administration import CreateUser, NewUser
 from token_service.usecases.users.roles import RoleAdministration
@@ -79,7 +80,8 @@ class Shop:
         node, hasher = self.node, Hasher(self.node, meanwhile)
         verify = copy(node.verify_password)
         verify._hasher = hasher
-        use_case = Reauthenticate(node.rotation, verify, node.clock, node.shield)
+        verifiers = Verifiers({PasswordCredential: verify})
+        use_case = Reauthenticate(node.rotation, verifiers, node.shield)
         request = ReauthenticateRequest(
             ExchangeRequest(token=self.token, exchange_id=once),
             PasswordCredential(username, password),

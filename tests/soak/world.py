@@ -19,7 +19,14 @@ from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.app.parts import Parts
 from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.policy import ClientPolicy, Lifetimes
-from token_service.domain.kinds import AccessFormat, Permission, Platform, TokenKind, TokenScheme
+from token_service.domain.kinds import (
+    AccessFormat,
+    CredentialKind,
+    Permission,
+    Platform,
+    TokenKind,
+    TokenScheme,
+)
 from token_service.usecases.clients.bootstrap import BootstrapClient
 from token_service.usecases.tokens.token_limits import TokenLimits
 from tokenservice.core import Facts
@@ -70,13 +77,13 @@ POLICIES = {
     "web": _app(
         Platform.WEB,
         Permission.PAIRING,
-        password_login=True,
+        credentials=frozenset({CredentialKind.PASSWORD}),
         may_pair_for=frozenset({"mobile"}),
     ),
     "mobile": _app(
         Platform.MOBILE,
         Permission.PAIRING,
-        password_login=True,
+        credentials=frozenset({CredentialKind.PASSWORD}),
         may_pair_for=frozenset({"web"}),
     ),
     "shop": ClientPolicy(permissions=frozenset({Permission.CODES}), access_lifetime=_ACCESS),

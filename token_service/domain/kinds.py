@@ -1,6 +1,6 @@
 """Kinds of token, key and client, and what each may do."""
 
-from enum import IntEnum, IntFlag, StrEnum
+from enum import Enum, IntEnum, IntFlag, StrEnum, auto
 
 from tokenservice.core import (
     AccessFormat,
@@ -87,6 +87,13 @@ ADMINISTRATIVE = frozenset(
     }
 )
 """Power over what belongs to others: nobody passes on more of it than it holds itself."""
+
+
+class CredentialKind(Enum):
+    """What a login can begin with."""
+
+    CLIENT = auto()
+    PASSWORD = auto()
 
 
 class ClientState(IntEnum):

@@ -9,7 +9,14 @@ from types import MappingProxyType
 from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.client import Client
 from token_service.domain.clients.policy import ClientPolicy
-from token_service.domain.kinds import AccessFormat, ClientState, Permission, Platform, TokenScheme
+from token_service.domain.kinds import (
+    AccessFormat,
+    ClientState,
+    CredentialKind,
+    Permission,
+    Platform,
+    TokenScheme,
+)
 from token_service.domain.ports import (
     ClientStore,
     Clock,
@@ -46,7 +53,7 @@ _APP = ClientPolicy(
             Permission.SESSIONS_READ,
         }
     ),
-    password_login=True,
+    credentials=frozenset({CredentialKind.PASSWORD}),
 )
 _WEB = replace(_APP, platforms=frozenset({Platform.WEB}))
 POLICIES: Mapping[str, ClientPolicy] = MappingProxyType(

@@ -77,7 +77,7 @@ def _for_another(which: str) -> Cause:
 
 
 async def _no_passwords(scene: Scene) -> object:
-    return await _issue(scene, await scene.client(replace(APP, password_login=False)))
+    return await _issue(scene, await scene.client(replace(APP, credentials=frozenset())))
 
 
 async def _no_web(scene: Scene) -> object:

@@ -19,8 +19,9 @@ from token_service.domain.kinds import (
     TokenKind,
     TokenScheme,
 )
+from token_service.domain.login.authenticated import Authenticated
 from token_service.domain.sessions.grants import Grant
-from token_service.domain.sessions.opening import Authenticated, NewIds, Wanted, open_session
+from token_service.domain.sessions.opening import NewIds, Wanted, open_session
 from token_service.domain.sessions.session import Device, Session
 from tokenservice.core.limits import MAX_AUDIENCES, MAX_SCOPES
 

@@ -17,6 +17,7 @@ from token_service.adapters.postgres.policy_json import (
 from token_service.domain.clients.policy import ClientPolicy, Lifetimes
 from token_service.domain.kinds import (
     AccessFormat,
+    CredentialKind,
     PairingNetworkRule,
     Permission,
     Platform,
@@ -36,7 +37,7 @@ FULL = ClientPolicy(
     lifetimes={
         Platform.WEB: Lifetimes(timedelta(minutes=5), timedelta(hours=1), timedelta(seconds=30))
     },
-    password_login=True,
+    credentials=frozenset({CredentialKind.PASSWORD}),
     may_issue_for=frozenset({"app"}),
     may_pair_for=frozenset({"tv"}),
     signing_algorithm="ES256",
@@ -62,7 +63,7 @@ policies = st.builds(
     lifetimes=st.dictionaries(
         st.sampled_from(Platform), st.builds(Lifetimes, durations, durations, durations)
     ),
-    password_login=st.booleans(),
+    credentials=st.frozensets(st.just(CredentialKind.PASSWORD)),
     may_issue_for=st.frozensets(texts),
     may_pair_for=st.frozensets(texts),
     signing_algorithm=texts,
@@ -84,7 +85,8 @@ def test_every_policy_reads_back_as_it_was(policy: ClientPolicy) -> None:
 def test_every_field_is_written_and_none_has_its_default_in_the_example() -> None:
     names = {field.name for field in fields(ClientPolicy)}
 
-    assert policy_to_json(FULL).keys() == names
+    written = {"credentials" if name == "password_login" else name for name in policy_to_json(FULL)}
+    assert written == names
     assert {name for name in names if getattr(FULL, name) == getattr(ClientPolicy(), name)} == set()
 
 
@@ -114,7 +116,7 @@ def test_the_form_is_names_and_seconds() -> None:
 def test_what_an_older_version_did_not_write_has_its_default() -> None:
     assert policy_from_json({}) == ClientPolicy()
     assert policy_from_json({"password_login": True}) == replace(
-        ClientPolicy(), password_login=True
+        ClientPolicy(), credentials=frozenset({CredentialKind.PASSWORD})
     )
 
 

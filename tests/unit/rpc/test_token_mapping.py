@@ -11,7 +11,7 @@ from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Platform, RevocationReason, TrustEntryKind
 from token_service.domain.sessions.session import Device
 from token_service.rpc.mapping import checks, tokens
-from token_service.usecases.login.issue import ClientCredential
+from token_service.usecases.login.client import ClientCredential
 from token_service.usecases.login.passwords import PasswordCredential
 from token_service.usecases.trust.revoke import BulkTarget, KeyTarget, SessionTarget, TokenTarget
 from tokenservice.v1 import token_service_pb2 as pb
@@ -215,7 +215,7 @@ def test_an_exchange() -> None:
 def test_a_reauthentication() -> None:
     request = reauthenticate(exchange_id=KEY)
     assert request.exchange.exchange_id == KEY
-    assert request.password == PasswordCredential("alice", "correct horse")
+    assert request.credential == PasswordCredential("alice", "correct horse")
 
 
 def test_a_requirement() -> None:

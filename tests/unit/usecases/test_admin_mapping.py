@@ -16,6 +16,7 @@ from token_service.domain.keys.key import Key
 from token_service.domain.kinds import (
     AccessFormat,
     ClientState,
+    CredentialKind,
     KeyPurpose,
     KeyState,
     PairingNetworkRule,
@@ -53,7 +54,7 @@ FULL = ClientPolicy(
     lifetimes={
         Platform.WEB: Lifetimes(timedelta(hours=1), timedelta(hours=2), timedelta(0)),
     },
-    password_login=True,
+    credentials=frozenset({CredentialKind.PASSWORD}),
     may_issue_for=frozenset({"shop"}),
     may_pair_for=frozenset({"phone"}),
     signing_algorithm="ES256",

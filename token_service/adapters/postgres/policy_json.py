@@ -13,6 +13,7 @@ from typing import Any
 from token_service.domain.clients.policy import ClientPolicy, Lifetimes
 from token_service.domain.kinds import (
     AccessFormat,
+    CredentialKind,
     PairingNetworkRule,
     Permission,
     Platform,
@@ -42,7 +43,7 @@ def policy_to_json(policy: ClientPolicy) -> Json:
             }
             for platform, own in sorted(policy.lifetimes.items())
         },
-        "password_login": policy.password_login,
+        "password_login": CredentialKind.PASSWORD in policy.credentials,
         "may_issue_for": sorted(policy.may_issue_for),
         "may_pair_for": sorted(policy.may_pair_for),
         "signing_algorithm": policy.signing_algorithm,
@@ -62,7 +63,9 @@ def policy_from_json(value: Mapping[str, Any]) -> ClientPolicy:
     if unknown:
         raise ValueError(f"client policy: unknown field {min(unknown)!r}")
     try:
-        return ClientPolicy(**{name: _READERS[name](part) for name, part in value.items()})
+        return ClientPolicy(
+            **{_FIELDS.get(name, name): _READERS[name](part) for name, part in value.items()}
+        )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError("client policy: a value cannot be read") from error
 
@@ -117,6 +120,12 @@ def _lifetimes(value: Mapping[str, Mapping[str, int]]) -> Mapping[Platform, Life
     )
 
 
+def _password_login(value: object) -> frozenset[CredentialKind]:
+    return frozenset({CredentialKind.PASSWORD}) if _flag(value) else frozenset()
+
+
+_FIELDS = {"password_login": "credentials"}
+"""Names in JSON that differ from the field's: nodes of the previous version know no others."""
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "scheme": lambda name: TokenScheme[name],
     "platforms": lambda names: frozenset(Platform[name] for name in _texts(names)),
@@ -128,7 +137,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "access_lifetime": _duration,
     "rolling_lifetime": _duration,
     "lifetimes": _lifetimes,
-    "password_login": _flag,
+    "password_login": _password_login,
     "may_issue_for": _text_set,
     "may_pair_for": _text_set,
     "signing_algorithm": _text,

@@ -32,14 +32,14 @@ class UseCases:
 
 def compose_usecases(settings: Settings, parts: Parts) -> UseCases:
     """Compose them, once for a server."""
-    shared = share(settings, parts)
+    shared = share(parts)
     of_keys = keys(settings, parts)
     of_tokens = tokens(parts, shared, of_keys.compromise)
     return UseCases(
         clients=clients(settings, parts, shared, of_tokens.validate),
         codes=codes(settings, parts),
         keys=of_keys,
-        login=login(parts, shared),
+        login=login(settings, parts, shared),
         pairing=pairing(parts, shared),
         sessions=sessions(parts, shared),
         shared=shared,

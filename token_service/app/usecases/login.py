@@ -4,8 +4,16 @@ from dataclasses import dataclass
 
 from token_service.app.parts import Parts
 from token_service.app.usecases.shared import Shared
+from token_service.config import Settings
+from token_service.usecases.login.client import ClientCredential, VerifyClient
 from token_service.usecases.login.issue import Issue
+from token_service.usecases.login.passwords import (
+    PasswordCredential,
+    PasswordLimits,
+    VerifyPassword,
+)
 from token_service.usecases.login.reauthenticate import Reauthenticate
+from token_service.usecases.login.verifiers import Verifiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +24,18 @@ class LoginUseCases:
     reauthenticate: Reauthenticate
 
 
-def login(parts: Parts, shared: Shared) -> LoginUseCases:
+def login(settings: Settings, parts: Parts, shared: Shared) -> LoginUseCases:
     """Compose them."""
+    verifiers = Verifiers(
+        {
+            ClientCredential: VerifyClient(parts.clock),
+            PasswordCredential: _passwords(settings, parts),
+        }
+    )
     return LoginUseCases(
         issue=Issue(
             client_cache=parts.client_cache,
-            verify_password=shared.verify_password,
+            verifiers=verifiers,
             sessions=parts.sessions,
             maker=shared.maker,
             mint=parts.mint,
@@ -31,8 +45,26 @@ def login(parts: Parts, shared: Shared) -> LoginUseCases:
         ),
         reauthenticate=Reauthenticate(
             rotation=shared.rotation,
-            verify_password=shared.verify_password,
-            clock=parts.clock,
+            verifiers=verifiers,
             shield=parts.shield,
         ),
+    )
+
+
+def _passwords(settings: Settings, parts: Parts) -> VerifyPassword:
+    limits = PasswordLimits(
+        pair=settings.login_attempts_per_account_and_address,
+        account=settings.login_attempts_per_account,
+        address=settings.login_attempts_per_address,
+        window=settings.login_window,
+        lock=settings.login_lock,
+    )
+    return VerifyPassword(
+        users=parts.users,
+        hasher=parts.hasher,
+        attempts=parts.attempts,
+        coarse=parts.redis.coarse,
+        secrets=parts.secrets,
+        clock=parts.clock,
+        limits=limits,
     )

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 from token_service.app.parts import Parts
-from token_service.config import Settings
 from token_service.usecases.clients.records import ClientRecords
-from token_service.usecases.login.passwords import PasswordLimits, VerifyPassword
 from token_service.usecases.refusals import Refusals
 from token_service.usecases.sessions.exchange import SessionRotation
 from token_service.usecases.sessions.overview import SessionAccess
@@ -21,12 +19,11 @@ class Shared:
     limits: TokenLimits
     maker: TokenSetMaker
     records: ClientRecords
-    verify_password: VerifyPassword
     access: SessionAccess
     rotation: SessionRotation
 
 
-def share(settings: Settings, parts: Parts) -> Shared:
+def share(parts: Parts) -> Shared:
     """Compose it, once for a server."""
     maker = TokenSetMaker(mint=parts.mint, tokens=parts.tokens, random=parts.random)
     return Shared(
@@ -34,15 +31,6 @@ def share(settings: Settings, parts: Parts) -> Shared:
         limits=TokenLimits(parts.tokens),
         maker=maker,
         records=ClientRecords(parts.clients, parts.client_cache),
-        verify_password=VerifyPassword(
-            users=parts.users,
-            hasher=parts.hasher,
-            attempts=parts.attempts,
-            coarse=parts.redis.coarse,
-            secrets=parts.secrets,
-            clock=parts.clock,
-            limits=_password_limits(settings),
-        ),
         access=SessionAccess(mint=parts.mint, sessions=parts.sessions, clock=parts.clock),
         rotation=SessionRotation(
             client_cache=parts.client_cache,
@@ -53,14 +41,4 @@ def share(settings: Settings, parts: Parts) -> Shared:
             maker=maker,
             clock=parts.clock,
         ),
-    )
-
-
-def _password_limits(settings: Settings) -> PasswordLimits:
-    return PasswordLimits(
-        pair=settings.login_attempts_per_account_and_address,
-        account=settings.login_attempts_per_account,
-        address=settings.login_attempts_per_address,
-        window=settings.login_window,
-        lock=settings.login_lock,
     )

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from token_service.domain.kinds import (
     AccessFormat,
+    CredentialKind,
     PairingNetworkRule,
     Permission,
     Platform,
@@ -46,8 +47,8 @@ class ClientPolicy:
     access_lifetime: timedelta = timedelta(minutes=5)
     rolling_lifetime: timedelta = timedelta(minutes=15)
     lifetimes: Mapping[Platform, Lifetimes] = field(default_factory=dict)
-    password_login: bool = False
-    """First-party only: whether users' passwords may pass through this client."""
+    credentials: frozenset[CredentialKind] = frozenset()
+    """First-party only: the kinds of users' credentials that may pass through this client."""
     may_issue_for: frozenset[str] = frozenset()
     may_pair_for: frozenset[str] = frozenset()
     signing_algorithm: str = ""

@@ -92,7 +92,7 @@ POWER: Mapping[str, Adds] = MappingProxyType(
         "access_lifetime": _at_most("access_lifetime"),
         "rolling_lifetime": _at_most("rolling_lifetime"),
         "lifetimes": _longer_sessions,
-        "password_login": _at_most("password_login"),
+        "credentials": _members("credentials"),
         "may_issue_for": _members("may_issue_for"),
         "may_pair_for": _members("may_pair_for"),
         # What gateways accept, and whether they can check it themselves, depends on it.

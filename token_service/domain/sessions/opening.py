@@ -10,31 +10,15 @@ from token_service.domain.errors import Reason, TokenServiceError, invalid_field
 from token_service.domain.kinds import (
     SERVICE_AUDIENCE,
     SESSION_KIND_OF_PLATFORM,
-    Amr,
     ClientState,
     Platform,
     TokenKind,
     TokenScheme,
 )
+from token_service.domain.login.authenticated import Authenticated
 from token_service.domain.sessions.grants import Grant, initial_grant
 from token_service.domain.sessions.session import UNKNOWN_DEVICE, Device, Session
 from tokenservice.core.limits import MAX_AUDIENCES, MAX_SCOPES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authenticated:
-    """Whose session it becomes, and how that was proven.
-
-    `scopes` is what the user may have at most. `user_id` and `scopes` are None for a session of
-    the client itself.
-    """
-
-    acr: int
-    amr: Amr
-    auth_time: datetime
-    user_id: UUID | None = None
-    roles: tuple[str, ...] = ()
-    scopes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

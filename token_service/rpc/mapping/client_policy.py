@@ -16,6 +16,7 @@ from token_service.domain.clients.policy_rules import (
 from token_service.domain.errors import invalid_field
 from token_service.domain.kinds import (
     AccessFormat,
+    CredentialKind,
     PairingNetworkRule,
     Permission,
     Platform,
@@ -62,7 +63,7 @@ def policy_from(message: pb.ClientPolicy, path: str = "policy") -> ClientPolicy:
         lifetimes=_session_lifetimes(
             message.session_lifetimes, scheme, f"{path}.session_lifetimes"
         ),
-        password_login=message.password_login,
+        credentials=_credentials(message),
         may_issue_for=_client_ids(message.may_issue_for, f"{path}.may_issue_for"),
         may_pair_for=_client_ids(message.may_pair_for, f"{path}.may_pair_for"),
         signing_algorithm=checks.text(
@@ -111,7 +112,7 @@ def policy_message(policy: ClientPolicy) -> pb.ClientPolicy:
         ],
         may_issue_for=sorted(policy.may_issue_for),
         may_pair_for=sorted(policy.may_pair_for),
-        password_login=policy.password_login,
+        password_login=CredentialKind.PASSWORD in policy.credentials,
         certificate_thumbprints=[
             bytes.fromhex(thumbprint) for thumbprint in sorted(policy.certificate_thumbprints)
         ],
@@ -180,6 +181,10 @@ def _session_lifetimes(
             _lifetime(message, "replay_window", default.replay_window, f"{at}.replay_window"),
         )
     return own
+
+
+def _credentials(message: pb.ClientPolicy) -> frozenset[CredentialKind]:
+    return frozenset({CredentialKind.PASSWORD}) if message.password_login else frozenset()
 
 
 def _lifetime(

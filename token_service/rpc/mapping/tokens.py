@@ -8,7 +8,8 @@ from token_service.domain.errors import invalid_field
 from token_service.domain.kinds import Platform, RevocationReason, TrustEntryKind
 from token_service.domain.sessions.session import UNKNOWN_DEVICE, Device
 from token_service.rpc.mapping import checks
-from token_service.usecases.login.issue import ClientCredential, IssueRequest
+from token_service.usecases.login.client import ClientCredential
+from token_service.usecases.login.issue import IssueRequest
 from token_service.usecases.login.passwords import PasswordCredential
 from token_service.usecases.login.reauthenticate import ReauthenticateRequest
 from token_service.usecases.names import visible

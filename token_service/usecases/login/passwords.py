@@ -8,6 +8,8 @@ from uuid import UUID
 from token_service.domain.addresses import counted_network
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.kinds import Amr, CredentialKind
+from token_service.domain.login.authenticated import Authenticated, Versions
 from token_service.domain.login.passwords import canonical_password, canonical_username
 from token_service.domain.ports import (
     AttemptBucket,
@@ -19,6 +21,7 @@ from token_service.domain.ports import (
     UserStore,
 )
 from token_service.domain.users.user import User
+from token_service.usecases.login.verifiers import LoginAttempt
 from token_service.usecases.refusals import UNKNOWN
 
 _PREFIX_BYTES = 16
@@ -50,18 +53,11 @@ class PasswordLimits:
     coarse_per_minute: int = 120
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedUser:
-    """A user whose password was right; the versions guard what is done with it."""
-
-    user: User
-    config_version: int
-    attempt_bucket: bytes
-
-
 class VerifyPassword:
     """Raises CREDENTIALS_INVALID (unknown user, wrong password and disabled user alike, after
     the same work), ACCOUNT_LOCKED or RATE_LIMITED with the time to wait."""
+
+    kind = CredentialKind.PASSWORD
 
     def __init__(
         self,
@@ -83,17 +79,11 @@ class VerifyPassword:
         self._limits = limits
 
     async def __call__(
-        self,
-        credential: PasswordCredential,
-        reported_address: str,
-        caller: Caller,
-        *,
-        due: UUID | None = None,
-    ) -> VerifiedUser:
-        """The user behind `credential`, attempted from the browser's address as its gateway,
-        `caller`, reported it, else from the peer's. Where one user is `due`, the password of
-        another is as wrong as any.
-        """
+        self, credential: PasswordCredential, attempt: LoginAttempt
+    ) -> Authenticated:
+        """The user behind `credential`; without a reported address the attempt is counted as one
+        from the peer's."""
+        caller, reported_address = attempt.caller, attempt.address
         username = canonical_username(credential.username)
         password = canonical_password(credential.password)
         buckets = self._buckets(username, reported_address, caller.address)
@@ -105,7 +95,7 @@ class VerifyPassword:
             user = found[0] if found else None
             about["subject"] = str(user.user_id) if user else UNKNOWN
             right = await self._hasher.verify(password, user.password_hash if user else None)
-            cause = _cause(user, right=right, otp_code=credential.otp_code, due=due)
+            cause = _cause(user, right=right, otp_code=credential.otp_code, due=attempt.due)
             if found is None or user is None or cause:
                 await self._refuse(buckets, caller, {**about, "cause": cause})
             await self._require_open(buckets, clear=True)
@@ -113,7 +103,15 @@ class VerifyPassword:
             error.about.update(about)
             raise
         await self._rehash(user, password)
-        return VerifiedUser(user, found[1], buckets[0].key)
+        return Authenticated(
+            acr=1,
+            amr=Amr.PWD,
+            auth_time=self._clock.now(),
+            user_id=user.user_id,
+            roles=user.roles,
+            scopes=user.scopes,
+            versions=Versions(found[1], user.version, user.credential_version, buckets[0].key),
+        )
 
     async def _refuse(
         self, buckets: tuple[AttemptBucket, ...], caller: Caller, about: dict[str, str]

@@ -4,15 +4,14 @@ from dataclasses import dataclass
 
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.kinds import Amr, Permission
-from token_service.domain.ports import Clock
+from token_service.domain.kinds import Permission
 from token_service.domain.sessions.exchange import Presented, Replay
 from token_service.domain.sessions.exchange_fingerprint import Purpose
-from token_service.usecases.login.passwords import PasswordCredential, VerifyPassword
+from token_service.usecases.login.passwords import PasswordCredential
+from token_service.usecases.login.verifiers import LoginAttempt, Verifiers
 from token_service.usecases.sessions.exchange import (
     ExchangeOutcome,
     ExchangeRequest,
-    FreshAuthentication,
     SessionRotation,
     keeps_changing,
 )
@@ -26,7 +25,7 @@ class ReauthenticateRequest:
     """The session's current token and the user's credential; the rest as in an exchange."""
 
     exchange: ExchangeRequest
-    password: PasswordCredential
+    credential: PasswordCredential
 
 
 class Reauthenticate:
@@ -35,19 +34,17 @@ class Reauthenticate:
     The credential is asked for on a replay too. The session is read before the credential is
     checked and written after it: what moves it in between supersedes this call, whoever did it,
     and the session's owner is told to go on with the successor. Raises what Exchange and
-    VerifyPassword raise; a wrong credential consumes nothing.
+    the verifier raise; a wrong credential consumes nothing.
     """
 
     def __init__(
         self,
         rotation: SessionRotation,
-        verify_password: VerifyPassword,
-        clock: Clock,
+        verifiers: Verifiers,
         shield: Shield,
     ) -> None:
         self._rotation = rotation
-        self._verify_password = verify_password
-        self._clock = clock
+        self._verifiers = verifiers
         self._shield = shield
 
     async def __call__(self, caller: Caller, request: ReauthenticateRequest) -> ExchangeOutcome:
@@ -68,18 +65,13 @@ class Reauthenticate:
                 raise TokenServiceError(
                     Reason.CREDENTIAL_NOT_ALLOWED, "the session has no user to authenticate"
                 )
-            verified = await self._verify_password(
-                request.password,
-                request.exchange.device.ip_address,
-                caller,
-                due=user_id,
-            )
+            attempt = LoginAttempt(caller, request.exchange.device.ip_address, due=user_id)
+            who = await self._verifiers.of(request.credential)(request.credential, attempt)
             if isinstance(decision, Replay):
                 return ExchangeOutcome(self._rotation.replay(view, decision.grant), True)
-            if verified.user.version != view.user_version:
+            if who.versions.user != view.user_version:
                 continue
-            fresh = FreshAuthentication(self._clock.now(), acr=1, amr=Amr.PWD)
-            tokens = await self._rotation.advance(caller, view, presented, decision.grant, fresh)
+            tokens = await self._rotation.advance(caller, view, presented, decision.grant, who)
             if tokens is not None:
                 return ExchangeOutcome(tokens, False)
         raise keeps_changing()

@@ -10,6 +10,7 @@ from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.client import Client
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Amr
+from token_service.domain.login.authenticated import Authenticated
 from token_service.domain.pairing.decision import Event, Move, Pairing, Side, Step, decide_pairing
 from token_service.domain.ports import (
     Clock,
@@ -22,7 +23,6 @@ from token_service.domain.ports import (
 from token_service.domain.sessions.exchange import require_live
 from token_service.domain.sessions.grants import narrowed_grant
 from token_service.domain.sessions.opening import (
-    Authenticated,
     NewIds,
     Wanted,
     open_session,

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.kinds import Amr, Permission, RevocationReason, TrustEntryKind
+from token_service.domain.kinds import Permission, RevocationReason, TrustEntryKind
+from token_service.domain.login.authenticated import Authenticated
 from token_service.domain.ports import (
     ClientTerms,
     Clock,
@@ -61,15 +62,6 @@ class ExchangeOutcome:
 
     tokens: IssuedTokens
     replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FreshAuthentication:
-    """What a fresh credential changes on the session (step-up)."""
-
-    auth_time: datetime
-    acr: int
-    amr: Amr
 
 
 class SessionRotation:
@@ -137,7 +129,7 @@ class SessionRotation:
         view: SessionView,
         presented: Presented,
         grant: Grant,
-        fresh: FreshAuthentication | None = None,
+        fresh: Authenticated | None = None,
     ) -> IssuedTokens | None:
         """Consume the token. None: something changed since `view` was read, decide again."""
         now = self._clock.now()
@@ -232,7 +224,7 @@ class SessionRotation:
         self,
         view: SessionView,
         presented: Presented,
-        fresh: FreshAuthentication | None,
+        fresh: Authenticated | None,
         now: datetime,
     ) -> Session:
         session = view.session
