@@ -70,6 +70,14 @@ def test_who_registered_a_client_does_not_review_it(cli: CommandLine) -> None:
     assert cli.run(*review).code == 2  # one must say which
 
 
+def test_an_administrator_gives_a_client_its_id(cli: CommandLine) -> None:
+    named = (*SHOP, "--id", "orders-shop")
+    assert cli.refused(*named, "--as", "demo-web") == "PERMISSION_MISSING"
+    assert cli.json(*named)["client_id"] == "orders-shop"
+    assert cli.json("client", "show", "orders-shop")["registered_by"] == "demo-admin"
+    assert cli.refused(*named) == "CLIENT_EXISTS"
+
+
 def test_a_registration_is_rejected_for_good(cli: CommandLine) -> None:
     client_id, secret = register(cli)
     rejected = cli.json("client", "review", client_id, "--reject", "--note", "unknown")

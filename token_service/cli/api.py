@@ -37,8 +37,8 @@ DEMO_API = "demo-api"
 class Api:
     """The service's stubs, and a caller. Connects at the first call.
 
-    `caller` is the development server's client to call as where nobody was named; a command may
-    change it until the first call.
+    `caller` is the development server's client to call as where nobody was named, `anonymous`
+    whether nobody is called as then; a command may change both until the first call.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Api:
         self.out = out
         self.caller = caller
         self._wishes = wishes
-        self._anonymous = anonymous
+        self.anonymous = anonymous
         self._timeout = timeout
 
     @cached_property
     def target(self) -> Target:
         """Where calls go, and as whom."""
-        return resolve(self._wishes, self.caller, anonymous=self._anonymous)
+        return resolve(self._wishes, self.caller, anonymous=self.anonymous)
 
     @cached_property
     def _channel(self) -> grpc.Channel:

@@ -41,6 +41,12 @@ def register(
     name: Annotated[str, typer.Option(help="Name that people will recognise it by.")],
     contact: Annotated[str, typer.Option(help="Whom to ask about it.")],
     policy: PolicyFile = None,
+    wanted_id: Annotated[
+        str,
+        typer.Option(
+            "--id", help="Id that it is to have; needs admin.clients. Left out: one is made."
+        ),
+    ] = "",
     platform: Annotated[list[PlatformWord] | None, typer.Option(help="Repeatable.")] = None,
     audience: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None,
     scope: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None,
@@ -67,7 +73,11 @@ def register(
         if asked != client_policy_pb2.ClientPolicy():
             raise CliError("give the policy as a file or as options, not both")
         asked = _read_policy(policy)
-    request = pb.RegisterClientRequest(name=name, contact=contact, policy=asked)
+    request = pb.RegisterClientRequest(
+        name=name, contact=contact, policy=asked, client_id=wanted_id
+    )
+    if wanted_id:
+        api.anonymous = False
     api.out.message(api.call(api.clients.RegisterClient, request))
     api.out.note("keep the registration secret, it is not shown again: it collects the credentials")
     api.out.note("after the review, until the client first calls with what was collected")

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     KEY_NOT_FOUND = auto()
     ROLE_NOT_FOUND = auto()
     USER_EXISTS = auto()
+    CLIENT_EXISTS = auto()
     RATE_LIMITED = auto()
     ACCOUNT_LOCKED = auto()
     OVERLOADED = auto()

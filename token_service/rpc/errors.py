@@ -43,6 +43,7 @@ STATUS: Mapping[Reason, StatusCode] = {
     Reason.KEY_NOT_FOUND: StatusCode.NOT_FOUND,
     Reason.ROLE_NOT_FOUND: StatusCode.NOT_FOUND,
     Reason.USER_EXISTS: StatusCode.ALREADY_EXISTS,
+    Reason.CLIENT_EXISTS: StatusCode.ALREADY_EXISTS,
     Reason.CLIENT_NOT_APPROVED: StatusCode.FAILED_PRECONDITION,
     Reason.CLIENT_DISABLED: StatusCode.FAILED_PRECONDITION,
     Reason.CLIENT_STATE: StatusCode.FAILED_PRECONDITION,

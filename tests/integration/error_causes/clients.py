@@ -148,7 +148,16 @@ async def _rotate_on(scene: Scene) -> object:
     return None
 
 
+async def _register_again(scene: Scene) -> object:
+    request = pb.RegisterClientRequest(
+        name="Gateway", contact="ops@example.com", client_id=f"gateway-{secrets.token_hex(4)}"
+    )
+    await scene.call(ADMIN, "clients", "RegisterClient", request)
+    return await scene.call(ADMIN, "clients", "RegisterClient", request)
+
+
 CAUSES: dict[tuple[str, str], Cause] = {
+    ("ClientService.RegisterClient", "CLIENT_EXISTS"): _register_again,
     (REVIEW, "CLIENT_NOT_FOUND"): _of_nobody("ReviewClient", _rejection()),
     (REVIEW, "CLIENT_STATE"): _review_again,
     (REVIEW, "SELF_REVIEW"): _review_own,

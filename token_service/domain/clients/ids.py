@@ -2,6 +2,11 @@
 
 import re
 import unicodedata
+from uuid import UUID
+
+from token_service.domain.clients.policy_rules import is_client_id
+from token_service.domain.errors import invalid_field
+from tokenservice.core.limits import CLIENT_ID_PATTERN
 
 RANDOM_BYTES = 5
 _MAX_NAME = 40
@@ -19,6 +24,31 @@ def new_client_id(name: str, random: bytes) -> str:
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "-", ascii_name.lower()).strip("-")[:_MAX_NAME].strip("-")
     return f"{slug or 'client'}-{_spell(random)}"
+
+
+RESERVED = frozenset({"bootstrap", "command-line", "demo", "key-maintenance"})
+"""Actors in the audit log that are no clients."""
+
+
+def chosen_client_id(text: str) -> str:
+    """An id that is chosen and not drawn, by somebody who may do so.
+
+    It stands where a user's id can stand (the subject of a session) and where the service names
+    itself (the actor of an audit row), and must be neither. Raises FIELD_INVALID.
+    """
+    if not is_client_id(text):
+        raise invalid_field("client_id", f"must match {CLIENT_ID_PATTERN}")
+    if text in RESERVED or _is_uuid(text):
+        raise invalid_field("client_id", "must not be a UUID or a name of the service's own")
+    return text
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _spell(random: bytes) -> str:

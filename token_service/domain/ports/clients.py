@@ -21,8 +21,11 @@ class ClientStore(Protocol):
         self, state: ClientState | None, page_size: int, page_token: str
     ) -> tuple[tuple[Client, ...], str]: ...
 
-    async def insert(self, client: Client, audit: AuditEvent) -> bool:
-        """False when the client id is taken."""
+    async def insert(
+        self, client: Client, audit: AuditEvent, *, over_rejected: bool = False
+    ) -> bool:
+        """False when the client id is taken; `over_rejected` takes the place of a client that was
+        REJECTED."""
         ...
 
     async def review(

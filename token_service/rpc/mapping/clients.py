@@ -31,6 +31,7 @@ def registration(message: pb.RegisterClientRequest) -> Registration:
         name=checks.required(message.name, "name"),
         contact=checks.required(message.contact, "contact", at_most=MAX_CONTACT),
         policy=policy,
+        client_id=optional_client_id(message.client_id),
     )
 
 

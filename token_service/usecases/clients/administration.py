@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.client import Client
-from token_service.domain.clients.ids import RANDOM_BYTES, new_client_id
+from token_service.domain.clients.ids import RANDOM_BYTES, chosen_client_id, new_client_id
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.clients.policy_rules import check_policy
 from token_service.domain.clients.power import require_may_change, require_may_review
@@ -25,11 +25,15 @@ _SETTLED = frozenset({ClientState.APPROVED, ClientState.ACTIVE, ClientState.DISA
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A client that somebody asks for; the policy is what they wish, the reviewer decides."""
+    """A client that somebody asks for; the policy is what they wish, the reviewer decides.
+
+    `client_id` is the id that it is to have; empty for one that is drawn.
+    """
 
     name: str
     contact: str
     policy: ClientPolicy
+    client_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,12 @@ class Changed:
 
 
 class RegisterClient:
-    """Raises PERMISSION_MISSING where registration is not open, and FIELD_INVALID."""
+    """Raises PERMISSION_MISSING where registration is not open, FIELD_INVALID, and CLIENT_EXISTS
+    for an id that was asked for and is taken.
+
+    An id is chosen by administrators alone, who can list those that there are: others could take
+    the names that somebody else is about to use, or learn which ids exist.
+    """
 
     def __init__(
         self,
@@ -82,25 +91,35 @@ class RegisterClient:
         """Put the registration down. It can do nothing until it was reviewed."""
         if not self._open:
             caller.require(Permission.CLIENTS_REGISTER)
+        if request.client_id:
+            caller.require(Permission.ADMIN_CLIENTS)
+            chosen_client_id(request.client_id)
         check_policy(request.policy)
         name = shown_name(request.name, "name")
         contact = shown_name(request.contact, "contact", at_most=MAX_CONTACT_CHARACTERS)
         request = replace(request, name=name, contact=contact)
+        if request.client_id:
+            registered = self._draw(caller, request, request.client_id)
+            if await self._insert(caller, registered.client, chosen=True):
+                return registered
+            raise TokenServiceError(Reason.CLIENT_EXISTS, "the client id is taken")
         for _ in range(_TRIES):
-            registered = self._draw(caller, request)
-            client = registered.client
-            audit = caller.audit(
-                client.created_at,
-                "client.register",
-                target=client.client_id,
-                details=f"name={client.name}",
-            )
-            if await self._shield.run(self._store.insert(client, audit)):
+            drawn = new_client_id(request.name, self._random.bytes(RANDOM_BYTES))
+            registered = self._draw(caller, request, drawn)
+            if await self._insert(caller, registered.client, chosen=False):
                 return registered
         raise TokenServiceError(Reason.OVERLOADED, "no free client id was found")
 
-    def _draw(self, caller: Caller, request: Registration) -> Registered:
-        client_id = new_client_id(request.name, self._random.bytes(RANDOM_BYTES))
+    async def _insert(self, caller: Caller, client: Client, *, chosen: bool) -> bool:
+        audit = caller.audit(
+            client.created_at,
+            "client.register",
+            target=client.client_id,
+            details=f"name={client.name}",
+        )
+        return await self._shield.run(self._store.insert(client, audit, over_rejected=chosen))
+
+    def _draw(self, caller: Caller, request: Registration, client_id: str) -> Registered:
         context = b"register\0" + client_id.encode() + b"\0" + self._random.bytes(32)
         secret, secret_hash, pepper_id = self._secrets.make(REGISTRATION_SECRET_CODE, context)
         now = self._clock.now()

@@ -5,15 +5,15 @@ from datetime import datetime
 
 from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.client import Client
+from token_service.domain.clients.ids import chosen_client_id
 from token_service.domain.clients.policy import ClientPolicy
-from token_service.domain.clients.policy_rules import check_policy, is_client_id
-from token_service.domain.errors import Reason, TokenServiceError, invalid_field
+from token_service.domain.clients.policy_rules import check_policy
+from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission, Platform
 from token_service.domain.ports import ClientStore, Clock, Randomness, Secrets
 from token_service.usecases.clients.credentials import draw_secret
 from token_service.usecases.names import shown_name
 from token_service.usecases.tokens.token_limits import TokenLimits
-from tokenservice.core.limits import CLIENT_ID_PATTERN
 
 ADMINISTRATOR = ClientPolicy(platforms=frozenset({Platform.API}), permissions=frozenset(Permission))
 ACTOR = "command-line"
@@ -53,8 +53,7 @@ class BootstrapClient:
     ) -> ClientCredentials:
         """Create an ACTIVE client and its secret. Again, the secret is replaced as long as it was
         never used. Raises FIELD_INVALID, and CLIENT_STATE for a client that is in use."""
-        if not is_client_id(client_id):
-            raise invalid_field("client_id", f"must match {CLIENT_ID_PATTERN}")
+        chosen_client_id(client_id)
         check_policy(policy)
         self._limits.require(policy)
         name = shown_name(name, "name")

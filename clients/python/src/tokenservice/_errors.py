@@ -147,6 +147,7 @@ CLASSES: Final[Mapping[Reason, type[TokenServiceError]]] = {
     Reason.KEY_NOT_FOUND: TokenServiceError,
     Reason.ROLE_NOT_FOUND: TokenServiceError,
     Reason.USER_EXISTS: TokenServiceError,
+    Reason.CLIENT_EXISTS: TokenServiceError,
     Reason.PAIRING_STATE: TokenServiceError,
     Reason.CHECK_NUMBER_WRONG: TokenServiceError,
     Reason.CLIENT_NOT_APPROVED: TokenServiceError,

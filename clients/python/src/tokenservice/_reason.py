@@ -46,6 +46,7 @@ class Reason(StrEnum):
     KEY_NOT_FOUND = auto()
     ROLE_NOT_FOUND = auto()
     USER_EXISTS = auto()
+    CLIENT_EXISTS = auto()
     PAIRING_STATE = auto()
     CHECK_NUMBER_WRONG = auto()
     CLIENT_NOT_APPROVED = auto()

@@ -68,6 +68,9 @@ SET state = CASE WHEN c.registration_hash IS NOT NULL
     updated_at = $2
 WHERE client_id = $1
 """  # noqa: S608
+_DROP_REJECTED = f"""
+DELETE FROM clients WHERE client_id = $1 AND state = {ClientState.REJECTED}
+"""  # noqa: S608
 _IN_USE = {ClientState.APPROVED, ClientState.ACTIVE, ClientState.DISABLED}
 
 
@@ -101,8 +104,11 @@ class ClientStore(ClientSecretStore):
         more = len(found) > page_size
         return clients, token_after(clients[-1].client_id) if more and clients else ""
 
-    async def insert(self, client: Client, audit: AuditEvent) -> bool:
-        """Add a client, with its secrets if it has any; False when the id is taken.
+    async def insert(
+        self, client: Client, audit: AuditEvent, *, over_rejected: bool = False
+    ) -> bool:
+        """Add a client, with its secrets if it has any; False when the id is taken. With
+        `over_rejected` it takes the place of a client that was REJECTED: that never had anything.
 
         A PENDING one leaves the configuration version alone: no node holds anything that it
         changes, and whoever may register must not be able to empty every node's caches.
@@ -110,6 +116,8 @@ class ClientStore(ClientSecretStore):
 
         async def change() -> bool:
             async with self._database.transaction() as conn:
+                if over_rejected:
+                    await conn.execute(_DROP_REJECTED, client.client_id)
                 if await conn.fetchval(INSERT_CLIENT, *client_args(client)) is None:
                     return False
                 await conn.execute(_INSERT_SECRETS, client.client_id, *secret_columns(client))

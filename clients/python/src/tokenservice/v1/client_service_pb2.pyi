@@ -150,6 +150,7 @@ class RegisterClientRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name that people will recognise it by, 1 to 128 characters; kept in its
     NFKC form. Letters, digits, marks on them, punctuation, symbols of currency
@@ -161,6 +162,12 @@ class RegisterClientRequest(_message.Message):
     """Whom to ask about it, such as an e-mail address; 1 to 256 characters as in
     the name. Required.
     """
+    client_id: _builtins.str
+    """Id that the client is to have: 1 to 64 of a-z, 0-9, ".", "_" and "-", the
+    first of them a letter or digit; no UUID, as users' ids are, and no name that
+    the audit log gives to the service itself. Empty means that the server makes
+    one from the name and random characters.
+    """
     @_builtins.property
     def policy(self) -> _client_policy_pb2.ClientPolicy:
         """The policy asked for; the reviewer decides."""
@@ -171,10 +178,11 @@ class RegisterClientRequest(_message.Message):
         name: _builtins.str = ...,
         contact: _builtins.str = ...,
         policy: _client_policy_pb2.ClientPolicy | None = ...,
+        client_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "name", b"name", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "contact", b"contact", "name", b"name", "policy", b"policy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -117,7 +117,11 @@ class ClientServiceServicer(object):
     def RegisterClient(self, request, context):
         """Asks for a new client. It is PENDING and can do nothing until reviewed.
 
-        Needs the permission clients.register, or none where registration is open.
+        Needs the permission clients.register, or none where registration is open;
+        with a client_id also admin.clients. A client_id is decided about once: of two
+        registrations at the same time one succeeds, and only a REJECTED client gives
+        its id up.
+        Errors: CLIENT_EXISTS (the client_id is taken).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

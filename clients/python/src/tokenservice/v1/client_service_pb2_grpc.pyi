@@ -51,7 +51,11 @@ class ClientServiceStub:
     RegisterClient: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.RegisterClientRequest, _client_service_pb2.RegisterClientResponse]
     """Asks for a new client. It is PENDING and can do nothing until reviewed.
 
-    Needs the permission clients.register, or none where registration is open.
+    Needs the permission clients.register, or none where registration is open;
+    with a client_id also admin.clients. A client_id is decided about once: of two
+    registrations at the same time one succeeds, and only a REJECTED client gives
+    its id up.
+    Errors: CLIENT_EXISTS (the client_id is taken).
     """
     ReviewClient: _grpc.UnaryUnaryMultiCallable[_client_service_pb2.ReviewClientRequest, _client_service_pb2.ReviewClientResponse]
     """Approves or rejects a PENDING registration, once.
@@ -155,7 +159,11 @@ class ClientServiceAsyncStub(ClientServiceStub):
     RegisterClient: _aio.UnaryUnaryMultiCallable[_client_service_pb2.RegisterClientRequest, _client_service_pb2.RegisterClientResponse]  # type: ignore[assignment]
     """Asks for a new client. It is PENDING and can do nothing until reviewed.
 
-    Needs the permission clients.register, or none where registration is open.
+    Needs the permission clients.register, or none where registration is open;
+    with a client_id also admin.clients. A client_id is decided about once: of two
+    registrations at the same time one succeeds, and only a REJECTED client gives
+    its id up.
+    Errors: CLIENT_EXISTS (the client_id is taken).
     """
     ReviewClient: _aio.UnaryUnaryMultiCallable[_client_service_pb2.ReviewClientRequest, _client_service_pb2.ReviewClientResponse]  # type: ignore[assignment]
     """Approves or rejects a PENDING registration, once.
@@ -262,7 +270,11 @@ class ClientServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_client_service_pb2.RegisterClientResponse, _abc.Awaitable[_client_service_pb2.RegisterClientResponse]]:
         """Asks for a new client. It is PENDING and can do nothing until reviewed.
 
-        Needs the permission clients.register, or none where registration is open.
+        Needs the permission clients.register, or none where registration is open;
+        with a client_id also admin.clients. A client_id is decided about once: of two
+        registrations at the same time one succeeds, and only a REJECTED client gives
+        its id up.
+        Errors: CLIENT_EXISTS (the client_id is taken).
         """
 
     @_abc_1.abstractmethod

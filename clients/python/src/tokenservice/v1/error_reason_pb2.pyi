@@ -116,6 +116,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: there is no such role."""
     ERROR_REASON_USER_EXISTS: _ErrorReason.ValueType  # 25
     """ALREADY_EXISTS: the user name is taken."""
+    ERROR_REASON_CLIENT_EXISTS: _ErrorReason.ValueType  # 43
+    """ALREADY_EXISTS: the client id is taken."""
     ERROR_REASON_PAIRING_STATE: _ErrorReason.ValueType  # 26
     """FAILED_PRECONDITION: the pairing is not in a state that allows this step."""
     ERROR_REASON_CHECK_NUMBER_WRONG: _ErrorReason.ValueType  # 27
@@ -286,6 +288,8 @@ ERROR_REASON_ROLE_NOT_FOUND: ErrorReason.ValueType  # 24
 """NOT_FOUND: there is no such role."""
 ERROR_REASON_USER_EXISTS: ErrorReason.ValueType  # 25
 """ALREADY_EXISTS: the user name is taken."""
+ERROR_REASON_CLIENT_EXISTS: ErrorReason.ValueType  # 43
+"""ALREADY_EXISTS: the client id is taken."""
 ERROR_REASON_PAIRING_STATE: ErrorReason.ValueType  # 26
 """FAILED_PRECONDITION: the pairing is not in a state that allows this step."""
 ERROR_REASON_CHECK_NUMBER_WRONG: ErrorReason.ValueType  # 27
