@@ -1,7 +1,7 @@
 """The administrative clients of the client package against a real server."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,8 +28,12 @@ from tokenservice import (
     Platform,
     Reason,
     RegisteredClient,
+    RevocationReason,
     TokenClient,
     TokenServiceError,
+    TrustClient,
+    TrustEffect,
+    TrustEntryKind,
     Unreachable,
     UserAdmin,
     UserState,
@@ -262,3 +266,34 @@ async def test_replies_that_are_lost(office: Office) -> None:
             await admin.register_client("Twice", "twice@example.com")
         pending = [one async for one in admin.list_clients(state=ClientState.PENDING)]
         assert [one.name for one in pending] == ["Twice"]
+
+
+async def test_looking_at_the_trust_log(office: Office) -> None:
+    trust = TrustClient(await office.connection("demo-gateway"))
+    client = TokenClient(await office.connection("demo-admin"))
+    first = await client.revoke(client_id="demo-web", reason=RevocationReason.LOST_DEVICE)
+    view = await trust.get_trust()
+    assert view.revision >= first.revision
+    [entry] = [one for one in view.entries if one.id == "demo-web"]
+    assert (entry.kind, entry.effect, entry.reason) == (
+        TrustEntryKind.CLIENT,
+        TrustEffect.REVOKE,
+        RevocationReason.LOST_DEVICE,
+    )
+    assert any(key.state is KeyState.ACTIVE and key.alg == "EdDSA" for key in view.keys)
+    feed = trust.watch_trust()
+    snapshot = await anext(feed)
+    assert snapshot.snapshot is not None
+    assert (snapshot.snapshot.entries, snapshot.snapshot.last) == (view.entries, True)
+    await feed.aclose()
+    async with aclosing(
+        trust.watch_trust(epoch=view.epoch, from_revision=view.revision)
+    ) as following:
+        again = await client.revoke(client_id="demo-api")
+        async for message in following:
+            if message.delta is not None and message.delta.entries:
+                assert [one.id for one in message.delta.entries] == ["demo-api"]
+                assert message.revision >= again.revision
+                break
+    with pytest.raises(PermissionDenied):
+        await TrustClient(await office.connection("demo-web")).get_trust()

@@ -23,7 +23,13 @@ from tokenservice import (
     policy_to_json,
 )
 from tokenservice._admin.messages import ENUMS, VALUES, message_of, value
-from tokenservice.v1 import client_policy_pb2, client_service_pb2, types_pb2, user_service_pb2
+from tokenservice.v1 import (
+    client_policy_pb2,
+    client_service_pb2,
+    trust_service_pb2,
+    types_pb2,
+    user_service_pb2,
+)
 
 POLICY = ClientPolicy(
     scheme=TokenScheme.ROLLING,
@@ -58,6 +64,7 @@ def test_an_enum_has_the_numbers_of_its_message(name: str) -> None:
     modules: tuple[Any, ...] = (
         client_policy_pb2,
         client_service_pb2,
+        trust_service_pb2,
         types_pb2,
         user_service_pb2,
     )

@@ -32,6 +32,16 @@ if TYPE_CHECKING:
     from tokenservice._admin.key_values import ChangedKey, Key, KeyPurpose
     from tokenservice._admin.keys import KeyAdmin
     from tokenservice._admin.messages import policy_from_json, policy_to_json
+    from tokenservice._admin.trust import TrustClient
+    from tokenservice._admin.trust_values import (
+        FeedDelta,
+        FeedEntry,
+        FeedHeartbeat,
+        FeedKey,
+        FeedMessage,
+        FeedSnapshot,
+        TrustView,
+    )
     from tokenservice._admin.user_values import (
         ChangedRole,
         ChangedUser,
@@ -125,6 +135,8 @@ if TYPE_CHECKING:
         RevocationReason,
         TokenKind,
         TokenScheme,
+        TrustEffect,
+        TrustEntryKind,
         Verdict,
     )
     from tokenservice.middleware import (
@@ -171,6 +183,12 @@ __all__ = [
     "Device",
     "ExchangeIds",
     "FactorRequired",
+    "FeedDelta",
+    "FeedEntry",
+    "FeedHeartbeat",
+    "FeedKey",
+    "FeedMessage",
+    "FeedSnapshot",
     "FieldViolation",
     "FileTokenStore",
     "IssuedCode",
@@ -230,6 +248,10 @@ __all__ = [
     "TokenSource",
     "TokenStore",
     "TokenStoreError",
+    "TrustClient",
+    "TrustEffect",
+    "TrustEntryKind",
+    "TrustView",
     "Unreachable",
     "User",
     "UserAdmin",
@@ -259,6 +281,10 @@ _MODULES: Final = {
     "_admin.key_values": "ChangedKey Key KeyPurpose",
     "_admin.keys": "KeyAdmin",
     "_admin.messages": "policy_from_json policy_to_json",
+    "_admin.trust": "TrustClient",
+    "_admin.trust_values": (
+        "FeedDelta FeedEntry FeedHeartbeat FeedKey FeedMessage FeedSnapshot TrustView"
+    ),
     "_admin.user_values": "ChangedRole ChangedUser LoginAttempts Role User UserState",
     "_admin.users": "UserAdmin",
     "_listing": "Listing Page",
@@ -296,7 +322,10 @@ _MODULES: Final = {
     "_validator.sync_validator": "SyncValidator",
     "_validator.validator": "Validator",
     "_values": "AccessToken Check Device Revoked Session SessionPage TokenSet",
-    "core": "AccessFormat KeyState Platform RevocationReason TokenKind TokenScheme Verdict",
+    "core": (
+        "AccessFormat KeyState Platform RevocationReason TokenKind TokenScheme TrustEffect "
+        "TrustEntryKind Verdict"
+    ),
     "middleware": "PUBLIC CookieAuth Refusal Route RouteTable current_principal",
 }
 """Which names each module has."""

@@ -31,8 +31,9 @@ class Key:
     """A key of the service, without its secret part.
 
     It makes tokens from ``activates_at`` on. ``retires_at``, when the last token that it made is
-    dead, is None while it makes new ones. ``public_key`` is DER SubjectPublicKeyInfo (RFC 5280,
-    section 4.1), b"" for a symmetric key.
+    dead, is None while it makes new ones and for a pepper. ``public_key`` is DER
+    SubjectPublicKeyInfo (RFC 5280, section 4.1), b"" for a symmetric key. The service needs its
+    configured secret ``secret_key_id`` while the key is PENDING, ACTIVE or RETIRING.
     """
 
     kid: str
@@ -44,6 +45,7 @@ class Key:
     retires_at: datetime | None
     compromised_at: datetime | None
     public_key: bytes
+    secret_key_id: str
 
 
 @dataclass(frozen=True, slots=True)

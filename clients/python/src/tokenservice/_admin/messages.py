@@ -16,10 +16,24 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tokenservice import _messages as messages
-from tokenservice._admin import client_values, key_values, user_values
+from tokenservice._admin import client_values, key_values, trust_values, user_values
 from tokenservice._admin.client_values import ClientPolicy
-from tokenservice.core import AccessFormat, KeyState, Platform, TokenScheme
-from tokenservice.v1 import client_policy_pb2, client_service_pb2, key_service_pb2, user_service_pb2
+from tokenservice.core import (
+    AccessFormat,
+    KeyState,
+    Platform,
+    RevocationReason,
+    TokenScheme,
+    TrustEffect,
+    TrustEntryKind,
+)
+from tokenservice.v1 import (
+    client_policy_pb2,
+    client_service_pb2,
+    key_service_pb2,
+    trust_service_pb2,
+    user_service_pb2,
+)
 
 if TYPE_CHECKING:
     from enum import IntEnum
@@ -40,6 +54,12 @@ VALUES: Final[dict[type[Message], type[Any]]] = {
     client_service_pb2.UpdateClientPolicyResponse: client_values.ChangedClient,
     key_service_pb2.CompromiseKeyResponse: key_values.ChangedKey,
     key_service_pb2.Key: key_values.Key,
+    trust_service_pb2.TrustDelta: trust_values.FeedDelta,
+    trust_service_pb2.TrustEntry: trust_values.FeedEntry,
+    trust_service_pb2.TrustHeartbeat: trust_values.FeedHeartbeat,
+    trust_service_pb2.TrustKey: trust_values.FeedKey,
+    trust_service_pb2.TrustSnapshotChunk: trust_values.FeedSnapshot,
+    trust_service_pb2.WatchTrustResponse: trust_values.FeedMessage,
     user_service_pb2.DefineRoleResponse: user_values.ChangedRole,
     user_service_pb2.DeleteUserResponse: user_values.ChangedUser,
     user_service_pb2.DisableUserResponse: user_values.ChangedUser,
@@ -64,7 +84,10 @@ ENUMS: Final[dict[str, type[IntEnum]]] = {
     "KeyState": KeyState,
     "PairingNetworkRule": client_values.PairingNetworkRule,
     "Platform": Platform,
+    "RevocationReason": RevocationReason,
     "TokenScheme": TokenScheme,
+    "TrustEffect": TrustEffect,
+    "TrustEntryKind": TrustEntryKind,
     "UserState": user_values.UserState,
 }
 """What each enum of ``tokenservice.v1`` becomes; a number that is not known, UNSPECIFIED."""

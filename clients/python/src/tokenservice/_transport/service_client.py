@@ -40,4 +40,5 @@ class ServiceClient:
         random: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._connection = connection
         self._calls = Calls(connection, backoff=backoff, clock=clock, random=random, sleep=sleep)

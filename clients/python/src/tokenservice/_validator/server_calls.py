@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -81,7 +81,7 @@ class FeedStream:
         connection: Connection,
         stubs: Stubs,
         metadata: Metadata,
-        call: grpc.aio.UnaryStreamCall[trust_pb.WatchTrustRequest, trust_pb.WatchTrustResponse],
+        call: grpc.aio.UnaryStreamCall[Any, Any],
     ) -> None:
         self._connection = connection
         self._stubs = stubs
