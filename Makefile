@@ -7,7 +7,7 @@ OLDEST := $(VENV)-oldest
 NODE_VENV := $(VENV)-node
 STAMP  := $(VENV)/.setup-complete
 LOCK   := requirements.lock
-CODE   := token_service clients tests
+CODE   := token_service clients tests docs
 RELEASE_IMAGE := protos/last_release.binpb
 # Tests run in this many processes at a time, each with stores of its own.
 TEST_PROCESSES ?= 2
@@ -15,7 +15,7 @@ TEST_PROCESSES ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast test-oldest lint lint-python lint-protos stubs-up-to-date protos vectors spec-check bench bench-quick soak lock clean reset
+.PHONY: help setup run demo test test-fast test-oldest lint lint-python lint-protos stubs-up-to-date protos vectors pictures spec-check bench bench-quick soak lock clean reset
 
 help: ## List these targets, with how long they take on two cores
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ protos: $(STAMP) ## Generate the Python stubs from protos/ (5 s)
 
 vectors: $(STAMP) ## Write the vectors of docs/spec (3 s)
 	$(BIN)/python -m tests.vectors
+
+pictures: $(STAMP) ## Draw the pictures of the documents (1 s)
+	$(BIN)/python docs/pictures/draw.py
 
 # Node 18 or newer; where the machine has none, one from the Python registry (60 MB, once).
 spec-check: ## Run the vectors of docs/spec through an implementation in Node (1 s)
