@@ -11,11 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route as Endpoint
 
-from tokenservice import PUBLIC, ClientSecret, Connection, Route, Validator
+from tokenservice import PUBLIC, Connection, Route, Validator
 from tokenservice.middleware.asgi import TokenMiddleware
 
-credentials = ClientSecret(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
-connection = Connection(os.environ["TOKENS"], credentials)  # elsewhere than here: tls=Tls()
+connection = Connection.from_env()  # TOKEN_SERVICE_SERVER, …_CLIENT_ID, …_CLIENT_SECRET
 validator = Validator(connection)
 
 

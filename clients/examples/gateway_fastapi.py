@@ -8,11 +8,10 @@ from typing import Annotated
 import uvicorn
 from fastapi import Depends, FastAPI
 
-from tokenservice import ClientSecret, Connection, Principal, Validator
+from tokenservice import Connection, Principal, Validator
 from tokenservice.middleware.fastapi import protect, require
 
-credentials = ClientSecret(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
-connection = Connection(os.environ["TOKENS"], credentials)
+connection = Connection.from_env()
 validator = Validator(connection)
 
 

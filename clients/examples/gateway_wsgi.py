@@ -5,7 +5,7 @@ import os
 import waitress.server  # type: ignore[import-untyped]  # waitress has no types
 from flask import Flask, request
 
-from tokenservice import ClientSecret, Route, SyncValidator
+from tokenservice import Route, SyncConnection, SyncValidator
 from tokenservice.middleware.wsgi import TokenMiddleware
 
 app = Flask(__name__)
@@ -23,9 +23,8 @@ ROUTES = {
 }
 
 if __name__ == "__main__":
-    credentials = ClientSecret(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
-    # Servers that fork their workers open the validator in the worker.
-    with SyncValidator.connect(os.environ["TOKENS"], credentials) as validator:
+    # Servers that fork their workers start the validator in the worker.
+    with SyncConnection.from_env() as connection, SyncValidator(connection) as validator:
         guarded = TokenMiddleware(app, validator=validator, audience="orders", routes=ROUTES)
         port = int(os.environ.get("PORT", "8000"))
         server = waitress.server.create_server(guarded, host="127.0.0.1", port=port)

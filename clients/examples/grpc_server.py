@@ -5,7 +5,7 @@ import os
 
 import grpc
 
-from tokenservice import ClientSecret, Connection, Route, Validator, current_principal
+from tokenservice import Connection, Route, Validator, current_principal
 from tokenservice.middleware.grpc_aio import TokenInterceptor
 
 
@@ -22,9 +22,8 @@ METHODS = {"/shop.Orders/Get": Route(scopes=["orders.read"])}
 
 async def serve() -> None:
     """Serve until interrupted."""
-    credentials = ClientSecret(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
     async with (
-        Connection(os.environ["TOKENS"], credentials) as connection,
+        Connection.from_env() as connection,
         Validator(connection) as validator,
     ):
         interceptor = TokenInterceptor(validator, audience="orders", methods=METHODS)

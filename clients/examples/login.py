@@ -3,14 +3,13 @@
 import asyncio
 import os
 
-from tokenservice import ClientSecret, Connection, SessionOver, TokenClient
+from tokenservice import Connection, SessionOver, TokenClient
 from tokenservice.core import Platform
 
 
 async def main() -> None:
     """Live through one session."""
-    credentials = ClientSecret(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
-    async with Connection(os.environ["TOKENS"], credentials) as connection:
+    async with Connection.from_env() as connection:
         client = TokenClient(connection)
         first = await client.login_with_password(
             os.environ["USERNAME"],

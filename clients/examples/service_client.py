@@ -1,18 +1,16 @@
 """A service that calls another one with a token of its own: `python service_client.py URL`."""
 
 import asyncio
-import os
 import sys
 
 import httpx
 
-from tokenservice import BearerAuth, ClientSecret, Connection, TokenClient, TokenSource
+from tokenservice import BearerAuth, Connection, TokenClient, TokenSource
 
 
 async def main(url: str) -> None:
     """Call three times; there is one login, and one token until it is due for a new one."""
-    credentials = ClientSecret(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
-    async with Connection(os.environ["TOKENS"], credentials) as connection:
+    async with Connection.from_env() as connection:
         source = TokenSource(TokenClient(connection), "orders", scopes=["orders.read"])
         async with source, httpx.AsyncClient(auth=BearerAuth(source)) as http:
             for _ in range(3):

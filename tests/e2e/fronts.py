@@ -27,6 +27,7 @@ from tokenservice import (
     CookieAuth,
     Principal,
     Route,
+    SyncConnection,
     SyncValidator,
     Validator,
 )
@@ -181,7 +182,10 @@ def flask_on_waitress(world: World, address: str, staleness: float = 5.0) -> Ite
         app.add_url_rule(path, path, caller, methods=methods)
     app.add_url_rule("/health", "/health", dict)
 
-    with SyncValidator.connect(address, credentials(world), staleness_limit=staleness) as validator:
+    with (
+        SyncConnection(address, credentials(world)) as connection,
+        SyncValidator(connection, staleness_limit=staleness) as validator,
+    ):
         assert validator.wait_ready(10)
         guarded = wsgi.TokenMiddleware(
             app, validator=validator, audience="orders", routes=ROUTES, cookie=CookieAuth()

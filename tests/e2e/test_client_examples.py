@@ -28,9 +28,9 @@ _URL = re.compile(r"http://(127\.0\.0\.1:\d+)")
 def environment(world: World, server: ServerProcess, client_id: str, **more: str) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if "TOKEN_SERVICE" not in name},
-        "TOKENS": server.address,
-        "CLIENT_ID": client_id,
-        "CLIENT_SECRET": world.clients[client_id],
+        "TOKEN_SERVICE_SERVER": server.address,
+        "TOKEN_SERVICE_CLIENT_ID": client_id,
+        "TOKEN_SERVICE_CLIENT_SECRET": world.clients[client_id],
         "PYTHONUNBUFFERED": "1",
         "PORT": "0",
         **more,

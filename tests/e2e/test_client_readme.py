@@ -131,6 +131,7 @@ async def wsgi(desk: Desk, block: Block) -> None:
         assert await asyncio.to_thread(call) == (200, 401)
     finally:
         await asyncio.to_thread(names["validator"].close)
+        await asyncio.to_thread(names["connection"].close)
 
 
 async def grpc_server(desk: Desk, block: Block) -> None:

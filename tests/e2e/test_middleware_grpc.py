@@ -28,7 +28,7 @@ from tests.unit.client.grpc_services import (
     collected,
     handlers,
 )
-from tokenservice import Connection, SyncValidator, Validator
+from tokenservice import Connection, SyncConnection, SyncValidator, Validator
 from tokenservice.middleware import grpc_aio, grpc_sync
 from tokenservice.v1 import types_pb2 as types
 
@@ -73,7 +73,10 @@ async def threads(
     staleness: float = 5.0,
 ) -> AsyncIterator[tuple[str, Any]]:
     orders = ThreadOrders()
-    with SyncValidator.connect(address, credentials(world), staleness_limit=staleness) as validator:
+    with (
+        SyncConnection(address, credentials(world)) as connection,
+        SyncValidator(connection, staleness_limit=staleness) as validator,
+    ):
         assert await asyncio.to_thread(validator.wait_ready, 10)
         interceptor = grpc_sync.TokenInterceptor(validator, **SETTINGS)
         pool = ThreadPoolExecutor(4)

@@ -16,6 +16,7 @@ from tokenservice import (
     PairingClient,
     PairingDirection,
     PairingState,
+    SyncConnection,
     SyncPairingClient,
     SyncTokenClient,
     TokenClient,
@@ -100,10 +101,11 @@ def test_threads_and_a_server_that_dies(world: World, start_server: StartServer)
     one, two = start_server(), start_server()
     loop = BackgroundLoop()
     secret = secret_of(world, "demo-web")
-    pairings = SyncPairingClient.connect([one.address, two.address], secret, loop=loop, channels=1)
-    tokens = SyncTokenClient.connect(two.address, secret_of(world, "demo-mobile"), loop=loop)
-    phone = SyncPairingClient.connect(two.address, secret_of(world, "demo-mobile"), loop=loop)
-    with pairings, tokens, phone:
+    web = SyncConnection([one.address, two.address], secret, loop=loop, channels=1)
+    mobile = SyncConnection(two.address, secret_of(world, "demo-mobile"), loop=loop)
+    with web, mobile:
+        pairings, phone = SyncPairingClient(web), SyncPairingClient(mobile)
+        tokens = SyncTokenClient(mobile)
         started = pairings.start(PairingDirection.MAP, device=PC)
         token = tokens.login_with_password(
             world.username, world.password, platform=Platform.MOBILE

@@ -13,6 +13,7 @@ from tokenservice import (
     AccessTokenCredentials,
     BackgroundLoop,
     DerivedExchangeId,
+    SyncConnection,
     SyncTokenClient,
     SyncTokenSource,
     TokenServiceError,
@@ -25,9 +26,11 @@ def test_threads(world: World, start_server: StartServer) -> None:
     server = start_server()
     ids = DerivedExchangeId(bytes(range(32)))
     address = server.address
-    web = SyncTokenClient.connect(address, secret_of(world, "demo-web"), exchange_ids=ids)
-    gateway = SyncTokenClient.connect(address, secret_of(world, "demo-gateway"))
-    with web, gateway, ThreadPoolExecutor(32) as pool:
+    of_web = SyncConnection(address, secret_of(world, "demo-web"))
+    of_gateway = SyncConnection(address, secret_of(world, "demo-gateway"))
+    web = SyncTokenClient(of_web, exchange_ids=ids)
+    gateway = SyncTokenClient(of_gateway)
+    with of_web, of_gateway, ThreadPoolExecutor(32) as pool:
         tokens = web.login_with_password(
             world.username, world.password, platform=Platform.WEB, audiences=["orders"]
         )
@@ -43,18 +46,18 @@ def test_threads(world: World, start_server: StartServer) -> None:
         assert web.revoke(token=exchanged[0].session_token).sessions == 1
         child = os.fork()
         if child == 0:
-            _in_the_child(web)
+            _in_the_child(web, of_web)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     with pytest.raises(RuntimeError, match="closed"):
         web.get_session(tokens.session_id)
 
 
-def _in_the_child(client: SyncTokenClient) -> None:
+def _in_the_child(client: SyncTokenClient, connection: SyncConnection) -> None:
     """Forked: it must hear so, and neither hang nor disturb its parent."""
     try:
         client.get_session("x")
     except RuntimeError as error:
-        client.close()
+        connection.close()
         os._exit(0 if "fork" in str(error) else 2)
     finally:
         os._exit(1)
@@ -68,10 +71,12 @@ async def test_a_client_with_an_access_token_of_its_own(
     def on_a_thread() -> list[int]:
         loop = BackgroundLoop()
         secret = secret_of(world, "demo-admin")
-        with SyncTokenClient.connect(server.address, secret, channels=1, loop=loop) as own:
+        with SyncConnection(server.address, secret, channels=1, loop=loop) as of_secret:
+            own = SyncTokenClient(of_secret)
             source = SyncTokenSource(own, "token-service")
             credentials = AccessTokenCredentials(source.asynchronous)
-            with SyncTokenClient.connect(server.address, credentials, loop=loop) as client:
+            with SyncConnection(server.address, credentials, loop=loop) as of_token:
+                client = SyncTokenClient(of_token)
                 counts = [len(client.list_sessions(subject="demo-admin").sessions)]
                 own.revoke(token=source.token())
                 counts.append(len(client.list_sessions(subject="demo-admin").sessions))

@@ -14,6 +14,7 @@ from tests.support.world import World
 from tokenservice import (
     ClientCertificate,
     Connection,
+    SyncConnection,
     SyncTokenClient,
     SyncTokenSource,
     Tls,
@@ -137,8 +138,8 @@ async def test_grpc_calls_on_threads_carry_it_too(
     def on_a_thread() -> list[int]:
         request = sessions.ListSessionsRequest(subject="demo-api")
         caller = secret_of(world, "demo-api")
-        with SyncTokenClient.connect(server.address, caller, tls=tls) as client:
-            source = SyncTokenSource(client, "token-service")
+        with SyncConnection(server.address, caller, tls=tls) as connection:
+            source = SyncTokenSource(SyncTokenClient(connection), "token-service")
             credentials = grpc.composite_channel_credentials(
                 tls.channel_credentials(), call_credentials(source)
             )

@@ -18,7 +18,7 @@ from tests.support.validators import connection, validating
 from tests.support.waiting import PATIENCE
 from tests.support.world import ISSUER, World
 from token_service.adapters.crypto.access_tokens import AccessTokenFactory
-from tokenservice import ClientSecret, Decision, Source, SyncValidator, Validator
+from tokenservice import ClientSecret, Decision, Source, SyncConnection, SyncValidator, Validator
 from tokenservice._validator.answers import decision_of
 from tokenservice.core import Verdict
 from tokenservice.v1 import session_service_pb2 as sessions
@@ -202,7 +202,10 @@ async def test_threads_decide_by_themselves(
     credentials = ClientSecret("demo-gateway", world.clients["demo-gateway"])
 
     def work() -> list[Decision]:
-        with SyncValidator.connect(server.address, credentials) as validator:
+        with (
+            SyncConnection(server.address, credentials) as over,
+            SyncValidator(over) as validator,
+        ):
             assert validator.wait_ready(10)
             with ThreadPoolExecutor(8) as pool:
 

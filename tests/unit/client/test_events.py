@@ -14,6 +14,7 @@ from tokenservice import (
     Connection,
     Decision,
     Source,
+    SyncConnection,
     SyncValidator,
     Tls,
     TokenServiceError,
@@ -24,6 +25,7 @@ from tokenservice import (
 from tokenservice._decisions.events import GuardedEvents
 from tokenservice._validator.assembled import AssembledValidator
 from tokenservice._validator.outages import FEED, Outages
+from tokenservice._validator.sync_validator import SyncAssembledValidator
 from tokenservice.core import Verdict
 from tokenservice.testing import Issuer
 
@@ -143,7 +145,7 @@ def asked_validators(
     issuer: Issuer, counting: Counting
 ) -> list[Callable[[str], Awaitable[Decision]]]:
     made = AssembledValidator(issuer.validator().local, events=counting)
-    sync = SyncValidator(made, issuer.sync_validator().loop)
+    sync = SyncAssembledValidator(made, issuer.sync_validator().loop)
     return [
         lambda token: made.validate(token, audience="orders"),
         lambda token: asyncio.to_thread(sync.validate, token, audience="orders"),
@@ -196,9 +198,12 @@ async def test_questions_of_threads_are_counted() -> None:
     async with serving() as service:
 
         def ask() -> Decision:
-            with SyncValidator.connect(
-                service.address, CALLER, channels=1, authority="tokens.test", events=counting
-            ) as validator:
+            with (
+                SyncConnection(
+                    service.address, CALLER, channels=1, authority="tokens.test"
+                ) as connection,
+                SyncValidator(connection, events=counting) as validator,
+            ):
                 assert validator.wait_ready(10)
                 assert validator.view_age < 10
                 return validator.validate(token, audience="orders", min_revision=8)

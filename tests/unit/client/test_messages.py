@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tokenservice import Check, Source, SyncTokenClient, TokenClient, TokenServiceError
+from tokenservice import Check, Source, TokenClient, TokenServiceError
 from tokenservice import _messages as messages
 from tokenservice.core import Platform, TokenKind, Verdict
 from tokenservice.v1 import token_service_pb2 as pb
@@ -155,8 +155,3 @@ def test_the_rolling_token_is_the_one_that_is_exchanged() -> None:
 
 def test_enums_of_newer_servers_are_unspecified() -> None:
     assert messages.member(TokenKind, 77) is TokenKind.UNSPECIFIED
-
-
-def test_the_synchronous_client_has_every_method() -> None:
-    public = {name for name in dir(TokenClient) if not name.startswith("_")}
-    assert public - set(dir(SyncTokenClient)) == set()

@@ -22,6 +22,7 @@ from tokenservice import (
     call_credentials,
 )
 from tokenservice._outgoing.grpc_auth import TokenPlugin
+from tokenservice._sync.face import SyncFace
 
 URL = "https://orders.internal/"
 
@@ -57,7 +58,7 @@ def service() -> FakeService:
 @pytest.fixture
 def threads(service: FakeService) -> Iterator[SyncTokenSource]:
     loop = BackgroundLoop()
-    yield SyncTokenSource(SyncTokenClient(service.client, loop), "orders")
+    yield SyncTokenSource(cast("SyncTokenClient", SyncFace(service.client, loop)), "orders")
     loop.close()
 
 

@@ -1,6 +1,7 @@
 """Following a pairing over streams that break, and what is kept over retries."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -24,7 +25,7 @@ from tokenservice.v1 import pairing_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 
 if TYPE_CHECKING:
-    from tokenservice import Connection
+    from tokenservice import Connection, SyncConnection
 
 KEY = PairingKey("id", Side.STARTER, "watch-secret")
 PENDING = pb.WatchPairingResponse(state=types.PAIRING_STATE_PENDING, code="1", qr_uri="x/map/1")
@@ -125,7 +126,9 @@ def test_who_stops_watching_ends_the_stream() -> None:
     stream = Stream(PENDING, SCANNED)
     service = PairingService(FakeTime(), streams=(stream,))
     loop = BackgroundLoop()
-    watching = SyncPairingClient(service.client(), loop).watch(KEY)
+    watching = SyncPairingClient(
+        cast("SyncConnection", SimpleNamespace(asynchronous=service, loop=loop))
+    ).watch(KEY)
     assert next(iter(watching)).state is PairingState.PENDING
     watching.close()
     assert stream.cancelled

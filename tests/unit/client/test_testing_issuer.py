@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tokenservice import Source, SyncValidator
+from tokenservice import Source
 from tokenservice._validator.assembled import AssembledValidator
+from tokenservice._validator.sync_validator import SyncAssembledValidator
 from tokenservice.core import TokenKind, Verdict
 from tokenservice.testing import Issuer
 
@@ -133,7 +134,7 @@ async def test_an_issuer_out_of_reach(
     assert await judged(token_validator, other) == "ACTIVE"
 
 
-def test_threads(token_issuer: Issuer, sync_token_validator: SyncValidator) -> None:
+def test_threads(token_issuer: Issuer, sync_token_validator: SyncAssembledValidator) -> None:
     token = token_issuer.token()
     with sync_token_validator as validator:
         assert validator.validate(token, audience="app").active

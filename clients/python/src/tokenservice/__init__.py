@@ -14,7 +14,9 @@ name begins with an underscore may change in every version.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from tokenservice._exports import MODULE_OF
 
 if TYPE_CHECKING:
     from tokenservice._admin.client_values import (
@@ -51,7 +53,14 @@ if TYPE_CHECKING:
         UserState,
     )
     from tokenservice._admin.users import UserAdmin
-    from tokenservice._codes import CodeClient, CodeKind, CodeRecord, IssuedCode, RedeemedCode
+    from tokenservice._codes import (
+        CodeClient,
+        CodeKind,
+        CodeRecord,
+        IssuedCode,
+        RedeemedCode,
+        SyncCodeClient,
+    )
     from tokenservice._decisions.decision import (
         Decision,
         OnStale,
@@ -77,6 +86,7 @@ if TYPE_CHECKING:
     from tokenservice._outgoing.token_source import SyncTokenSource, TokenSource
     from tokenservice._pairing import qr
     from tokenservice._pairing.client import PairingClient, code_of
+    from tokenservice._pairing.sync_client import SyncPairingClient
     from tokenservice._pairing.values import (
         PairingDirection,
         PairingKey,
@@ -98,6 +108,7 @@ if TYPE_CHECKING:
     )
     from tokenservice._sessions.file_token_store import FileTokenStore
     from tokenservice._sessions.stored_session import StoredSession
+    from tokenservice._sessions.sync_client import SyncStoredSession, SyncTokenClient
     from tokenservice._sessions.token_store import (
         MemoryTokenStore,
         PendingExchange,
@@ -106,7 +117,7 @@ if TYPE_CHECKING:
         TokenStoreError,
     )
     from tokenservice._sync.background_loop import BackgroundLoop
-    from tokenservice._sync.clients import SyncCodeClient, SyncPairingClient, SyncTokenClient
+    from tokenservice._sync.connection import SyncConnection
     from tokenservice._transport.connection import Connection
     from tokenservice._transport.credentials import (
         AccessTokenCredentials,
@@ -235,7 +246,9 @@ __all__ = [
     "StoredSession",
     "StoredTokens",
     "SyncCodeClient",
+    "SyncConnection",
     "SyncPairingClient",
+    "SyncStoredSession",
     "SyncTokenClient",
     "SyncTokenSource",
     "SyncValidator",
@@ -272,66 +285,6 @@ __all__ = [
     "random_id",
 ]
 
-_MODULES: Final = {
-    "_admin.client_values": (
-        "ChangedClient Client ClientCredentials ClientPolicy ClientState PairingNetworkRule "
-        "RegisteredClient RotatedSecret SessionLifetime"
-    ),
-    "_admin.clients": "ClientAdmin",
-    "_admin.key_values": "ChangedKey Key KeyPurpose",
-    "_admin.keys": "KeyAdmin",
-    "_admin.messages": "policy_from_json policy_to_json",
-    "_admin.trust": "TrustClient",
-    "_admin.trust_values": (
-        "FeedDelta FeedEntry FeedHeartbeat FeedKey FeedMessage FeedSnapshot TrustView"
-    ),
-    "_admin.user_values": "ChangedRole ChangedUser LoginAttempts Role User UserState",
-    "_admin.users": "UserAdmin",
-    "_listing": "Listing Page",
-    "_codes": "CodeClient CodeKind CodeRecord IssuedCode RedeemedCode",
-    "_decisions.decision": "Decision OnStale Principal Source Validates ValidatesSync",
-    "_decisions.events": "ValidatorEvents",
-    "_errors": (
-        "CredentialsInvalid FactorRequired FieldViolation PermissionDenied RateLimited SessionOver "
-        "TokenServiceError Unreachable"
-    ),
-    "_outgoing.grpc_auth": "call_credentials",
-    "_outgoing.httpx_auth": "BearerAuth",
-    "_outgoing.token_source": "SyncTokenSource TokenSource",
-    "_pairing.client": "PairingClient code_of",
-    "_pairing.values": (
-        "PairingDirection PairingKey PairingState PairingStatus Peer ScannedPairing ShownCode "
-        "Side StartedPairing random_id"
-    ),
-    "_reason": "Reason",
-    "_sessions.client": "TokenClient",
-    "_sessions.exchange_ids": "DerivedExchangeId ExchangeIds random_exchange_id",
-    "_sessions.file_token_store": "FileTokenStore",
-    "_sessions.stored_session": "StoredSession",
-    "_sessions.token_store": (
-        "MemoryTokenStore PendingExchange StoredTokens TokenStore TokenStoreError"
-    ),
-    "_sync.background_loop": "BackgroundLoop",
-    "_sync.clients": "SyncCodeClient SyncPairingClient SyncTokenClient",
-    "_transport.connection": "Connection",
-    "_transport.credentials": (
-        "AccessTokenCredentials Anonymous CallerCredentials ClientCertificate ClientSecret "
-        "ClientSecretFile"
-    ),
-    "_transport.tls": "Tls",
-    "_validator.sync_validator": "SyncValidator",
-    "_validator.validator": "Validator",
-    "_values": "AccessToken Check Device Revoked Session SessionPage TokenSet",
-    "core": (
-        "AccessFormat KeyState Platform RevocationReason TokenKind TokenScheme TrustEffect "
-        "TrustEntryKind Verdict"
-    ),
-    "middleware": "PUBLIC CookieAuth Refusal Route RouteTable current_principal",
-}
-"""Which names each module has."""
-
-_MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names.split()}
-
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
@@ -340,8 +293,8 @@ def __getattr__(name: str) -> object:
         value: object = version("token-service-client")
     elif name == "qr":
         value = import_module("tokenservice._pairing.qr")
-    elif name in _MODULE_OF:
-        value = getattr(import_module(f"tokenservice.{_MODULE_OF[name]}"), name)
+    elif name in MODULE_OF:
+        value = getattr(import_module(f"tokenservice.{MODULE_OF[name]}"), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value  # the next time, nobody asks here

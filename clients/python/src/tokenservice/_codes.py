@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tokenservice import _messages as messages
+from tokenservice._sync.face import SyncFace, waiting
 from tokenservice._transport import calls
 from tokenservice._transport.calls import Calls, Effort
 from tokenservice._transport.service_client import random_request_id
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from tokenservice._backoff import Backoff
+    from tokenservice._sync.connection import SyncConnection
     from tokenservice._transport.connection import Connection
 
 _CHANGE: Final = Effort(10.0, repeatable=True, attempt_timeout=3.0)
@@ -194,6 +196,18 @@ class CodeClient:
             lambda stubs: stubs.codes.GetCode, request, calls.READ, timeout
         )
         return _record(reply.record)
+
+
+class SyncCodeClient(SyncFace[CodeClient]):
+    """The methods of :class:`CodeClient`, each waiting for its result; any thread may call."""
+
+    def __init__(self, connection: SyncConnection) -> None:
+        super().__init__(CodeClient(connection.asynchronous), connection.loop)
+
+    issue = waiting(CodeClient.issue)
+    redeem = waiting(CodeClient.redeem)
+    revoke = waiting(CodeClient.revoke)
+    get = waiting(CodeClient.get)
 
 
 def _effort(request_id: str) -> Effort:

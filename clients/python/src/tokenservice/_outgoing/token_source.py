@@ -28,13 +28,14 @@ from tokenservice._outgoing.server_time import ServerTime
 from tokenservice._reason import Reason
 from tokenservice._sessions.stored_session import NOT_CONSUMED, exchange_stored
 from tokenservice._sessions.token_store import MemoryTokenStore, StoredTokens, held
+from tokenservice._sync.face import SyncFace, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from tokenservice._sessions.client import TokenClient
+    from tokenservice._sessions.sync_client import SyncTokenClient
     from tokenservice._sessions.token_store import TokenStore
-    from tokenservice._sync.clients import SyncTokenClient
     from tokenservice._values import AccessToken, TokenSet
 
 MARGIN: Final = 2.0
@@ -231,7 +232,7 @@ class TokenSource:
         self._held = _Held(access, min(refresh_at, access.expires_at - MARGIN))
 
 
-class SyncTokenSource:
+class SyncTokenSource(SyncFace[TokenSource]):
     """A :class:`TokenSource` for threads, on the loop of a client. ``asynchronous`` is for what
     runs on that loop, such as the credentials of another client that shares it."""
 
@@ -243,11 +244,24 @@ class SyncTokenSource:
         scopes: Collection[str] = (),
         store: TokenStore | None = None,
     ) -> None:
-        self.asynchronous = TokenSource(client.asynchronous, audience, scopes=scopes, store=store)
-        self.loop = client.loop
+        source = TokenSource(client.asynchronous, audience, scopes=scopes, store=store)
+        super().__init__(source, client.loop)
 
     def __repr__(self) -> str:
         return f"Sync{self.asynchronous!r}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    access_token = waiting(TokenSource.access_token)
+
+    def close(self) -> None:
+        """Stop a refresh that is under way. The session goes on, for whoever has its store."""
+        if self.loop.usable:
+            self.loop.run(self.asynchronous.close())
 
     def current(self) -> str | None:
         """Give the token if no refresh is due, without waiting."""

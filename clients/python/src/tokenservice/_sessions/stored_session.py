@@ -53,11 +53,11 @@ class StoredSession:
         client: TokenClient,
         store: TokenStore,
         *,
-        exchange_ids: ExchangeIds = random_exchange_id,
+        exchange_ids: ExchangeIds | None = None,
     ) -> None:
         self._client = client
         self._store = store
-        self._exchange_ids = exchange_ids
+        self._exchange_ids = exchange_ids or random_exchange_id
 
     async def start(self, tokens: TokenSet) -> TokenSet:
         """Keep the tokens of a login, instead of what was kept before."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 
     from tokenservice._sync.background_loop import BackgroundLoop
-    from tokenservice._transport.connection import Connection
 
 Client_co = TypeVar("Client_co", covariant=True)
 Item = TypeVar("Item")
@@ -21,36 +20,12 @@ Result = TypeVar("Result")
 class SyncFace(Generic[Client_co]):
     """A client whose calls run on ``loop`` and are waited for; any thread may call.
 
-    ``loop`` runs ``asynchronous``, whose connection must not be used elsewhere.
+    ``loop`` runs ``asynchronous``, which is not to be used elsewhere.
     """
 
     def __init__(self, asynchronous: Client_co, loop: BackgroundLoop) -> None:
         self.asynchronous = asynchronous
         self.loop = loop
-        self._closing: Callable[[], None] = lambda: None
-
-    def owning(self, connection: Connection, *, loop_too: bool) -> Self:
-        """Close the connection, and the loop too, when this is closed."""
-        loop = self.loop
-
-        def close() -> None:
-            if loop.usable:
-                loop.run(connection.close())
-            if loop_too:
-                loop.close()
-
-        self._closing = close
-        return self
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close what ``connect`` opened. May be called again."""
-        self._closing()
 
     def iterated(self, items: AsyncGenerator[Item, None]) -> Generator[Item, None, None]:
         """Give the items, each waited for; who stops early ends the generator."""

@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypedDict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypedDict, Unpack
 
 import grpc
 
@@ -24,18 +25,21 @@ from tokenservice._errors import Unreachable
 from tokenservice._transport.addresses import bare_address, is_local
 from tokenservice._transport.channels import ChannelSettings, open_channel
 from tokenservice._transport.credentials import CallerCredentials, ClientCertificate, Renewable
+from tokenservice._transport.environment import read as read_environment
 from tokenservice._transport.hints import hint_of
 from tokenservice._transport.lanes import Lanes, Stubs
 from tokenservice._transport.tls import RenewedTls, Tls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["CONNECTION_OPTIONS", "Connection", "ConnectionOptions", "Metadata", "Stubs", "Tls"]
+__all__ = ["Connection", "ConnectionOptions", "Metadata", "Stubs", "Tls"]
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 DEFAULT_CHANNELS: Final = 4
+
+CONNECT_WITHIN: Final = timedelta(seconds=10)
 
 _CLIENT_ID_KEY: Final = "x-client-id"
 
@@ -48,9 +52,6 @@ class ConnectionOptions(TypedDict, total=False):
     allow_plaintext: bool
     authority: str
     trust_env: bool
-
-
-CONNECTION_OPTIONS: Final = ConnectionOptions.__optional_keys__
 
 
 class Connection:
@@ -99,6 +100,46 @@ class Connection:
         self._clock = clock
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._closed = False
+
+    @classmethod
+    async def connect(
+        cls,
+        targets: str | Sequence[str],
+        credentials: CallerCredentials,
+        *,
+        within: timedelta = CONNECT_WITHIN,
+        **options: Unpack[ConnectionOptions],
+    ) -> Self:
+        """Make one and wait until a server is connected, for programs that are to fail at their
+        start. Nothing is sent: who calls is checked with the first call.
+
+        Raises Unreachable, with a ``hint``, when none could be reached ``within`` that time.
+        """
+        connection = cls(targets, credentials, **options)
+        try:
+            await connection.wait_connected(within)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    @classmethod
+    def from_env(
+        cls, variables: Mapping[str, str] | None = None, **options: Unpack[ConnectionOptions]
+    ) -> Self:
+        """Make one as the environment says, by the names that the command line reads too.
+
+        ``TOKEN_SERVICE_SERVER`` is a target, or several with blanks between them;
+        ``TOKEN_SERVICE_CLIENT_ID`` is the caller, and ``TOKEN_SERVICE_CLIENT_SECRET`` or
+        ``TOKEN_SERVICE_CLIENT_SECRET_FILE`` its secret. ``TOKEN_SERVICE_CA_FILE``,
+        ``TOKEN_SERVICE_CERTIFICATE_FILE`` and ``TOKEN_SERVICE_KEY_FILE`` are for TLS, which is
+        used for servers on other machines and for ``https://`` in any case. What ``options`` say
+        comes first; ``variables`` stands for ``os.environ``. Raises ValueError, which names the
+        variable that is missing or unusable and shows no secret.
+        """
+        targets, credentials, tls = read_environment(variables)
+        options.setdefault("tls", tls)
+        return cls(targets, credentials, **options)
 
     def __repr__(self) -> str:
         return f"Connection({', '.join(self._targets)})"
@@ -158,6 +199,10 @@ class Connection:
             return
         text = "its channel was replaced"
         raise Unreachable("", text, grpc.StatusCode.CANCELLED) from None
+
+    async def wait_connected(self, within: timedelta) -> None:
+        """Wait until a server is connected. Raises Unreachable when that takes longer."""
+        await self.ready_stubs(within.total_seconds())
 
     async def ready_stubs(self, timeout: float) -> Stubs:
         """Give the stubs of a channel that is connected, waiting for one up to ``timeout`` seconds.

@@ -2,70 +2,37 @@
 
 ::
 
-    with SyncValidator.connect(targets, ClientSecret("shop-gateway", secret)) as validator:
+    with SyncConnection(targets, credentials) as connection, SyncValidator(connection) as validator:
         decision = validator.validate(token, audience="orders", scopes=["orders.read"])
 
 What can be decided here is decided on the calling thread; the trust feed is followed, and the
-server asked, on a thread of the validator's own. Servers that fork their workers make it in the
-worker.
+server asked, on the connection's own. Servers that fork their workers start it in the worker.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
-from tokenservice._sync.background_loop import BackgroundLoop
-from tokenservice._transport.connection import CONNECTION_OPTIONS, Connection
+from tokenservice._sync.face import SyncFace, waiting
+from tokenservice._validator.assembled import AssembledValidator
 from tokenservice._validator.validator import Validator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection
     from datetime import timedelta
 
     from tokenservice._decisions.decision import Decision, OnStale
-    from tokenservice._transport.credentials import CallerCredentials
-    from tokenservice._validator.assembled import AssembledValidator
+    from tokenservice._sync.background_loop import BackgroundLoop
+    from tokenservice._sync.connection import SyncConnection
+    from tokenservice._validator.validator import ValidatorOptions
 
 
-class SyncValidator:
-    """The methods of :class:`tokenservice.Validator` for any number of threads.
-
-    ``loop`` runs ``asynchronous``, which is not to be used elsewhere.
-    """
+class SyncAssembledValidator(SyncFace[AssembledValidator]):
+    """A validator made of parts, for threads; :class:`SyncValidator` is the usual one."""
 
     def __init__(self, asynchronous: AssembledValidator, loop: BackgroundLoop) -> None:
-        self.asynchronous = asynchronous
-        self.loop = loop
+        super().__init__(asynchronous, loop)
         self._try_local = asynchronous.try_local
-        self._closing: Callable[[], None] = lambda: None
-
-    @classmethod
-    def connect(
-        cls,
-        targets: str | Sequence[str],
-        credentials: CallerCredentials,
-        *,
-        loop: BackgroundLoop | None = None,
-        **options: Any,  # noqa: ANN401 - Connection and Validator say which
-    ) -> Self:
-        """Make one with a connection and, unless it shares a ``loop``, a loop of its own, which it
-        closes. ``options`` are those of :class:`Connection` and of :class:`Validator`. The trust
-        feed is followed from :meth:`start` on, or from entering the context.
-        """
-        wanted = {name: options.pop(name) for name in CONNECTION_OPTIONS & options.keys()}
-        connection = Connection(targets, credentials, **wanted)
-        own = loop is None
-        loop = loop or BackgroundLoop()
-        validator = cls(Validator(connection, **options), loop)
-
-        def close() -> None:
-            if loop.usable:
-                loop.run(connection.close())
-            if own:
-                loop.close()
-
-        validator._closing = close
-        return validator
 
     def __enter__(self) -> Self:
         self.start()
@@ -74,15 +41,12 @@ class SyncValidator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def start(self) -> None:
-        """Follow the trust feed from now on. Until then every token is asked about."""
-        self.loop.run(self.asynchronous.start())
+    start = waiting(AssembledValidator.start)
 
     def close(self) -> None:
-        """Report the last activity, then close what :meth:`connect` opened. May be called again."""
+        """Stop following and report the last activity. May be called again."""
         if self.loop.usable:
             self.loop.run(self.asynchronous.close())
-        self._closing()
 
     @property
     def revision(self) -> int:
@@ -99,9 +63,7 @@ class SyncValidator:
         """See :attr:`tokenservice.Validator.view_age`."""
         return self.asynchronous.view_age
 
-    def wait_ready(self, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds for the first view of the trust log."""
-        return self.loop.run(self.asynchronous.wait_ready(timeout))
+    wait_ready = waiting(AssembledValidator.wait_ready)
 
     def validate(
         self,
@@ -124,3 +86,14 @@ class SyncValidator:
         local = self.asynchronous.local
         requirement = local.requirement(audience, scopes, max_auth_age, acr, confirmation)
         return self.loop.run(self.asynchronous.ask(token, requirement, min_revision, on_stale))
+
+
+class SyncValidator(SyncAssembledValidator):
+    """The methods of :class:`tokenservice.Validator` for any number of threads.
+
+    Takes the options of :class:`Validator`. The trust feed is followed from :meth:`start` on, or
+    from entering the context.
+    """
+
+    def __init__(self, connection: SyncConnection, **options: Unpack[ValidatorOptions]) -> None:
+        super().__init__(Validator(connection.asynchronous, **options), connection.loop)

@@ -16,7 +16,7 @@ refuses (status 503) what nobody answers for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from tokenservice._decisions.activity import ActivityLog, ActivityReporter
 from tokenservice._decisions.events import GuardedEvents, ValidatorEvents
@@ -33,6 +33,18 @@ if TYPE_CHECKING:
     from tokenservice._transport.connection import Connection
 
 __all__ = ["AssembledValidator", "Validator", "ValidatorEvents"]
+
+
+class ValidatorOptions(TypedDict, total=False):
+    """What :class:`Validator` takes besides a connection."""
+
+    staleness_limit: float
+    max_entries: int
+    max_bytes: int
+    remote_timeout: float
+    activity_interval: float
+    report_activity: bool
+    events: ValidatorEvents | None
 
 
 class Validator(AssembledValidator):

@@ -13,7 +13,7 @@ from uuid import uuid4
 from tokenservice._decisions.local_validator import LocalValidator
 from tokenservice._sync.background_loop import BackgroundLoop
 from tokenservice._validator.assembled import AssembledValidator
-from tokenservice._validator.sync_validator import SyncValidator
+from tokenservice._validator.sync_validator import SyncAssembledValidator
 from tokenservice.core import (
     AnchoredClock,
     Facts,
@@ -95,9 +95,9 @@ class Issuer:
         """Make a validator of this issuer's tokens; it may be used as a context manager."""
         return AssembledValidator(LocalValidator(trust=self._trust, clock=self._clock))
 
-    def sync_validator(self) -> SyncValidator:
+    def sync_validator(self) -> SyncAssembledValidator:
         """Make one for threads."""
-        return SyncValidator(self.validator(), BackgroundLoop())
+        return SyncAssembledValidator(self.validator(), BackgroundLoop())
 
     def now(self) -> float:
         """Tell the issuer's time, in Unix seconds."""

@@ -7,7 +7,7 @@ Override ``token_issuer`` there to say, for instance, which audience the applica
 import pytest
 
 from tokenservice._validator.assembled import AssembledValidator
-from tokenservice._validator.sync_validator import SyncValidator
+from tokenservice._validator.sync_validator import SyncAssembledValidator
 from tokenservice.testing.issuer import Issuer
 
 
@@ -24,6 +24,6 @@ def token_validator(token_issuer: Issuer) -> AssembledValidator:
 
 
 @pytest.fixture
-def sync_token_validator(token_issuer: Issuer) -> SyncValidator:
+def sync_token_validator(token_issuer: Issuer) -> SyncAssembledValidator:
     """Make one for threads: WSGI applications and gRPC servers with threads."""
     return token_issuer.sync_validator()
