@@ -229,6 +229,16 @@ async def codes(desk: Desk, block: Block) -> None:
     assert person["redeemed"].uses_left == 0
 
 
+async def administering(desk: Desk, block: Block) -> None:
+    connection = await desk.connection("demo-admin")
+    names = {"connection": connection, "first_password": "correct horse battery staple"}
+    names |= await desk.run(block, {**names, "next_page_token": ""}, **{"shop-gateway": "demo-api"})
+    assert names["ana"] in names["everybody"]
+    assert names["everybody"] == list(names["page"].items)
+    assert names["rotated"].client.client_id == "demo-api"
+    assert names["key"].purpose.name == "SIGNING"
+
+
 async def kit_for_tests(desk: Desk, block: Block) -> None:
     names = await desk.run(block, {})
     decision = await names["validator"].validate(names["token"], audience="orders")
@@ -252,6 +262,7 @@ PLAYS: Mapping[str, Play] = {
     "from tokenservice import FileTokenStore, StoredSession": keeping_sessions,
     "from tokenservice import PairingClient": pairing,
     "from tokenservice import CodeClient": codes,
+    "import ClientAdmin, KeyAdmin": administering,
     "from tokenservice.testing import Issuer": kit_for_tests,
 }
 """What plays a snippet, by something that it alone says."""
