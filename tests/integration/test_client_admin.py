@@ -146,7 +146,11 @@ async def test_rejecting_and_reviewing_ones_own(office: Office) -> None:
         ClientState.REJECTED,
         "who are you?",
     )
-    own = await admin.register_client("Mine", "me@example.com")
+    own = await admin.register_client("Mine", "me@example.com", client_id="mine")
+    assert own.client_id == "mine"
+    with pytest.raises(TokenServiceError) as taken:
+        await admin.register_client("Mine too", "me@example.com", client_id="mine")
+    assert taken.value.reason is Reason.CLIENT_EXISTS
     with pytest.raises(PermissionDenied) as refused:
         await admin.review_client(own.client_id, approve=True, policy=POLICY)
     assert refused.value.reason is Reason.SELF_REVIEW

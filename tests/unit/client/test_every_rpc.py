@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+from google.protobuf import descriptor_pool
+
 import tokenservice
 from tokenservice import v1
 from tokenservice._validator.server_calls import ServerCalls
@@ -44,6 +47,10 @@ CLIENTS: dict[str, type[Any]] = {
 """Those whose methods have the names of the RPCs."""
 
 
+OTHERWISE_SAID = {"ReviewClient": {"reject"}}
+"""Fields of requests that are a value of another parameter."""
+
+
 def rpcs() -> Iterator[tuple[str, str]]:
     """Service and name of each RPC that the protos have."""
     for module in pkgutil.iter_modules(v1.__path__):
@@ -55,14 +62,33 @@ def rpcs() -> Iterator[tuple[str, str]]:
 
 
 def test_every_rpc_has_a_method() -> None:
-    found = dict.fromkeys(METHODS, False)
+    found = set()
     for service, rpc in rpcs():
         full = f"{service}.{rpc}"
-        if full in METHODS:
-            found[full] = True
-            client, name = METHODS[full]
-        else:
-            assert service in CLIENTS, f"no client for {full}"
-            client, name = CLIENTS[service], re.sub(r"(?<!^)(?=[A-Z])", "_", rpc).lower()
+        found.add(full)
+        assert full in METHODS or service in CLIENTS, f"no client for {full}"
+        client, name = METHODS.get(full) or (CLIENTS[service], snake_case(rpc))
         assert inspect.isfunction(getattr(client, name, None)), f"no method for {full}"
-    assert all(found.values()), "a method for an RPC that there is not"
+    assert found >= METHODS.keys()
+
+
+@pytest.mark.parametrize("service", CLIENTS)
+def test_every_field_of_a_request_can_be_said(service: str) -> None:
+    for _, rpc in (one for one in rpcs() if one[0] == service):
+        if rpc == "ReportActivity":
+            continue
+        method = inspect.signature(getattr(CLIENTS[service], snake_case(rpc)))
+        said = set(method.parameters) | OTHERWISE_SAID.get(rpc, set())
+        assert request_fields(service, rpc) - said == set(), rpc
+
+
+def request_fields(service: str, rpc: str) -> set[str]:
+    """The fields of the request of an RPC."""
+    name = f"tokenservice.v1.{service}"
+    method = descriptor_pool.Default().FindServiceByName(name).FindMethodByName(rpc)
+    return set(method.input_type.fields_by_name)
+
+
+def snake_case(rpc: str) -> str:
+    """ListClients: list_clients."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", rpc).lower()

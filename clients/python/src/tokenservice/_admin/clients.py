@@ -50,15 +50,20 @@ class ClientAdmin(ServiceClient):
         contact: str,
         policy: ClientPolicy | None = None,
         *,
+        client_id: str = "",
         timeout: float | None = None,
     ) -> RegisteredClient:
         """Ask for a new client; it can do nothing until somebody else reviewed it.
 
+        With a ``client_id`` it gets just that id, which needs the permission admin.clients too and
+        is refused when it is taken (CLIENT_EXISTS); without one the service makes an id.
         Needs the permission clients.register, or none where registration is open (then
         :class:`tokenservice.Anonymous` will do). Sent once: done twice, it asks for two.
         """
         with messages.sendable():
-            request = pb.RegisterClientRequest(name=name, contact=contact, policy=_policy(policy))
+            request = pb.RegisterClientRequest(
+                name=name, contact=contact, policy=_policy(policy), client_id=client_id
+            )
         reply = await self._calls.call(
             lambda stubs: stubs.clients.RegisterClient, request, calls.ONCE, timeout
         )
