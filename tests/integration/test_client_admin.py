@@ -1,5 +1,6 @@
 """The administrative clients of the client package against a real server."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import fields, replace
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.support.clients import connect
+from tests.support.clients import connect, secret_of
 from tests.support.fixtures import StartApplication
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.world import World
@@ -29,6 +30,11 @@ from tokenservice import (
     Reason,
     RegisteredClient,
     RevocationReason,
+    SyncClientAdmin,
+    SyncConnection,
+    SyncKeyAdmin,
+    SyncTrustClient,
+    SyncUserAdmin,
     TokenClient,
     TokenServiceError,
     TrustClient,
@@ -301,3 +307,33 @@ async def test_looking_at_the_trust_log(office: Office) -> None:
                 break
     with pytest.raises(PermissionDenied):
         await TrustClient(await office.connection("demo-web")).get_trust()
+
+
+async def test_without_an_event_loop(office: Office) -> None:
+    def administer() -> None:
+        credentials = secret_of(office.world, "demo-admin")
+        with SyncConnection(office.address, credentials) as connection:
+            users = SyncUserAdmin(connection)
+            made = [users.create_user(f"user{number}", PASSWORD) for number in range(3)]
+            listed = list(users.list_users(page_size=2))
+            assert [one for one in listed if one in made] == made
+            pages = list(users.list_users(page_size=2).pages())
+            assert [len(page.items) for page in pages] == [2, 2]
+            assert users.list_users(page_size=2).page() == pages[0]
+            second = users.list_users(page_size=2, page_token=pages[0].next_page_token)
+            assert list(second) == listed[2:]
+            clients = SyncClientAdmin(connection)
+            first = next(iter(clients.list_clients(page_size=1)))
+            assert clients.get_client(first.client_id) == first
+            keys = SyncKeyAdmin(connection)
+            assert list(keys.list_keys(purpose=KeyPurpose.SIGNING))
+            with pytest.raises(TokenServiceError, match="KEY_NOT_FOUND"):
+                keys.compromise_key("0" * 16)
+        credentials = secret_of(office.world, "demo-gateway")
+        with SyncConnection(office.address, credentials) as connection:
+            trust = SyncTrustClient(connection)
+            feed = trust.watch_trust()
+            assert next(feed).revision == trust.get_trust().revision
+            feed.close()
+
+    await asyncio.to_thread(administer)

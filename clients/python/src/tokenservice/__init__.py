@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from tokenservice._admin.key_values import ChangedKey, Key, KeyPurpose
     from tokenservice._admin.keys import KeyAdmin
     from tokenservice._admin.messages import policy_from_json, policy_to_json
+    from tokenservice._admin.sync_clients import (
+        SyncClientAdmin,
+        SyncKeyAdmin,
+        SyncTrustClient,
+        SyncUserAdmin,
+    )
     from tokenservice._admin.trust import TrustClient
     from tokenservice._admin.trust_values import (
         FeedDelta,
@@ -118,6 +124,7 @@ if TYPE_CHECKING:
     )
     from tokenservice._sync.background_loop import BackgroundLoop
     from tokenservice._sync.connection import SyncConnection
+    from tokenservice._sync.listing import SyncListing
     from tokenservice._transport.connection import Connection
     from tokenservice._transport.credentials import (
         AccessTokenCredentials,
@@ -245,12 +252,17 @@ __all__ = [
     "StartedPairing",
     "StoredSession",
     "StoredTokens",
+    "SyncClientAdmin",
     "SyncCodeClient",
     "SyncConnection",
+    "SyncKeyAdmin",
+    "SyncListing",
     "SyncPairingClient",
     "SyncStoredSession",
     "SyncTokenClient",
     "SyncTokenSource",
+    "SyncTrustClient",
+    "SyncUserAdmin",
     "SyncValidator",
     "Tls",
     "TokenClient",

@@ -13,6 +13,7 @@ MODULES: Final = {
     "_admin.key_values": "ChangedKey Key KeyPurpose",
     "_admin.keys": "KeyAdmin",
     "_admin.messages": "policy_from_json policy_to_json",
+    "_admin.sync_clients": "SyncClientAdmin SyncKeyAdmin SyncTrustClient SyncUserAdmin",
     "_admin.trust": "TrustClient",
     "_admin.trust_values": (
         "FeedDelta FeedEntry FeedHeartbeat FeedKey FeedMessage FeedSnapshot TrustView"
@@ -47,6 +48,7 @@ MODULES: Final = {
     ),
     "_sync.background_loop": "BackgroundLoop",
     "_sync.connection": "SyncConnection",
+    "_sync.listing": "SyncListing",
     "_transport.connection": "Connection",
     "_transport.credentials": (
         "AccessTokenCredentials Anonymous CallerCredentials ClientCertificate ClientSecret "
