@@ -1,20 +1,16 @@
 """One-time codes on a real database, with a clock of ours."""
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from tests.integration.admin_world import Node
-from token_service.adapters.crypto.codes import PepperedCodes
-from token_service.adapters.postgres.codes.store import CodeStore
+from tests.support.node import Node
 from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.codes.decision import CodeWish
 from token_service.domain.codes.text import RULES
 from token_service.domain.errors import TokenServiceError
 from token_service.domain.kinds import CodeKind, Permission
-from token_service.usecases.codes.issue import IssueCode, IssuedCode, IssueLimits
-from token_service.usecases.codes.issued import CodeAdministration
+from token_service.usecases.codes.issue import IssuedCode
 from token_service.usecases.codes.redeem import RedeemCode, Redeemed, RedeemRequest, WrongCodeLimits
 
 COUPON, INVITATION, VERIFICATION = CodeKind.COUPON, CodeKind.INVITATION, CodeKind.VERIFICATION
@@ -44,37 +40,26 @@ def wish(kind: CodeKind = COUPON, **changes: Any) -> CodeWish:
     return CodeWish(**{**given, **changes})
 
 
-@dataclass
 class Codes:
     """The use cases on one node."""
 
-    node: Node
-    issue_limits: IssueLimits = field(default_factory=IssueLimits)
-    wrong_limits: WrongCodeLimits = field(default_factory=WrongCodeLimits)
-
-    def __post_init__(self) -> None:
-        node = self.node
-        self.store = CodeStore(node.database)
-        self.secrets = PepperedCodes(node.keyring)
-        self.issue = IssueCode(
-            store=self.store,
-            codes=self.secrets,
-            secrets=node.secrets,
-            attempts=node.attempts,
-            clock=node.clock,
-            random=node.random,
-            shield=node.shield,
-            limits=self.issue_limits,
-        )
-        self.redeem = RedeemCode(
-            store=self.store,
-            codes=self.secrets,
-            secrets=node.secrets,
-            attempts=node.attempts,
-            clock=node.clock,
-            limits=self.wrong_limits,
-        )
-        self.administration = CodeAdministration(self.store, node.clock, node.shield)
+    def __init__(self, node: Node, wrong_limits: WrongCodeLimits | None = None) -> None:
+        of, parts = node.usecases.codes, node.parts
+        self.node = node
+        self.store = parts.codes
+        self.secrets = parts.code_secrets
+        self.issue = of.issue
+        self.redeem = of.redeem
+        self.administration = of.administration
+        if wrong_limits is not None:  # which no setting changes
+            self.redeem = RedeemCode(
+                store=parts.codes,
+                codes=parts.code_secrets,
+                secrets=parts.secrets,
+                attempts=parts.attempts,
+                clock=parts.clock,
+                limits=wrong_limits,
+            )
 
     async def new(self, kind: CodeKind = COUPON, **changes: Any) -> IssuedCode:
         """A new code of the shop's."""

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from tests.support import clocks
 from tests.support.waiting import patience
 from token_service.adapters.postgres.policy_json import policy_to_json
 from token_service.adapters.postgres.pool import Connection, Database
@@ -30,7 +31,7 @@ from token_service.domain.sessions.exchange import require_live
 from token_service.domain.sessions.session import Device, Session
 from token_service.domain.trust.revocation import Revocation
 
-NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
+NOW = clocks.NOW
 POLICY = ClientPolicy(
     platforms=frozenset({Platform.WEB, Platform.MOBILE, Platform.API}),
     audiences=("orders", "payments"),

@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.integration.admin_world import ADMIN, APP, NOBODY, Node, started
+from tests.support.node import ADMIN, APP, NOBODY, Node, started
+from token_service.app.usecases.offline import bootstrap_client, seed_demo
 from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import AccessFormat, Permission, Platform, TokenKind
 from token_service.usecases.clients.administration import (
-    ClientAdministration,
-    RegisterClient,
     Registration,
 )
 from token_service.usecases.clients.authenticate_caller import secret_alive
@@ -34,26 +33,12 @@ async def node(dsn: str) -> AsyncIterator[Node]:
 
 @pytest.fixture
 def create(node: Node) -> BootstrapClient:
-    return BootstrapClient(
-        store=node.clients,
-        secrets=node.secrets,
-        clock=node.clock,
-        random=node.random,
-        limits=node.limits,
-    )
+    return bootstrap_client(node.parts)
 
 
 @pytest.fixture
 def seed(node: Node) -> SeedDemo:
-    return SeedDemo(
-        clients=node.clients,
-        users=node.users,
-        secrets=node.secrets,
-        hasher=node.hasher,
-        clock=node.clock,
-        random=node.random,
-        limits=node.limits,
-    )
+    return seed_demo(node.parts)
 
 
 async def test_the_first_administrator_can_do_everything(
@@ -84,9 +69,7 @@ async def test_a_lost_first_secret_is_replaced_and_a_used_one_is_not(
 
 
 async def test_a_registered_client_is_not_taken_over(node: Node, create: BootstrapClient) -> None:
-    register = RegisterClient(
-        node.clients, node.secrets, node.clock, node.random, node.shield, open_registration=True
-    )
+    register = node.usecases.clients.register
     registered = await register(NOBODY, Registration("shop", "shop@example.test", APP))
     with pytest.raises(TokenServiceError) as refused:
         await create(registered.client.client_id, "Shop", "", ADMINISTRATOR)
@@ -138,7 +121,7 @@ async def test_everything_of_the_demo_can_be_used(node: Node, seed: SeedDemo) ->
             platform=platform,
             audiences=("orders",),
         )
-        tokens = await node.issue(caller, request)
+        tokens = await node.usecases.login.issue(caller, request)
         assert tokens.session.kind is kind
         assert set(tokens.session.scopes) == SCOPES
         assert await node.verdict(tokens) is Verdict.ACTIVE
@@ -159,21 +142,15 @@ async def test_a_second_start_keeps_everything(node: Node, seed: SeedDemo) -> No
 
 async def test_what_was_changed_since_stays_as_it_is(node: Node, seed: SeedDemo) -> None:
     first = await seed(DemoCredentials())
-    admin = ClientAdministration(
-        store=node.clients,
-        records=node.records,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-        limits=node.limits,
-        refusals=node.refusals,
-    )
+    admin = node.usecases.clients.administration
     await admin.update_policy(ADMIN, "demo-web", APP, "")
     await admin.disable(ADMIN, "demo-api", "")
-    await node.users.define_role("sales", ("orders.read",), ADMIN.audit(node.clock.now(), "x"))
+    await node.parts.users.define_role(
+        "sales", ("orders.read",), ADMIN.audit(node.clock.now(), "x")
+    )
     assert await seed(first) == first
     assert (await node.client("demo-web")).policy == APP
-    assert (await node.users.roles())["sales"] == ("orders.read",)
+    assert (await node.parts.users.roles())["sales"] == ("orders.read",)
     assert not await node.recognises("demo-api", first.clients["demo-api"])
 
 

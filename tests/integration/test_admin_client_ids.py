@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.admin_world import ADMIN, APP, NOBODY, OTHER_ADMIN, Node, started
+from tests.support.node import ADMIN, APP, NOBODY, OTHER_ADMIN, Node, started
 from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.ids import RESERVED
 from token_service.domain.clients.policy import ClientPolicy
@@ -34,9 +34,7 @@ async def node(dsn: str) -> AsyncIterator[Node]:
 
 
 def registering(node: Node) -> RegisterClient:
-    return RegisterClient(
-        node.clients, node.secrets, node.clock, node.random, node.shield, open_registration=True
-    )
+    return node.usecases.clients.register
 
 
 @pytest.fixture
@@ -45,15 +43,7 @@ def register(node: Node) -> RegisterClient:
 
 
 def reviewing(node: Node) -> ReviewClient:
-    return ReviewClient(
-        store=node.clients,
-        records=node.records,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-        limits=node.limits,
-        refusals=node.refusals,
-    )
+    return node.usecases.clients.review
 
 
 async def reason_of(work: Awaitable[Registered]) -> Reason | None:
@@ -83,7 +73,7 @@ async def test_nobody_else_does_and_learns_which_ids_exist(
         for client_id in ("orders-gateway", "free", "bootstrap"):
             wish = replace(NAMED, client_id=client_id)
             assert await reason_of(register(caller, wish)) is Reason.PERMISSION_MISSING
-    assert await node.clients.get("free") is None
+    assert await node.parts.clients.get("free") is None
 
 
 @pytest.mark.parametrize("taken_by", [ClientState.PENDING, ClientState.ACTIVE])
@@ -101,9 +91,7 @@ async def test_a_taken_id_is_refused_and_its_client_left_alone(
 
 
 async def test_of_many_at_once_on_two_nodes_exactly_one_gets_the_id(node: Node) -> None:
-    other = Node(node.database, node.clock, node.secret_keys, node.settings)
-    await other.refresh()
-    doors = [registering(node), registering(other)]
+    doors = [registering(node), registering(await node.sibling())]
     outcomes = await asyncio.gather(
         *(reason_of(doors[number % 2](ADMIN, NAMED)) for number in range(16))
     )

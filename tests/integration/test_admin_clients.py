@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.integration.admin_world import (
+from tests.support.node import (
     ADMIN,
     APP,
     NOBODY,
@@ -38,40 +38,17 @@ async def node(dsn: str) -> AsyncIterator[Node]:
 
 @pytest.fixture
 def register(node: Node) -> RegisterClient:
-    return RegisterClient(
-        node.clients,
-        node.secrets,
-        node.clock,
-        node.random,
-        node.shield,
-        open_registration=True,
-    )
+    return node.usecases.clients.register
 
 
 @pytest.fixture
 def review(node: Node) -> ReviewClient:
-    return ReviewClient(
-        store=node.clients,
-        records=node.records,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-        limits=node.limits,
-        refusals=node.refusals,
-    )
+    return node.usecases.clients.review
 
 
 @pytest.fixture
 def administer(node: Node) -> ClientAdministration:
-    return ClientAdministration(
-        store=node.clients,
-        records=node.records,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-        limits=node.limits,
-        refusals=node.refusals,
-    )
+    return node.usecases.clients.administration
 
 
 def refusal(error: pytest.ExceptionInfo[TokenServiceError]) -> Reason:
@@ -107,9 +84,7 @@ async def test_registrations_alike_are_clients_apart(register: RegisterClient) -
 
 
 async def test_closed_registration_needs_the_permission(node: Node) -> None:
-    register = RegisterClient(
-        node.clients, node.secrets, node.clock, node.random, node.shield, open_registration=False
-    )
+    register = node.under(open_registration=False).usecases.clients.register
     with pytest.raises(TokenServiceError) as refused:
         await register(NOBODY, REQUEST)
     assert refusal(refused) is Reason.PERMISSION_MISSING
@@ -216,7 +191,7 @@ async def test_a_disabled_client_and_its_sessions_end_at_once(
 
     disabled = await administer.disable(ADMIN, "shop", "stolen laptop")
     assert disabled.client.state is ClientState.DISABLED
-    assert node.feed.state.revision == disabled.revision
+    assert node.parts.trust.state.revision == disabled.revision
     assert not await node.recognises("shop", credentials.client_secret)
     assert await node.verdict(tokens) is Verdict.REVOKED
     assert not await node.exchanges(caller, tokens)

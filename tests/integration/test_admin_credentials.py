@@ -7,17 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.admin_world import ADMIN, APP, NOBODY, Node, started
+from tests.support.node import ADMIN, APP, NOBODY, Node, started
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, KeyPurpose
 from token_service.usecases.clients.administration import (
-    ClientAdministration,
-    RegisterClient,
     Registered,
     Registration,
     Review,
-    ReviewClient,
 )
 from token_service.usecases.clients.credentials import (
     MAX_LIVE_SECRETS,
@@ -26,7 +23,6 @@ from token_service.usecases.clients.credentials import (
     RotateClientSecret,
     RotateRequest,
 )
-from token_service.usecases.keys.administration import CompromiseKey
 
 OWN = Caller("shop", APP)
 HOUR = timedelta(hours=1)
@@ -41,34 +37,17 @@ async def node(dsn: str) -> AsyncIterator[Node]:
 
 @pytest.fixture
 def collect(node: Node) -> CollectClientCredentials:
-    return CollectClientCredentials(
-        store=node.clients,
-        records=node.records,
-        secrets=node.secrets,
-        clock=node.clock,
-        shield=node.shield,
-        refusals=node.refusals,
-        open_registration=True,
-    )
+    return node.usecases.clients.collect
 
 
 @pytest.fixture
 def rotate(node: Node) -> RotateClientSecret:
-    return RotateClientSecret(
-        store=node.clients,
-        records=node.records,
-        secrets=node.secrets,
-        clock=node.clock,
-        shield=node.shield,
-        refusals=node.refusals,
-    )
+    return node.usecases.clients.rotate
 
 
 async def registered(node: Node, *, approve: bool = True) -> Registered:
     """A client that waits for its credentials."""
-    register = RegisterClient(
-        node.clients, node.secrets, node.clock, node.random, node.shield, open_registration=True
-    )
+    register = node.usecases.clients.register
     applicant = await register(NOBODY, Registration("shop", "shop@example.test", APP))
     if approve:
         await decide(node, applicant, approve=True)
@@ -76,46 +55,22 @@ async def registered(node: Node, *, approve: bool = True) -> Registered:
 
 
 async def decide(node: Node, applicant: Registered, *, approve: bool) -> None:
-    review = ReviewClient(
-        store=node.clients,
-        records=node.records,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-        limits=node.limits,
-        refusals=node.refusals,
-    )
+    review = node.usecases.clients.review
     await review(ADMIN, Review(applicant.client.client_id, approve=approve))
 
 
 async def switch(node: Node, client_id: str) -> None:
-    admin = ClientAdministration(
-        store=node.clients,
-        records=node.records,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-        limits=node.limits,
-        refusals=node.refusals,
-    )
+    admin = node.usecases.clients.administration
     await admin.disable(ADMIN, client_id, "")
 
 
 async def new_pepper(node: Node) -> None:
     """Move on to another pepper."""
-    compromise = CompromiseKey(
-        store=node.keys,
-        material=node.keyring,
-        revocations=node.revocations,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-        maintenance=node.maintenance,
-    )
-    former = node.secrets.active_pepper()
+    compromise = node.usecases.keys.compromise
+    former = node.parts.secrets.active_pepper()
     await compromise(ADMIN, former, "")
     await node.refresh()
-    assert node.secrets.active_pepper() != former
+    assert node.parts.secrets.active_pepper() != former
 
 
 def request(applicant: Registered, request_id: str = "4b1c") -> CollectRequest:
@@ -280,15 +235,7 @@ async def test_a_retry_after_the_pepper_moved_on_gives_a_secret_that_works(
 
 async def test_closed_registration_needs_the_permission_to_collect(node: Node) -> None:
     applicant = await registered(node)
-    collect = CollectClientCredentials(
-        store=node.clients,
-        records=node.records,
-        secrets=node.secrets,
-        clock=node.clock,
-        shield=node.shield,
-        refusals=node.refusals,
-        open_registration=False,
-    )
+    collect = node.under(open_registration=False).usecases.clients.collect
     with pytest.raises(TokenServiceError) as refused:
         await collect(NOBODY, request(applicant))
     assert refused.value.reason is Reason.PERMISSION_MISSING
@@ -428,7 +375,9 @@ async def test_what_cannot_be_a_clients_name_is_refused_without_a_store(
     await node.database.close()
     assert not await node.recognises(name, secret)
     with pytest.raises(TokenServiceError) as refused:
-        await node.authenticate(NOBODY, "", client_id=name, thumbprint=64 * "0")
+        await node.usecases.clients.authenticate_caller(
+            NOBODY, "", client_id=name, thumbprint=64 * "0"
+        )
     assert refused.value.reason is Reason.CALLER_UNAUTHENTICATED
 
 
@@ -438,8 +387,8 @@ async def test_secrets_survive_a_pepper_and_move_to_the_new_one(node: Node) -> N
     await new_pepper(node)
     assert await node.recognises("shop", secret)
     kept = (await node.client("shop")).secrets
-    assert {one.pepper_id for one in kept} == {node.secrets.active_pepper()}
+    assert {one.pepper_id for one in kept} == {node.parts.secrets.active_pepper()}
     await new_pepper(node)
     assert await node.recognises("shop", secret)
-    peppers = [key for key in await node.keys.all() if key.purpose is KeyPurpose.PEPPER]
+    peppers = [key for key in await node.parts.keys.all() if key.purpose is KeyPurpose.PEPPER]
     assert len(peppers) == 3

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.admin_world import ADMIN, APP, Node, started
+from tests.support.node import ADMIN, APP, Node, started
 from token_service.adapters.postgres.keys.store import KeyStore
 from token_service.adapters.postgres.pool import Database
 from token_service.domain.clients.caller import Caller
@@ -37,31 +37,17 @@ def compromise(node: Node) -> CompromiseKeyPort:
 
 @pytest.fixture
 def administer(node: Node) -> KeyAdministration:
-    return KeyAdministration(
-        store=node.keys,
-        material=node.keyring,
-        clock=node.clock,
-        shield=node.shield,
-        settings=node.settings,
-    )
+    return node.usecases.keys.administration
 
 
 def compromise_on(node: Node) -> CompromiseKey:
-    return CompromiseKey(
-        store=node.keys,
-        material=node.keyring,
-        revocations=node.revocations,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-        maintenance=node.maintenance,
-    )
+    return node.usecases.keys.compromise
 
 
 async def keys_of(node: Node, purpose: KeyPurpose, *states: KeyState) -> list[Key]:
     return [
         key
-        for key in await node.keys.all()
+        for key in await node.parts.keys.all()
         if key.purpose is purpose and (not states or key.state in states)
     ]
 
@@ -72,33 +58,26 @@ async def active(node: Node, purpose: KeyPurpose) -> Key:
 
 
 async def state_of(node: Node, kid: str) -> KeyState:
-    return next(key.state for key in await node.keys.all() if key.kid == kid)
-
-
-async def sibling(node: Node) -> Node:
-    """Another node on the same database, as of now."""
-    other = Node(node.database, node.clock, node.secret_keys, node.settings)
-    await other.refresh()
-    return other
+    return next(key.state for key in await node.parts.keys.all() if key.kid == kid)
 
 
 async def test_nodes_that_start_together_share_one_key_of_each_kind(dsn: str) -> None:
     async with started(dsn) as first:
         await first.database.execute("DELETE FROM keys")
-        nodes = [
-            Node(first.database, first.clock, first.secret_keys, first.settings) for _ in range(4)
-        ]
-        await asyncio.gather(*(node.maintenance.ensure(node.clock.now()) for node in nodes))
+        nodes = [await first.sibling(up_to_date=False) for _ in range(4)]
+        await asyncio.gather(
+            *(node.parts.key_maintenance.ensure(node.clock.now()) for node in nodes)
+        )
         for purpose in EVERY:
             assert len(await keys_of(first, purpose)) == 1
             assert (await active(first, purpose)).activates_at == first.clock.now()
 
 
 async def test_a_second_start_makes_nothing(node: Node) -> None:
-    before = await node.keys.all()
-    await node.maintenance.ensure(node.clock.now())
-    await node.maintenance.tick()
-    assert await node.keys.all() == before
+    before = await node.parts.keys.all()
+    await node.parts.key_maintenance.ensure(node.clock.now())
+    await node.parts.key_maintenance.tick()
+    assert await node.parts.keys.all() == before
     assert await node.audited("key.create") == len(before)
 
 
@@ -107,37 +86,42 @@ async def test_keys_are_published_before_they_are_used_and_outlive_their_tokens(
 ) -> None:
     shop = await node.app()
     former = await active(node, KeyPurpose.SIGNING)
-    node.clock.move(node.settings.rotation[KeyPurpose.SIGNING] - node.settings.publish_lead)
-    await node.maintenance.tick()
+    node.clock.move(
+        node.parts.key_schedule.rotation[KeyPurpose.SIGNING] - node.parts.key_schedule.publish_lead
+    )
+    await node.parts.key_maintenance.tick()
     (successor,) = await keys_of(node, KeyPurpose.SIGNING, KeyState.PENDING)
-    assert successor.activates_at - node.clock.now() >= 2 * node.settings.staleness_limit
+    assert successor.activates_at - node.clock.now() >= 2 * node.parts.key_schedule.staleness_limit
     await node.refresh()
     old_token = await node.own_session(shop)
-    assert {key.kid for key in node.keyring.public_keys()} >= {former.kid, successor.kid}
+    assert {key.kid for key in node.parts.keyring.public_keys()} >= {former.kid, successor.kid}
 
-    node.clock.move(node.settings.publish_lead)
-    await node.maintenance.tick()
+    node.clock.move(node.parts.key_schedule.publish_lead)
+    await node.parts.key_maintenance.tick()
     await node.refresh()
     assert (await active(node, KeyPurpose.SIGNING)).kid == successor.kid
     assert await state_of(node, former.kid) is KeyState.RETIRING
     assert await node.verdict(old_token) is Verdict.ACTIVE
     assert await node.verdict(await node.own_session(shop)) is Verdict.ACTIVE
 
-    life = node.settings.life[KeyPurpose.SIGNING]
+    life = node.parts.key_schedule.life[KeyPurpose.SIGNING]
     assert life is not None
-    node.clock.move(life + node.settings.publish_lead)
-    await node.maintenance.tick()
+    node.clock.move(life + node.parts.key_schedule.publish_lead)
+    await node.parts.key_maintenance.tick()
     assert await state_of(node, former.kid) is KeyState.RETIRED
 
 
 async def test_nodes_that_tick_together_end_with_one_signer(node: Node) -> None:
-    nodes = [node, *[await sibling(node) for _ in range(3)]]
-    for moved in (node.settings.rotation[KeyPurpose.SIGNING], node.settings.publish_lead):
+    nodes = [node, *[await node.sibling() for _ in range(3)]]
+    for moved in (
+        node.parts.key_schedule.rotation[KeyPurpose.SIGNING],
+        node.parts.key_schedule.publish_lead,
+    ):
         node.clock.move(moved)
-        await asyncio.gather(*(one.maintenance.tick() for one in nodes))
+        await asyncio.gather(*(one.parts.key_maintenance.tick() for one in nodes))
         for purpose in EVERY:
             assert await keys_of(node, purpose, KeyState.ACTIVE)
-    await node.maintenance.tick()
+    await node.parts.key_maintenance.tick()
     for purpose in (KeyPurpose.SIGNING, KeyPurpose.MINT, KeyPurpose.OPAQUE):
         assert len(await keys_of(node, purpose, KeyState.ACTIVE)) == 1
         assert not await keys_of(node, purpose, KeyState.PENDING)
@@ -163,7 +147,9 @@ async def test_an_older_reading_of_the_keys_never_replaces_a_newer_one(
     node: Node, administer: KeyAdministration
 ) -> None:
     store = SlowOnce(node.database)
-    maintenance = KeyMaintenance(store, node.keyring, node.feed, node.clock, node.settings)
+    maintenance = KeyMaintenance(
+        store, node.parts.keyring, node.parts.trust, node.clock, node.parts.key_schedule
+    )
     async with asyncio.TaskGroup() as loads:
         loads.create_task(maintenance.load(10))
         await store.read.wait()
@@ -171,8 +157,8 @@ async def test_an_older_reading_of_the_keys_never_replaces_a_newer_one(
         newer = loads.create_task(maintenance.load(11))
         await asyncio.wait([newer], timeout=0.2)
         store.arrives.set()
-    assert made.kid in {key.kid for key in node.keyring.public_keys()}
-    assert node.keyring.signing_key(made.kid) is not None
+    assert made.kid in {key.kid for key in node.parts.keyring.public_keys()}
+    assert node.parts.keyring.signing_key(made.kid) is not None
 
 
 @pytest.mark.parametrize("purpose", EVERY)
@@ -183,13 +169,13 @@ async def test_a_rotation_on_command_is_announced_first(
     made = await administer.rotate(ADMIN, purpose, "", "monthly")
     assert made.state is KeyState.PENDING
     assert made.algorithm == former.algorithm
-    assert made.activates_at - node.clock.now() >= 2 * node.settings.staleness_limit
+    assert made.activates_at - node.clock.now() >= 2 * node.parts.key_schedule.staleness_limit
     assert (await active(node, purpose)).kid == former.kid
     with pytest.raises(TokenServiceError) as refused:
         await administer.rotate(ADMIN, purpose, "", "")
     assert refused.value.reason is Reason.KEY_STATE
-    node.clock.move(node.settings.publish_lead)
-    await node.maintenance.tick()
+    node.clock.move(node.parts.key_schedule.publish_lead)
+    await node.parts.key_maintenance.tick()
     assert (await active(node, purpose)).kid == made.kid
     assert await state_of(node, former.kid) is KeyState.RETIRING
 
@@ -198,8 +184,8 @@ async def test_an_algorithm_comes_into_use_by_rotating_to_it(
     node: Node, administer: KeyAdministration
 ) -> None:
     made = await administer.rotate(ADMIN, KeyPurpose.SIGNING, "ES256", "")
-    node.clock.move(node.settings.publish_lead)
-    await node.maintenance.tick()
+    node.clock.move(node.parts.key_schedule.publish_lead)
+    await node.parts.key_maintenance.tick()
     await node.refresh()
     assert await state_of(node, made.kid) is KeyState.ACTIVE
     shop = await node.app("shop", replace(APP, signing_algorithm="ES256"))
@@ -222,14 +208,14 @@ async def test_a_compromised_signing_key_kills_its_tokens_and_nothing_else(
     node: Node, compromise: CompromiseKeyPort
 ) -> None:
     shop = await node.app()
-    other = await sibling(node)
+    other = await node.sibling()
     tokens = await node.own_session(shop)
     assert await node.verdict(tokens) is Verdict.ACTIVE
     assert await other.verdict(tokens) is Verdict.ACTIVE
     key = await active(node, KeyPurpose.SIGNING)
 
     revoked = await compromise(ADMIN, key.kid, "laptop stolen")
-    assert node.feed.state.revision == revoked.revision
+    assert node.parts.trust.state.revision == revoked.revision
     assert await node.verdict(tokens) in (Verdict.REVOKED, Verdict.UNKNOWN)
     await other.refresh()
     assert await other.verdict(tokens) in (Verdict.REVOKED, Verdict.UNKNOWN)
@@ -272,13 +258,13 @@ async def test_a_compromised_pepper_locks_nobody_out(
 ) -> None:
     credentials = await node.bootstrap("shop")
     pepper = await active(node, KeyPurpose.PEPPER)
-    before = node.feed.state.revision
+    before = node.parts.trust.state.revision
     revoked = await compromise(ADMIN, pepper.kid, "")
     assert revoked.revision == before
     await node.refresh()
     assert await state_of(node, pepper.kid) is KeyState.RETIRING
     successor = await active(node, KeyPurpose.PEPPER)
-    assert node.secrets.active_pepper() == successor.kid
+    assert node.parts.secrets.active_pepper() == successor.kid
     assert await node.recognises("shop", credentials.client_secret)
     (secret,) = (await node.client("shop")).secrets
     assert secret.pepper_id == successor.kid
@@ -307,8 +293,8 @@ async def test_a_compromised_pending_key_never_comes_into_use(
     former = await active(node, purpose)
     made = await administer.rotate(ADMIN, purpose, "", "")
     await compromise(ADMIN, made.kid, "")
-    node.clock.move(node.settings.publish_lead * 2)
-    await node.maintenance.tick()
+    node.clock.move(node.parts.key_schedule.publish_lead * 2)
+    await node.parts.key_maintenance.tick()
     assert (await active(node, purpose)).kid == former.kid
     assert await state_of(node, made.kid) in (KeyState.COMPROMISED, KeyState.RETIRED)
 
@@ -325,7 +311,7 @@ async def test_compromising_again_changes_nothing(
 
 
 async def test_administrators_who_act_at_once_leave_an_active_key(node: Node) -> None:
-    other = await sibling(node)
+    other = await node.sibling()
     key = await active(node, KeyPurpose.SIGNING)
     await asyncio.gather(
         *(compromise_on(one)(ADMIN, key.kid, "") for one in (node, other) for _ in range(3))

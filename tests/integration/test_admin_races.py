@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.integration.admin_world import ADMIN, APP, OTHER_ADMIN, Node, started
+from tests.support.node import ADMIN, APP, OTHER_ADMIN, Node, started
 from token_service.adapters.postgres.clients.store import ClientStore
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission
 from token_service.usecases.clients.administration import ClientAdministration
-from token_service.usecases.clients.credentials import RotateClientSecret, RotateRequest
+from token_service.usecases.clients.credentials import RotateRequest
 from tokenservice.core import Verdict
 
 CLERK = ClientPolicy(permissions=frozenset({Permission.ADMIN_CLIENTS}))
@@ -27,19 +27,11 @@ async def node(dsn: str) -> AsyncIterator[Node]:
 
 @pytest.fixture
 def administer(node: Node) -> ClientAdministration:
-    return administration(node, node.clients)
+    return administration(node, node.parts.clients)
 
 
 def administration(node: Node, store: ClientStore) -> ClientAdministration:
-    return ClientAdministration(
-        store=store,
-        records=node.records,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-        limits=node.limits,
-        refusals=node.refusals,
-    )
+    return node.but(clients=store).usecases.clients.administration
 
 
 class Meanwhile(ClientStore):
@@ -79,15 +71,7 @@ async def test_a_client_cannot_restore_what_was_just_taken_from_it(
     caller = await node.app("clerk", clerk)
     less = ClientPolicy(permissions=frozenset({Permission.ADMIN_CLIENTS}))
     store = Meanwhile(node, lambda: administer.update_policy(ADMIN, "clerk", less, ""))
-    racing = ClientAdministration(
-        store=store,
-        records=node.records,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-        limits=node.limits,
-        refusals=node.refusals,
-    )
+    racing = node.but(clients=store).usecases.clients.administration
     with pytest.raises(TokenServiceError) as refused:
         await racing.update_policy(caller, "clerk", clerk, "")
     assert refusal(refused) is Reason.SELF_REVIEW
@@ -107,15 +91,7 @@ async def test_changes_of_one_policy_at_once_are_each_decided_on_what_is_there(
         tokens.append(await node.own_session(caller))
 
     store = Meanwhile(node, widen)
-    racing = ClientAdministration(
-        store=store,
-        records=node.records,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-        limits=node.limits,
-        refusals=node.refusals,
-    )
+    racing = node.but(clients=store).usecases.clients.administration
     changed = await racing.update_policy(ADMIN, "shop", APP, "")
     assert store.happened == 2
     assert changed.client.policy == APP
@@ -128,14 +104,7 @@ async def test_a_client_that_was_just_strengthened_is_not_taken_over(
     clerk = await node.app("clerk", CLERK)
     await node.app()
     store = Meanwhile(node, lambda: administer.update_policy(ADMIN, "shop", STRONG, ""))
-    rotate = RotateClientSecret(
-        store=store,
-        records=node.records,
-        secrets=node.secrets,
-        clock=node.clock,
-        shield=node.shield,
-        refusals=node.refusals,
-    )
+    rotate = node.but(clients=store).usecases.clients.rotate
     with pytest.raises(TokenServiceError) as refused:
         await rotate(clerk, RotateRequest("4b1c", "shop"))
     assert refusal(refused) is Reason.PERMISSION_MISSING

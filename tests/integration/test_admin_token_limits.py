@@ -5,18 +5,16 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from tests.integration.admin_world import ADMIN, APP, NOBODY, started
 from tests.support.fixtures import StartApplication
+from tests.support.node import ADMIN, APP, NOBODY, started
 from tests.support.world import World
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import AccessFormat, ClientState, TokenScheme
 from token_service.usecases.clients.administration import (
-    ClientAdministration,
     RegisterClient,
     Registration,
     Review,
-    ReviewClient,
 )
 from tokenservice.core.limits import COOKIE_TOKEN_LENGTH
 from tokenservice.v1 import client_service_pb2 as clients
@@ -49,27 +47,9 @@ async def test_a_policy_whose_tokens_cannot_be_made_is_refused_when_it_is_set(
     dsn: str, policy: ClientPolicy, field: str
 ) -> None:
     async with started(dsn, issuer="i" * 255) as node:
-        review = ReviewClient(
-            store=node.clients,
-            records=node.records,
-            trust=node.feed,
-            clock=node.clock,
-            shield=node.shield,
-            limits=node.limits,
-            refusals=node.refusals,
-        )
-        administer = ClientAdministration(
-            store=node.clients,
-            records=node.records,
-            trust=node.feed,
-            clock=node.clock,
-            shield=node.shield,
-            limits=node.limits,
-            refusals=node.refusals,
-        )
-        register = RegisterClient(
-            node.clients, node.secrets, node.clock, node.random, node.shield, open_registration=True
-        )
+        review = node.usecases.clients.review
+        administer = node.usecases.clients.administration
+        register = node.usecases.clients.register
         await node.app("shop")
         wished = await registered(register, policy)
         other = await registered(register, APP)
@@ -85,7 +65,7 @@ async def test_a_policy_whose_tokens_cannot_be_made_is_refused_when_it_is_set(
         assert (await node.client("shop")).policy == APP
         for client_id in (wished, other):
             assert (await node.client(client_id)).state is ClientState.PENDING
-        assert await node.clients.get("fresh") is None
+        assert await node.parts.clients.get("fresh") is None
         # The reviewer decides: without what cannot be, it is let in, or it is turned away.
         await review(ADMIN, Review(wished, approve=True, policy=APP))
         await review(ADMIN, Review(other, approve=False))

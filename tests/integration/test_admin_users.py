@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.admin_world import ADMIN, APP, NOBODY, PASSWORD, Node, started
+from tests.support.node import ADMIN, APP, NOBODY, PASSWORD, Node, started
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Permission
@@ -40,7 +40,7 @@ async def shop(node: Node) -> Caller:
 
 @pytest.fixture
 def create(node: Node) -> CreateUser:
-    return CreateUser(node.users, node.hasher, node.clock, node.random, node.shield)
+    return node.usecases.users.create
 
 
 @pytest.fixture
@@ -50,26 +50,12 @@ async def alice(create: CreateUser) -> User:
 
 @pytest.fixture
 def users(node: Node) -> UserAdministration:
-    return UserAdministration(
-        users=node.users,
-        attempts=node.attempts,
-        secrets=node.secrets,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-    )
+    return node.usecases.users.administration
 
 
 @pytest.fixture
 def set_password(node: Node) -> SetPassword:
-    return SetPassword(
-        users=node.users,
-        access=node.access,
-        hasher=node.hasher,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-    )
+    return node.usecases.users.set_password
 
 
 @pytest.fixture
@@ -78,7 +64,7 @@ def roles(node: Node) -> RoleAdministration:
 
 
 def roles_of(node: Node) -> RoleAdministration:
-    return RoleAdministration(node.users, node.feed, node.clock, node.shield)
+    return node.usecases.users.roles
 
 
 async def logs_in(node: Node, caller: Caller, password: str) -> bool:
@@ -94,9 +80,7 @@ async def logs_in(node: Node, caller: Caller, password: str) -> bool:
 async def attempt(node: Node, password: str, address: str = ADDRESS) -> Reason | None:
     """What a login attempt comes to."""
     try:
-        await node.verify_password(
-            PasswordCredential("alice", password), LoginAttempt(NOBODY, address)
-        )
+        await node.verify(PasswordCredential("alice", password), LoginAttempt(NOBODY, address))
     except TokenServiceError as error:
         return error.reason
     return None
@@ -107,7 +91,7 @@ async def test_a_new_user_logs_in_at_once(node: Node, shop: Caller, alice: User)
     tokens = await node.login(shop, "ALICE")
     assert tokens.session.user_id == alice.user_id
     assert tokens.session.scopes == ("orders.read", "orders.write")
-    stored = await node.users.get(alice.user_id)
+    stored = await node.parts.users.get(alice.user_id)
     assert stored is not None
     assert stored.password_hash.startswith("$argon2id$")
 
@@ -146,7 +130,7 @@ async def test_what_cannot_be_a_user_is_refused_before_the_store(
     with pytest.raises(TokenServiceError) as refused:
         await create(ADMIN, NewUser("bob", PASSWORD, ("no-such-role",)))
     assert refused.value.reason is Reason.ROLE_NOT_FOUND
-    assert await node.users.by_username("bob") is None
+    assert await node.parts.users.by_username("bob") is None
 
 
 async def test_no_password_is_kept_anywhere(node: Node, shop: Caller, alice: User) -> None:
@@ -168,7 +152,7 @@ async def test_a_user_who_changes_the_password_keeps_this_session_only(
 
     changed = await set_password.by_user(shop, kept.session_token, NEW_PASSWORD)
     assert changed.user.credential_version == 2
-    assert node.feed.state.revision >= changed.revision
+    assert node.parts.trust.state.revision >= changed.revision
     assert await node.exchanges(shop, kept)
     assert not await node.exchanges(shop, lost[0])
     assert not await node.exchanges(other, lost[1])
@@ -183,7 +167,9 @@ async def test_the_presented_token_is_checked_and_not_consumed(
     node: Node, shop: Caller, alice: User, set_password: SetPassword
 ) -> None:
     tokens = await node.login(shop, "alice")
-    successor = await node.exchange(shop, ExchangeRequest(token=tokens.session_token))
+    successor = await node.usecases.sessions.exchange(
+        shop, ExchangeRequest(token=tokens.session_token)
+    )
     with pytest.raises(TokenServiceError) as refused:
         await set_password.by_user(shop, tokens.session_token, NEW_PASSWORD)
     assert refused.value.reason is Reason.TOKEN_SUPERSEDED
@@ -211,7 +197,9 @@ async def test_an_old_login_must_step_up_first(
     with pytest.raises(TokenServiceError) as refused:
         await set_password.by_user(shop, tokens.session_token, NEW_PASSWORD)
     assert refused.value.reason is Reason.STEP_UP_REQUIRED
-    exchanged = await node.exchange(shop, ExchangeRequest(token=tokens.session_token))
+    exchanged = await node.usecases.sessions.exchange(
+        shop, ExchangeRequest(token=tokens.session_token)
+    )
     with pytest.raises(TokenServiceError) as refused:
         await set_password.by_user(shop, exchanged.tokens.session_token, NEW_PASSWORD)
     assert refused.value.reason is Reason.STEP_UP_REQUIRED
@@ -251,22 +239,15 @@ class Meanwhile:
     async def hash(self, password: str) -> str:
         if not self.happens.is_set():
             self.happens.set()
-            reset = SetPassword(
-                users=self._node.users,
-                access=self._node.access,
-                hasher=self._node.hasher,
-                trust=self._node.feed,
-                clock=self._node.clock,
-                shield=self._node.shield,
-            )
+            reset = self._node.usecases.users.set_password
             await reset.by_administrator(ADMIN, self._user_id, NEW_PASSWORD)
-        return await self._node.hasher.hash(password)
+        return await self._node.parts.hasher.hash(password)
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-        return await self._node.hasher.verify(password, password_hash)
+        return await self._node.parts.hasher.verify(password, password_hash)
 
     def outdated(self, password_hash: str) -> bool:
-        return self._node.hasher.outdated(password_hash)
+        return self._node.parts.hasher.outdated(password_hash)
 
 
 async def test_a_thief_s_change_loses_to_a_reset_that_came_first(
@@ -274,14 +255,7 @@ async def test_a_thief_s_change_loses_to_a_reset_that_came_first(
 ) -> None:
     stolen = await node.login(shop, "alice")
     hasher = Meanwhile(node, alice.user_id)
-    slow = SetPassword(
-        users=node.users,
-        access=node.access,
-        hasher=hasher,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-    )
+    slow = node.but(hasher=hasher).usecases.users.set_password
     with pytest.raises(TokenServiceError) as refused:
         await slow.by_user(shop, stolen.session_token, "the thief's own choice")
     assert hasher.happens.is_set()
@@ -296,7 +270,7 @@ async def test_the_store_itself_refuses_a_change_from_a_dead_session(
 ) -> None:
     tokens = await node.login(shop, "alice")
     await set_password.by_administrator(ADMIN, alice.user_id, NEW_PASSWORD)
-    changed = await node.users.set_password(
+    changed = await node.parts.users.set_password(
         alice.user_id,
         "the thief's hash",
         keep_session=tokens.session.session_id,
@@ -352,7 +326,9 @@ async def test_a_deleted_user_is_gone_and_the_name_is_free(
 
 
 async def scopes_after_exchange(node: Node, caller: Caller, tokens: IssuedTokens) -> set[str]:
-    outcome = await node.exchange(caller, ExchangeRequest(token=tokens.session_token))
+    outcome = await node.usecases.sessions.exchange(
+        caller, ExchangeRequest(token=tokens.session_token)
+    )
     return set(outcome.tokens.access_tokens[0].scopes)
 
 
@@ -475,5 +451,5 @@ async def test_every_change_needs_its_permission(
         with pytest.raises(TokenServiceError) as refused:
             await call
         assert refused.value.reason is Reason.PERMISSION_MISSING
-    assert (await node.users.roles())["sales"] == ("orders.read", "orders.write")
-    assert await node.users.get(user_id) is not None
+    assert (await node.parts.users.roles())["sales"] == ("orders.read", "orders.write")
+    assert await node.parts.users.get(user_id) is not None

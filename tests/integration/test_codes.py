@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.admin_world import Node, started
 from tests.integration.code_world import (
     ANA,
     BANK,
@@ -19,6 +18,7 @@ from tests.integration.code_world import (
     wish,
     wrong,
 )
+from tests.support.node import Node, started
 from tests.support.removing import removed
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
@@ -207,8 +207,10 @@ async def test_codes_of_a_compromised_pepper_are_gone(codes: Codes, node: Node) 
     old = codes.secrets.active_pepper()
     await rotate_pepper(node)
     audit = SHOP.audit(node.clock.now(), "key.compromise")
-    assert await node.keys.change([KeyChange(old, KeyState.RETIRING, KeyState.COMPROMISED)], audit)
-    node.keyring.load(await node.keys.all())
+    assert await node.parts.keys.change(
+        [KeyChange(old, KeyState.RETIRING, KeyState.COMPROMISED)], audit
+    )
+    node.parts.keyring.load(await node.parts.keys.all())
     assert await codes.tried(issued.text) == "CODE_UNKNOWN"
     with pytest.raises(TokenServiceError) as caught:
         await codes.new(COUPON, request_id="r1")
@@ -220,17 +222,17 @@ async def rotate_pepper(node: Node) -> None:
     now = node.clock.now()
     [old] = [
         key
-        for key in await node.keys.all()
+        for key in await node.parts.keys.all()
         if key.purpose is KeyPurpose.PEPPER and key.state is KeyState.ACTIVE
     ]
     audit = SHOP.audit(now, "key.rotate")
-    new = node.keyring.generate(
+    new = node.parts.keyring.generate(
         KeyPurpose.PEPPER, old.algorithm, KeyState.ACTIVE, now, now + SECOND
     )
-    await node.keys.insert(new, audit)
-    await node.keys.change([KeyChange(old.kid, KeyState.ACTIVE, KeyState.RETIRING)], audit)
-    node.keyring.load(await node.keys.all())
-    assert node.secrets.active_pepper() == new.kid
+    await node.parts.keys.insert(new, audit)
+    await node.parts.keys.change([KeyChange(old.kid, KeyState.ACTIVE, KeyState.RETIRING)], audit)
+    node.parts.keyring.load(await node.parts.keys.all())
+    assert node.parts.secrets.active_pepper() == new.kid
 
 
 async def test_a_caller_that_goes_away_stops_nothing_halfway(codes: Codes) -> None:

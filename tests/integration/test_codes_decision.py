@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
@@ -11,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.admin_world import Node, started
 from tests.integration.code_world import ANA, COUPON, SHOP, VERIFICATION, Codes, wish, wrong
 from tests.integration.postgres_world import NOW, holding, until_blocked
+from tests.support.node import Node, started
 from token_service.adapters.postgres.codes.store import CodeStore
 from token_service.domain.codes.decision import (
     ATTEMPT_WINDOW,
@@ -28,7 +27,6 @@ from token_service.domain.codes.decision import (
 )
 from token_service.domain.errors import TokenServiceError
 from token_service.domain.kinds import CodeKind
-from token_service.usecases.codes.issue import IssueLimits
 
 SECOND = timedelta(seconds=1)
 BUCKET = b"bucket"
@@ -221,13 +219,8 @@ def test_a_redemption_is_told_without_its_hash() -> None:
 @pytest.fixture
 async def pair(dsn: str) -> AsyncIterator[tuple[Codes, Codes]]:
     """Two nodes on one database and one set of secrets."""
-    async with AsyncExitStack() as stack:
-        one = await stack.enter_async_context(started(dsn))
-        two = Node(one.database, one.clock, one.secret_keys)
-        stack.callback(two.hasher.close)
-        two.keyring.load(await two.keys.all())
-        limits = IssueLimits(recipient=1_000)
-        yield Codes(one, limits), Codes(two, limits)
+    async with started(dsn, codes_per_recipient=1_000) as one:
+        yield Codes(one), Codes(await one.sibling())
 
 
 async def test_of_64_guessers_five_are_answered_and_the_rest_learn_nothing(

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.admin_world import Node, started
 from tests.integration.code_world import (
     ANA,
     BANK,
@@ -16,9 +15,9 @@ from tests.integration.code_world import (
     wish,
     wrong,
 )
+from tests.support.node import Node, started
 from token_service.domain.codes.decision import MAX_ATTEMPTS
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.usecases.codes.issue import IssueLimits
 from token_service.usecases.codes.redeem import WrongCodeLimits
 
 SECOND = timedelta(seconds=1)
@@ -96,7 +95,7 @@ async def test_whatever_is_wrong_with_a_verification_code_looks_alike(codes: Cod
 
 
 async def test_too_many_codes_for_a_recipient_or_by_a_caller_are_refused(node: Node) -> None:
-    codes = Codes(node, IssueLimits(recipient=2, caller=4))
+    codes = Codes(node.under(codes_per_recipient=2, codes_per_caller=4))
 
     async def refused() -> TokenServiceError:
         with pytest.raises(TokenServiceError) as caught:

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.integration.admin_world import Node, started
 from tests.integration.code_world import COUPON, VERIFICATION, Codes, wrong
+from tests.support.node import Node, started
 
 
 @pytest.fixture

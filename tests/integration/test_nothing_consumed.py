@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.integration.admin_world import ADMIN, APP, PASSWORD, Node, started
+from tests.support.node import ADMIN, APP, PASSWORD, Node, started
 from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
@@ -32,7 +32,7 @@ from token_service.usecases.login.passwords import PasswordCredential
 from token_service.usecases.login.reauthenticate import ReauthenticateRequest
 from token_service.usecases.sessions.exchange import ExchangeRequest
 from token_service.usecases.tokens.token_set import IssuedTokens
-from token_service.usecases.users.administration import CreateUser, NewUser
+from token_service.usecases.users.administration import NewUser
 from tokenservice.core.limits import MAX_ISSUER_LENGTH
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -68,8 +68,8 @@ async def node(dsn: str) -> AsyncIterator[Node]:
     async with started(dsn, issuer=ISSUER) as one:
         for role in ROLES:
             audit = ADMIN.audit(one.clock.now(), "role.define")
-            await one.users.define_role(role, sorted(HUGE.scopes), audit)
-        create = CreateUser(one.users, one.hasher, one.clock, one.random, one.shield)
+            await one.parts.users.define_role(role, sorted(HUGE.scopes), audit)
+        create = one.usecases.users.create
         await create(ADMIN, NewUser("ann", PASSWORD, ROLES))
         yield one
 
@@ -78,7 +78,7 @@ async def put_policy(node: Node, client_id: str, policy: ClientPolicy) -> None:
     """Past every check."""
     former = (await node.client(client_id)).policy
     audit = ADMIN.audit(node.clock.now(), "client.update_policy", target=client_id)
-    assert await node.clients.update_policy(
+    assert await node.parts.clients.update_policy(
         client_id, policy, narrowed=False, audit=audit, former=former
     )
     await node.refresh()
@@ -108,7 +108,7 @@ def with_other_idle(policy: ClientPolicy) -> ClientPolicy:
 
 async def log_in(node: Node, caller: Caller) -> IssuedTokens:
     credential = PasswordCredential("ann", PASSWORD)
-    return await node.issue(
+    return await node.usecases.login.issue(
         caller,
         IssueRequest(
             credential=credential, platform=Platform.WEB, device=DEVICE, confirmation=CERTIFICATE
@@ -148,12 +148,12 @@ async def test_a_refused_exchange_consumes_nothing(node: Node, kind: str, plain:
     request = exchange_of(tokens, exchange_id=b"e" * 16)
     for _ in range(2):
         with pytest.raises(TokenServiceError) as refused:
-            await node.exchange(caller, request)
+            await node.usecases.sessions.exchange(caller, request)
         assert refused.value.reason is reason
     assert await kept(node) == before
 
     await put_policy(node, SHOP, usable)
-    outcome = await node.exchange(caller, request)
+    outcome = await node.usecases.sessions.exchange(caller, request)
     assert not outcome.replayed
     assert await node.audited("session.exchange") == 1
 
@@ -163,7 +163,7 @@ async def test_what_is_too_large_as_a_whole_can_be_had_in_part(node: Node) -> No
     tokens = await log_in(node, caller)
     await put_policy(node, SHOP, HUGE)
     request = exchange_of(tokens, scopes=("orders.read",))
-    outcome = await node.exchange(caller, request)
+    outcome = await node.usecases.sessions.exchange(caller, request)
     assert outcome.tokens.access_tokens[0].scopes == ("orders.read",)
 
 
@@ -177,12 +177,12 @@ async def test_a_refused_step_up_consumes_nothing(node: Node, kind: str) -> None
     before = await kept(node)
     request = ReauthenticateRequest(exchange_of(tokens), PasswordCredential("ann", PASSWORD))
     with pytest.raises(TokenServiceError) as refused:
-        await node.reauthenticate(caller, request)
+        await node.usecases.login.reauthenticate(caller, request)
     assert refused.value.reason is reason
     assert await kept(node) == before
 
     await put_policy(node, SHOP, usable)
-    assert not (await node.reauthenticate(caller, request)).replayed
+    assert not (await node.usecases.login.reauthenticate(caller, request)).replayed
 
 
 async def test_exchanges_that_share_a_statement_are_each_judged_by_their_own_policy(
@@ -193,7 +193,7 @@ async def test_exchanges_that_share_a_statement_are_each_judged_by_their_own_pol
     await put_policy(node, "two", NO_KEY)
     outcomes = await asyncio.gather(
         *(
-            node.exchange(callers[number // 2], exchange_of(tokens))
+            node.usecases.sessions.exchange(callers[number // 2], exchange_of(tokens))
             for number, tokens in enumerate(held)
         ),
         return_exceptions=True,
@@ -214,7 +214,7 @@ async def test_keys_that_go_away_during_the_write_still_make_the_answer(
     tokens = await log_in(node, caller)
     if not plain:
         await put_policy(node, SHOP, with_other_idle(replace(APP, access_format=form)))
-    keys = await node.keys.all()
+    keys = await node.parts.keys.all()
     gone = [replace(key, state=KeyState.COMPROMISED) for key in keys if key.purpose is purpose]
     others = [key for key in keys if key.purpose is not purpose]
     fetch = node.database.fetch, node.database.fetchrow
@@ -223,20 +223,20 @@ async def test_keys_that_go_away_during_the_write_still_make_the_answer(
         async def run(statement: str, *args: object) -> Any:
             found = await query(statement, *args)
             if found and "UPDATE sessions" in statement:
-                node.keyring.load([*others, *gone])
+                node.parts.keyring.load([*others, *gone])
             return found
 
         return run
 
     try:
         node.database.fetch, node.database.fetchrow = map(then_gone, fetch)  # type: ignore[method-assign, assignment]
-        outcome = await node.exchange(caller, exchange_of(tokens))
+        outcome = await node.usecases.sessions.exchange(caller, exchange_of(tokens))
     finally:
         node.database.fetch, node.database.fetchrow = fetch  # type: ignore[method-assign]
     assert outcome.tokens.session.generation == 2
     assert outcome.tokens.access_tokens[0].token
     with pytest.raises(TokenServiceError) as refused:  # and the key was away for good
-        await node.exchange(caller, exchange_of(outcome.tokens))
+        await node.usecases.sessions.exchange(caller, exchange_of(outcome.tokens))
     assert refused.value.reason in (Reason.KEY_STATE, Reason.TOKEN_REVOKED)
 
 
@@ -247,7 +247,7 @@ async def test_a_rolling_token_of_the_client_itself_for_this_service_is_exchange
     request = IssueRequest(
         credential=ClientCredential(), platform=Platform.API, audiences=(SERVICE_AUDIENCE,)
     )
-    tokens = await node.issue(caller, request)
+    tokens = await node.usecases.login.issue(caller, request)
     for _ in range(2):
-        tokens = (await node.exchange(caller, exchange_of(tokens))).tokens
+        tokens = (await node.usecases.sessions.exchange(caller, exchange_of(tokens))).tokens
         assert tokens.access_tokens[0].audience == SERVICE_AUDIENCE

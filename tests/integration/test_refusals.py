@@ -7,23 +7,21 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.admin_world import ADMIN, APP, NOBODY, PASSWORD, Node, basic, started
+from tests.support.api import basic
+from tests.support.node import ADMIN, APP, NOBODY, PASSWORD, Node, started
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Permission
 from token_service.domain.users.user import User
 from token_service.usecases.clients.administration import (
-    RegisterClient,
     Registration,
     Review,
-    ReviewClient,
 )
-from token_service.usecases.clients.credentials import CollectClientCredentials, CollectRequest
+from token_service.usecases.clients.credentials import CollectRequest
 from token_service.usecases.login.passwords import PasswordCredential, PasswordLimits
 from token_service.usecases.login.verifiers import LoginAttempt
 from token_service.usecases.refusals import MOST_NOTED, WINDOW
-from token_service.usecases.users.administration import CreateUser, NewUser, UserAdministration
-from token_service.usecases.users.roles import RoleAdministration
+from token_service.usecases.users.administration import NewUser, UserAdministration
 
 GATEWAY = Caller("gateway", APP, request_id="r9", address="192.0.2.9")
 LIMITS = PasswordLimits()
@@ -38,22 +36,15 @@ async def node(dsn: str) -> AsyncIterator[Node]:
 
 @pytest.fixture
 async def alice(node: Node) -> User:
-    roles = RoleAdministration(node.users, node.feed, node.clock, node.shield)
+    roles = node.usecases.users.roles
     await roles.define(ADMIN, "sales", ("orders.read", "orders.write"), "")
-    create = CreateUser(node.users, node.hasher, node.clock, node.random, node.shield)
+    create = node.usecases.users.create
     return await create(ADMIN, NewUser("Alice", PASSWORD, ("sales",)))
 
 
 @pytest.fixture
 def users(node: Node) -> UserAdministration:
-    return UserAdministration(
-        users=node.users,
-        attempts=node.attempts,
-        secrets=node.secrets,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-    )
+    return node.usecases.users.administration
 
 
 async def rows(node: Node, action: str) -> list[dict[str, str]]:
@@ -74,7 +65,7 @@ async def attempt(
 ) -> TokenServiceError:
     credential = PasswordCredential(username, password, otp)
     with pytest.raises(TokenServiceError) as caught:
-        await node.verify_password(credential, LoginAttempt(GATEWAY, address))
+        await node.verify(credential, LoginAttempt(GATEWAY, address))
     return caught.value
 
 
@@ -107,7 +98,7 @@ async def test_the_log_line_of_a_wrong_password_says_who(node: Node, alice: User
 
 
 async def test_every_tenth_where_the_limits_are_wider(node: Node, alice: User) -> None:
-    node.verify_password._limits = replace(LIMITS, pair=35)
+    node = node.under(login_attempts_per_account_and_address=35)
     for _ in range(36):
         await attempt(node)
     noted = [counts(row["details"]) for row in await rows(node, "user.authenticate")]
@@ -162,7 +153,7 @@ async def test_wrong_passwords_of_users_hide_no_names_that_nobody_has(
     node: Node, alice: User
 ) -> None:
     """A busy gateway has as many mistyped passwords in a quarter of an hour as are ever told of."""
-    node.verify_password._limits = replace(LIMITS, pair=200, account=200)
+    node = node.under(login_attempts_per_account_and_address=200, login_attempts_per_account=200)
     for _ in range(101):
         await attempt(node)
     for number in range(10):
@@ -199,7 +190,7 @@ async def test_show_tells_the_locks(node: Node, alice: User, users: UserAdminist
             found.addresses_locked_until,
         )
 
-    node.verify_password._limits = replace(LIMITS, pair=3, account=15)
+    node = node.under(login_attempts_per_account_and_address=3, login_attempts_per_account=15)
     assert await locks() == (0, None, 0, None)
     for number in range(4):
         for _ in range(3):
@@ -218,7 +209,7 @@ async def test_show_tells_the_locks(node: Node, alice: User, users: UserAdminist
 async def presents(node: Node, client_id: str, secret: str) -> None:
     stranger = replace(NOBODY, address="198.51.100.3")
     with pytest.raises(TokenServiceError) as caught:
-        await node.authenticate(stranger, basic(client_id, secret))
+        await node.usecases.clients.authenticate_caller(stranger, basic(client_id, secret))
     assert caught.value.reason is Reason.CALLER_UNAUTHENTICATED
 
 
@@ -259,15 +250,15 @@ async def test_a_client_that_nobody_has_is_not_quoted(node: Node) -> None:
 async def test_a_wrong_certificate_leaves_a_row(node: Node) -> None:
     await node.bootstrap("shop")
     with pytest.raises(TokenServiceError):
-        await node.authenticate(NOBODY, "", client_id="shop", thumbprint=64 * "0")
+        await node.usecases.clients.authenticate_caller(
+            NOBODY, "", client_id="shop", thumbprint=64 * "0"
+        )
     (row,) = await rows(node, "client.authenticate")
     assert (row["target"], counts(row["details"])["cause"]) == ("shop", "wrong_certificate")
 
 
 async def registered(node: Node, by: Caller) -> tuple[str, str]:
-    register = RegisterClient(
-        node.clients, node.secrets, node.clock, node.random, node.shield, open_registration=True
-    )
+    register = node.usecases.clients.register
     policy = replace(APP, permissions=frozenset({Permission.ADMIN_KEYS}))
     made = await register(by, Registration("app", "app@example.test", policy))
     return made.client.client_id, made.registration_secret
@@ -275,15 +266,7 @@ async def registered(node: Node, by: Caller) -> tuple[str, str]:
 
 async def test_refused_reviews_leave_rows(node: Node) -> None:
     client_id, _ = await registered(node, ADMIN)
-    review = ReviewClient(
-        store=node.clients,
-        records=node.records,
-        trust=node.feed,
-        clock=node.clock,
-        shield=node.shield,
-        limits=node.limits,
-        refusals=node.refusals,
-    )
+    review = node.usecases.clients.review
     weak = replace(
         ADMIN,
         client_id="weak",
@@ -301,15 +284,7 @@ async def test_refused_reviews_leave_rows(node: Node) -> None:
 async def test_wrong_registration_secrets_leave_rows(node: Node) -> None:
     client_id, _ = await registered(node, ADMIN)
     _, secret_of_another = await registered(node, ADMIN)
-    collect = CollectClientCredentials(
-        store=node.clients,
-        records=node.records,
-        secrets=node.secrets,
-        clock=node.clock,
-        shield=node.shield,
-        refusals=node.refusals,
-        open_registration=True,
-    )
+    collect = node.usecases.clients.collect
     for name, secret in (
         (client_id, secret_of_another),
         (client_id, "malformed"),

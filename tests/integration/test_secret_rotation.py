@@ -3,16 +3,17 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import SecretStr
 
-from tests.integration.admin_world import ADMIN, Node, TestClock, started
 from tests.integration.code_world import Codes
+from tests.support.clocks import StandingClock
+from tests.support.node import ADMIN, Node, started
 from tests.support.servers import ServerProcess
 from tests.support.world import World
 from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.crypto.keyring import Keyring
 from token_service.cli.doctor import secret_keys
 from token_service.domain.kinds import KeyPurpose, KeyState
-from token_service.usecases.keys.administration import KeyAdministration
 from tokenservice.v1 import client_service_pb2 as pb
 
 EVERY = (KeyPurpose.SIGNING, KeyPurpose.MINT, KeyPurpose.PEPPER, KeyPurpose.OPAQUE)
@@ -24,9 +25,9 @@ AWHILE = timedelta(minutes=20)
 async def told(node: Node) -> list[str]:
     """What the doctor says of the old secret and its keys; and it is so: a server that has only
     the new one can be started where no key needs the old one, and nowhere else."""
-    keys = await node.keys.all()
-    uses = await node.keys.pepper_uses(node.clock.now())
-    checks = secret_keys.judge(("new", "old"), keys, uses, node.settings)
+    keys = await node.parts.keys.all()
+    uses = await node.parts.keys.pepper_uses(node.clock.now())
+    checks = secret_keys.judge(("new", "old"), keys, uses, node.parts.key_schedule)
     said = [check.detail for check in checks if check.name == "secret old"]
     if said == FREE:
         Keyring(SecretKeys.parse(NEW)).load(keys)
@@ -38,31 +39,22 @@ async def told(node: Node) -> list[str]:
 
 async def both(node: Node) -> Node:
     """Another node with the new secret too, and the keys of the old one replaced."""
-    parsed = SecretKeys.parse(f"{NEW}\n{OLD}")
-    other = Node(node.database, node.clock, parsed, node.settings)
-    administer = KeyAdministration(
-        store=other.keys,
-        material=other.keyring,
-        clock=other.clock,
-        shield=other.shield,
-        settings=other.settings,
-    )
+    other = await node.sibling(up_to_date=False, secret_keys=SecretStr(f"{NEW}\n{OLD}"))
+    administer = other.usecases.keys.administration
     for purpose in EVERY:
         await administer.rotate(ADMIN, purpose, "", "")
-    other.clock.move(other.settings.publish_lead)
-    await other.maintenance.tick()
+    other.clock.move(other.parts.key_schedule.publish_lead)
+    await other.parts.key_maintenance.tick()
     await other.refresh()
     return other
 
 
-def days_ago(days: int) -> TestClock:
-    clock = TestClock()
-    clock.time = datetime.now(UTC) - timedelta(days=days)
-    return clock
+def days_ago(days: int) -> StandingClock:
+    return StandingClock(datetime.now(UTC) - timedelta(days=days))
 
 
 async def test_an_old_secret_goes_when_the_doctor_says_so(dsn: str) -> None:
-    async with started(dsn, clock=days_ago(200), secret_keys=SecretKeys.parse(OLD)) as first:
+    async with started(dsn, clock=days_ago(200), secret_keys=OLD) as first:
         shop = await first.bootstrap("shop")
         coupon = await Codes(first).new(ttl=timedelta(days=190))
         server_needs = [detail for detail in await told(first) if "until" in detail]
@@ -74,7 +66,9 @@ async def test_an_old_secret_goes_when_the_doctor_says_so(dsn: str) -> None:
         tokens = await node.own_session(web)
         said = await told(node)
         assert said[0] == "4 keys need it"
-        retiring = {key.kid: key for key in await node.keys.all() if key.retires_at is not None}
+        retiring = {
+            key.kid: key for key in await node.parts.keys.all() if key.retires_at is not None
+        }
         for key in retiring.values():
             assert f"{key.kid} until {key.retires_at:%Y-%m-%d %H:%M:%S}Z" in " ".join(said)
         assert "until the secrets of shop have moved and its codes are forgotten" in " ".join(said)
@@ -84,13 +78,13 @@ async def test_an_old_secret_goes_when_the_doctor_says_so(dsn: str) -> None:
         assert await node.exchanges(web, tokens)
 
         node.clock.move(timedelta(days=181))
-        await node.maintenance.tick()
+        await node.parts.key_maintenance.tick()
         assert await Codes(node).tried(coupon.text) == "ok"
         assert (await told(node))[0] == "1 keys need it"
         await node.database.execute("DELETE FROM codes")  # as servers do when their time is over
         assert "until a running server retires it" in (await told(node))[-1]
         for _ in range(2):
-            await node.maintenance.retire_unused_peppers()
+            await node.parts.key_maintenance.retire_unused_peppers()
             node.clock.move(AWHILE)
         assert await told(node) == FREE
 
@@ -105,31 +99,31 @@ async def test_an_old_secret_goes_when_the_doctor_says_so(dsn: str) -> None:
 
 
 async def test_a_server_does_not_start_without_a_secret_that_is_needed(dsn: str) -> None:
-    async with started(dsn, clock=days_ago(1), secret_keys=SecretKeys.parse(OLD)) as first:
+    async with started(dsn, clock=days_ago(1), secret_keys=OLD) as first:
         await both(first)
     with pytest.raises(RuntimeError, match="the secret 'old' is missing, a key needs it"):
         ServerProcess(World(dsn, None, NEW, {}, "", "").environment())
 
 
 async def test_a_pepper_stays_for_what_may_still_be_hashed_under_it(dsn: str) -> None:
-    async with started(dsn, secret_keys=SecretKeys.parse(OLD)) as first:
+    async with started(dsn, secret_keys=OLD) as first:
         node = await both(first)
-        await node.maintenance.retire_unused_peppers()
+        await node.parts.key_maintenance.retire_unused_peppers()
         # A node that had not heard yet; afterwards it has.
         shop = await first.bootstrap("shop")
         node.clock.move(AWHILE)
-        await node.maintenance.retire_unused_peppers()
+        await node.parts.key_maintenance.retire_unused_peppers()
         assert "until the secrets of shop have moved" in " ".join(await told(node))
         assert await node.recognises("shop", shop.client_secret)
-        await node.maintenance.retire_unused_peppers()
+        await node.parts.key_maintenance.retire_unused_peppers()
         assert (await told(node))[0] == "4 keys need it"
         node.clock.move(AWHILE)
-        await node.maintenance.retire_unused_peppers()
+        await node.parts.key_maintenance.retire_unused_peppers()
         assert (await told(node))[0] == "3 keys need it"
         assert await node.audited("key.schedule") >= 1
         states = {
             key.secret_key_id: key.state
-            for key in await node.keys.all()
+            for key in await node.parts.keys.all()
             if key.purpose is KeyPurpose.PEPPER
         }
         assert states == {"old": KeyState.RETIRED, "new": KeyState.ACTIVE}

@@ -1,20 +1,17 @@
 """Reauthenticate, while something else moves the session: between its reading and its write."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from copy import copy
 from typing import Any
 
 import pytest
 
-from tests.integration.admin_world import ADMIN, PASSWORD, Node, started
+from tests.support.node import ADMIN, PASSWORD, Node, started
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.usecases.login.passwords import PasswordCredential
-from token_service.usecases.login.reauthenticate import Reauthenticate, ReauthenticateRequest
-from token_service.usecases.login.verifiers import Verifiers
+from token_service.usecases.login.reauthenticate import ReauthenticateRequest
 from token_service.usecases.sessions.exchange import ExchangeOutcome, ExchangeRequest
-from token_service.usecases.users.administration import CreateUser, NewUser
-from token_service.usecases.users.roles import RoleAdministration
+from token_service.usecases.users.administration import NewUser
 
 ONE, OTHER = bytes(range(16)), bytes(16)
 Happens = Callable[[], Awaitable[object]]
@@ -35,17 +32,17 @@ class Hasher:
         self.checked = 0
 
     async def hash(self, password: str) -> str:
-        return await self._node.hasher.hash(password)
+        return await self._node.parts.hasher.hash(password)
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         self.checked += 1
         happens, self._happens = self._happens, None
         if happens is not None:
             await happens()
-        return await self._node.hasher.verify(password, password_hash)
+        return await self._node.parts.hasher.verify(password, password_hash)
 
     def outdated(self, password_hash: str) -> bool:
-        return self._node.hasher.outdated(password_hash)
+        return self._node.parts.hasher.outdated(password_hash)
 
 
 class Shop:
@@ -58,16 +55,16 @@ class Shop:
     @classmethod
     async def open(cls, node: Node) -> "Shop":
         caller = await node.app()
-        roles = RoleAdministration(node.users, node.feed, node.clock, node.shield)
+        roles = node.usecases.users.roles
         await roles.define(ADMIN, "sales", ("orders.read", "orders.write"), "")
-        create = CreateUser(node.users, node.hasher, node.clock, node.random, node.shield)
+        create = node.usecases.users.create
         for name in ("alice", "bob"):
             await create(ADMIN, NewUser(name, PASSWORD, ("sales",)))
         return cls(node, caller, (await node.login(caller, "alice")).session_token)
 
     async def exchange(self, token: str, once: bytes, **asked: Any) -> ExchangeOutcome:
         request = ExchangeRequest(token=token, exchange_id=once, **asked)
-        return await self.node.exchange(self.caller, request)
+        return await self.node.usecases.sessions.exchange(self.caller, request)
 
     async def step_up(
         self,
@@ -77,11 +74,8 @@ class Shop:
         password: str = PASSWORD,
         meanwhile: Happens | None = None,
     ) -> ExchangeOutcome:
-        node, hasher = self.node, Hasher(self.node, meanwhile)
-        verify = copy(node.verify_password)
-        verify._hasher = hasher
-        verifiers = Verifiers({PasswordCredential: verify})
-        use_case = Reauthenticate(node.rotation, verifiers, node.shield)
+        hasher = Hasher(self.node, meanwhile)
+        use_case = self.node.but(hasher=hasher).usecases.login.reauthenticate
         request = ReauthenticateRequest(
             ExchangeRequest(token=self.token, exchange_id=once),
             PasswordCredential(username, password),

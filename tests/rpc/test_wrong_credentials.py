@@ -9,7 +9,6 @@ import grpc
 import pytest
 from grpc import StatusCode
 
-from tests.integration.admin_world import Node, basic, started
 from tests.rpc.echo import (
     ALICE,
     ECHO,
@@ -25,7 +24,9 @@ from tests.rpc.echo import (
     unary_unary,
 )
 from tests.rpc.echo import basic as named
+from tests.support.api import basic
 from tests.support.elsewhere import seen_from
+from tests.support.node import Node, started
 from tests.support.waiting import patience
 from token_service.adapters.postgres.pool import Database
 from token_service.domain.clients.caller import Caller
@@ -187,7 +188,7 @@ class Statements:
 def stored(node: Node) -> Any:
     """The tiny service for the clients in the database."""
     policies = {ECHO: replace(POLICIES[ECHO], any_of=frozenset()), **_others()}
-    return serving(World(clients=node.authenticate), policies=policies)  # type: ignore[arg-type]
+    return serving(World(clients=node.usecases.clients.authenticate_caller), policies=policies)  # type: ignore[arg-type]
 
 
 def _others() -> dict[str, Any]:
@@ -232,5 +233,5 @@ async def test_a_hundred_clients_at_one_address_get_in_while_another_is_flooding
         assert set(reasons) == {"RATE_LIMITED"}
         assert statements.count == 0
         # Whoever proved itself may be asked about again, from wherever it comes.
-        node.client_cache.advance(10_000)
+        node.parts.client_cache.advance(10_000)
         assert text(await unary_unary(flood, ECHO)(raw("x"), metadata=right[5])) == "x"

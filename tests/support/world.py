@@ -4,10 +4,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support.api import Api, basic
-from token_service.app import Application
+from token_service.app.development import seed_demo
 from token_service.config import Settings
-from token_service.usecases.demo import USERNAME, DemoCredentials, SeedDemo
-from token_service.usecases.tokens.token_limits import TokenLimits
+from token_service.usecases.demo import USERNAME, DemoCredentials
 
 ISSUER = "https://tokens.test"
 
@@ -68,20 +67,7 @@ class World:
 
 async def seed(world: World) -> World:
     """Put the demo clients and the demo user into an empty, migrated database."""
-    application = await Application.create(world.settings())
-    try:
-        create = SeedDemo(
-            clients=application.clients,
-            users=application.users,
-            secrets=application.secrets,
-            hasher=application.hasher,
-            clock=application.clock,
-            random=application.random,
-            limits=TokenLimits(application.parts.tokens),
-        )
-        made = await create(DemoCredentials())
-    finally:
-        await application.stop()
+    made = await seed_demo(world.settings(), DemoCredentials())
     return replace(
         world, clients=dict(made.clients), username=USERNAME, password=made.users[USERNAME]
     )

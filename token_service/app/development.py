@@ -12,9 +12,9 @@ from token_service.adapters.embedded.place import DataDir
 from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
 from token_service.app.upkeep import migrate
+from token_service.app.usecases import offline
 from token_service.config import Settings
-from token_service.usecases.demo import USERNAME, DemoCredentials, SeedDemo
-from token_service.usecases.tokens.token_limits import TokenLimits
+from token_service.usecases.demo import USERNAME, DemoCredentials
 
 __all__ = [
     "SECRET_KEYS_FILE",
@@ -83,15 +83,6 @@ async def seed_demo(settings: Settings, known: DemoCredentials) -> DemoCredentia
     those that are `known` where they still are right. Raises StartupError."""
     parts = await Parts.open(settings)
     try:
-        seed = SeedDemo(
-            clients=parts.clients,
-            users=parts.users,
-            secrets=parts.secrets,
-            hasher=parts.hasher,
-            clock=parts.clock,
-            random=parts.random,
-            limits=TokenLimits(parts.tokens),
-        )
-        return await seed(known)
+        return await offline.seed_demo(parts)(known)
     finally:
         await parts.close()

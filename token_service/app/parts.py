@@ -41,7 +41,7 @@ from token_service.usecases.keys.maintenance import KeyMaintenance
 from token_service.usecases.shielding import Shield
 from token_service.usecases.tokens.activity import ActivityRecorder
 from token_service.usecases.tokens.identity_cache import IdentityCache
-from token_service.usecases.trust.feed import TrustFeed
+from token_service.usecases.trust.feed import Refresh, TrustFeed
 
 POLL_SECONDS = 1.0
 """How often the trust log is read where nobody says that it changed; more often where the staleness
@@ -101,7 +101,7 @@ class Parts:
         try:
             schema = await require_usable(database, allow_lossy=settings.allow_unsafe_durability)
             validate = await connect("validate", size=settings.postgres_validate_pool_size)
-            parts = cls._assemble(
+            parts = cls.assemble(
                 settings, clock or AnchoredSystemClock(), database, validate, schema
             )
         except BaseException:
@@ -115,7 +115,7 @@ class Parts:
         return parts
 
     @classmethod
-    def _assemble(
+    def assemble(
         cls,
         settings: Settings,
         clock: AnchoredSystemClock,
@@ -123,6 +123,7 @@ class Parts:
         validate_database: Database,
         schema: Schema,
     ) -> Self:
+        """The parts on open databases; nothing is read and nothing runs yet."""
         random, shield = SystemRandomness(), Shield()
         secret_keys = SecretKeys.parse(settings.secret_keys.get_secret_value())
         keyring = Keyring(secret_keys, random.bytes)
@@ -195,14 +196,16 @@ class Parts:
         except ValueError as error:
             what = str(error).removeprefix("TOKEN_SERVICE_SECRET_KEYS: ")
             raise StartupError(f"TOKEN_SERVICE_SECRET_KEYS: {what}") from error
-        self.trust.follow(
-            self.follower.refresh, self.key_maintenance.load, self._anchor, self._follow_config
-        )
+        self.follow(self.follower.refresh)
         self.follower.start()
         await self._first_reading()
         await self.key_maintenance.ensure(self.clock.now())
         await self.follower.refresh()
         self.pairing_wakeups.start()
+
+    def follow(self, refresh: Refresh) -> None:
+        """Have clock, keys and client cache follow the trust log, which `refresh` reads."""
+        self.trust.follow(refresh, self.key_maintenance.load, self._anchor, self._follow_config)
 
     async def _first_reading(self) -> None:
         try:

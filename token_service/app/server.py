@@ -40,12 +40,6 @@ class Application:
         self.settings = settings
         self._shares_port = shares_port
         self.parts = parts
-        self.clients = parts.clients
-        self.users = parts.users
-        self.secrets = parts.secrets
-        self.hasher = parts.hasher
-        self.clock = parts.clock
-        self.random = parts.random
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: RpcServer | None = None
         self._metrics: MetricsEndpoint | None = None

@@ -12,15 +12,14 @@ from token_service.adapters.postgres.trust import log as trust
 from token_service.app.database import NOT_MIGRATED, open_database, schema_of
 from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
+from token_service.app.usecases.offline import bootstrap_client
 from token_service.config import Settings
 from token_service.domain.audit import AuditEvent
 from token_service.usecases.clients.bootstrap import (
     ACTOR,
-    BootstrapClient,
     ClientCredentials,
     bootstrap_administrator,
 )
-from token_service.usecases.tokens.token_limits import TokenLimits
 
 _SECONDS = 10.0
 
@@ -68,14 +67,7 @@ async def bootstrap(settings: Settings, client_id: str, name: str) -> ClientCred
     in use, FIELD_INVALID."""
     parts = await Parts.open(settings)
     try:
-        create = BootstrapClient(
-            store=parts.clients,
-            secrets=parts.secrets,
-            clock=parts.clock,
-            random=parts.random,
-            limits=TokenLimits(parts.tokens),
-        )
-        return await bootstrap_administrator(create, client_id, name)
+        return await bootstrap_administrator(bootstrap_client(parts), client_id, name)
     finally:
         await parts.close()
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from tests.support.api import Api, basic
 from tests.support.servers import ServerProcess
 from tests.support.world import World
-from token_service.app import Application
+from token_service.app.parts import Parts
+from token_service.app.usecases.offline import bootstrap_client
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.kinds import Permission, Platform
-from token_service.usecases.clients.bootstrap import BootstrapClient
 from token_service.usecases.demo import POLICIES
-from token_service.usecases.tokens.token_limits import TokenLimits
 from tokenservice.v1 import client_service_pb2 as clients
 from tokenservice.v1 import token_service_pb2 as tokens
 from tokenservice.v1 import types_pb2 as types
@@ -58,7 +57,7 @@ class Scene:
         self.database = database
         self._apis: dict[str, Api] = {}
         self._made: dict[str, Any] = {}
-        self._application: Application | None = None
+        self._parts: Parts | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -66,8 +65,8 @@ class Scene:
     async def __aexit__(self, *_: object) -> None:
         for api in self._apis.values():
             await api.channel.close()
-        if self._application is not None:
-            await self._application.stop()
+        if self._parts is not None:
+            await self._parts.close()
 
     def api(self, client_id: str) -> Api:
         """A client that is in use, as a caller."""
@@ -95,18 +94,10 @@ class Scene:
 
     async def client(self, policy: ClientPolicy) -> str:
         """The id of a new client in use, written to the store as `client bootstrap` does it."""
-        if self._application is None:
-            self._application = await Application.create(self.world.settings())
-        parts = self._application
-        create = BootstrapClient(
-            store=parts.clients,
-            secrets=parts.secrets,
-            clock=parts.clock,
-            random=parts.random,
-            limits=TokenLimits(parts.parts.tokens),
-        )
+        if self._parts is None:
+            self._parts = await Parts.open(self.world.settings())
         client_id = f"client-{secrets.token_hex(4)}"
-        made = await create(client_id, client_id, "", policy)
+        made = await bootstrap_client(self._parts)(client_id, client_id, "", policy)
         self._apis[client_id] = Api(self.address, basic(client_id, made.client_secret))
         return client_id
 

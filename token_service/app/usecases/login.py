@@ -20,6 +20,7 @@ from token_service.usecases.login.verifiers import Verifiers
 class LoginUseCases:
     """A credential becomes a session, or a fresh login of one."""
 
+    verifiers: Verifiers
     issue: Issue
     reauthenticate: Reauthenticate
 
@@ -33,6 +34,7 @@ def login(settings: Settings, parts: Parts, shared: Shared) -> LoginUseCases:
         }
     )
     return LoginUseCases(
+        verifiers=verifiers,
         issue=Issue(
             client_cache=parts.client_cache,
             verifiers=verifiers,
