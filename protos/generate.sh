@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes the Python stubs of the API into clients/python/src/tokenservice/v1.
+# Writes the Python stubs of the API into clients/python/src/tokenservice/v1, and
+# beside them the descriptors with the comments of the protos, for reflection.
 #
 #   protos/generate.sh           write them
 #   protos/generate.sh --check   fail when the committed ones are not what would
@@ -41,6 +42,8 @@ fi
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
+mkdir -p "$out/tokenservice/v1"
+
 # All files in one run and in one order: the stubs' import aliases depend on it.
 PATH="$PWD/$venv/bin:$PATH" LC_ALL=C "$venv/bin/python" -m grpc_tools.protoc \
     --proto_path=protos \
@@ -48,6 +51,8 @@ PATH="$PWD/$venv/bin:$PATH" LC_ALL=C "$venv/bin/python" -m grpc_tools.protoc \
     --grpc_python_out="$out" \
     --mypy_out=quiet:"$out" \
     --mypy_grpc_out=quiet:"$out" \
+    --include_source_info \
+    --descriptor_set_out="$out/tokenservice/v1/descriptors.binpb" \
     $(cd protos && LC_ALL=C ls tokenservice/v1/*.proto)
 
 # A file without a service has nothing to say in its gRPC stubs.

@@ -69,6 +69,7 @@ def test_grpcurl(checkout: Checkout) -> None:
     printed = checkout.play(block, programs=str(programs))
     assert "tokenservice.v1.TokenService\n" in printed
     assert "tokenservice.v1.TokenService.Validate is a method" in printed
+    assert "// Checks a token that accompanies a call." in printed, "the comments of the protos"
     assert '"verdict": "VERDICT_ACTIVE"' in printed
 
 
