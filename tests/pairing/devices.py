@@ -30,6 +30,11 @@ def state_name(number: types.PairingState.ValueType) -> str:
     return types.PairingState.Name(number).removeprefix("PAIRING_STATE_")
 
 
+def end_name(number: types.PairingEndReason.ValueType) -> str:
+    """Without its prefix."""
+    return types.PairingEndReason.Name(number).removeprefix("PAIRING_END_REASON_")
+
+
 @dataclass
 class Pair:
     """One pairing as both its sides know it. Secrets are by the name of their field."""

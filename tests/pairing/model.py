@@ -23,6 +23,7 @@ class Model:
     ends: float = 0.0
     scan: str = ""
     wrong: int = 0
+    end_reason: str = "UNSPECIFIED"
     dead: bool = False
     """The approving person was disabled."""
     forgotten: bool = False
@@ -76,6 +77,7 @@ class Model:
             state in {"SCANNED", "APPROVED"} or (state == "COMPLETED" and self.direct)
         ):
             self._go("CANCELLED", now)
+            self.end_reason = "SECOND_SCAN"
         raise Refused("PAIRING_STATE")
 
     def approved(self, right: bool, now: float) -> str:
@@ -95,16 +97,17 @@ class Model:
         self.wrong += 1
         if self.wrong == 2:
             self._go("CANCELLED", now)
+            self.end_reason = "CHECK_NUMBER"
         raise Refused("CHECK_NUMBER_WRONG")
 
-    def ended(self, how: str, now: float) -> str:
+    def ended(self, how: str, side: str, now: float) -> str:
         self._require_there()
         state = self.state_at(now)
         if state == how:
             return how
         if state not in {"PENDING", "SCANNED", "APPROVED"}:
             raise Refused("PAIRING_STATE")
-        self.kept = True
+        self.kept, self.end_reason = True, side
         return self._go(how, now)
 
     def collect(self, exchange_id: str, now: float) -> bool:

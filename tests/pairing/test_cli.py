@@ -110,7 +110,9 @@ def test_the_second_wrong_number_ends_the_pairing(cli: CommandLine) -> None:
         type_in(phone, wrong)
         type_in(phone, wrong)
         assert phone.wait(PATIENCE) == pc.wait(PATIENCE) == 1
-        assert told(pc)["state"] == "PAIRING_STATE_CANCELLED"
+        ended = told(pc)
+        assert ended["state"] == "PAIRING_STATE_CANCELLED"
+        assert ended["end_reason"] == "PAIRING_END_REASON_CHECK_NUMBER"
 
 
 def test_people_see_a_code_that_they_can_scan_and_read() -> None:
@@ -122,6 +124,13 @@ def test_people_see_a_code_that_they_can_scan_and_read() -> None:
     assert shown[-1] == uri
     assert len({len(line) for line in shown[1:-1]}) == 1
     assert set("".join(shown[1:-1])) == set("█▀▄ ")
+
+
+def test_people_see_who_ended_it() -> None:
+    message = pb.WatchPairingResponse(
+        state=types.PAIRING_STATE_DENIED, end_reason=types.PAIRING_END_REASON_SCANNER
+    )
+    assert lines_of(message) == ["denied: scanner"]
 
 
 def test_people_see_the_other_device_and_the_number() -> None:

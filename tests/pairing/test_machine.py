@@ -30,6 +30,7 @@ from tests.faults.outcomes import outcome
 from tests.pairing.devices import (
     Pair,
     change_policy,
+    end_name,
     following,
     other_number,
     start_map,
@@ -159,11 +160,12 @@ class PairingMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.direction == "pam" or self.pair.scan)
     @rule()
     def denies(self) -> None:
-        self.compare(self.pair.deny(), lambda: self.model.ended("DENIED", self.now))
+        side = "STARTER" if self.model.direction == "pam" else "SCANNER"
+        self.compare(self.pair.deny(), lambda: self.model.ended("DENIED", side, self.now))
 
     @rule()
     def cancels(self) -> None:
-        self.compare(self.pair.cancel(), lambda: self.model.ended("CANCELLED", self.now))
+        self.compare(self.pair.cancel(), lambda: self.model.ended("CANCELLED", "STARTER", self.now))
 
     @precondition(lambda self: self.model.direction == "map" or self.pair.scan)
     @rule(exchange_id=exchange_ids)
@@ -204,6 +206,7 @@ class PairingMachine(RuleBasedStateMachine):
         got = self.compare(self.look(), lambda: self.model.look(self.now))
         if got is None:
             return
+        assert end_name(got.end_reason) == self.model.end_reason
         if state_name(got.state) == "PENDING":
             number = self.model.shown(self.now)
             assert self.codes.setdefault(number, got.code) == got.code

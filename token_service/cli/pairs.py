@@ -122,6 +122,8 @@ def _follow(api: Api, own: dict[str, Any], act: Any) -> None:  # noqa: ANN401 - 
 def lines_of(message: pb.WatchPairingResponse) -> list[str]:
     """Return what people see of a state, the QR code included."""
     lines = [enum_text(types_pb2.PairingState.DESCRIPTOR, message.state)]
+    if message.end_reason:
+        lines[0] += f": {enum_text(types_pb2.PairingEndReason.DESCRIPTOR, message.end_reason)}"
     if message.code:
         lines += [*qr_lines(message.qr_uri), message.qr_uri]
     if message.HasField("peer"):

@@ -128,6 +128,16 @@ class PairingState(IntEnum):
     CANCELLED = 7
 
 
+class PairingEndReason(IntEnum):
+    """Who or what ended a pairing that was denied or cancelled."""
+
+    UNSPECIFIED = 0
+    STARTER = 1
+    SCANNER = 2
+    CHECK_NUMBER = 3
+    SECOND_SCAN = 4
+
+
 class PairingNetworkRule(IntEnum):
     """What becomes of a pairing whose devices are not on the same network; the strictest last."""
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from token_service.domain.errors import Reason
-from token_service.domain.kinds import PairingDirection, PairingState
+from token_service.domain.kinds import PairingDirection, PairingEndReason, PairingState
 from token_service.domain.pairing.decision import (
     COLLECTION_TIME,
     DECISION_TIME,
@@ -203,7 +203,41 @@ def test_a_wrong_number_gains_no_time_and_is_counted() -> None:
         PairingState.SCANNED, asked.ends_at, 1, refusal=Reason.CHECK_NUMBER_WRONG
     )
     again = decide_pairing(replace(asked, wrong_numbers=1), Event(Step.APPROVE, Side.SCANNER), NOW)
-    assert again == Move(PairingState.CANCELLED, NOW, 2, refusal=Reason.CHECK_NUMBER_WRONG)
+    assert again == Move(
+        PairingState.CANCELLED,
+        NOW,
+        2,
+        refusal=Reason.CHECK_NUMBER_WRONG,
+        end_reason=PairingEndReason.CHECK_NUMBER,
+    )
+
+
+@pytest.mark.parametrize("state", LIVE)
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("step", [Step.DENY, Step.CANCEL])
+def test_what_ends_by_a_person_says_on_which_side(
+    step: Step, side: Side, state: PairingState
+) -> None:
+    decision = decide_pairing(pairing(state), Event(step, side), NOW)
+    assert isinstance(decision, Move)
+    assert decision.end_reason is PairingEndReason[side.name]
+
+
+def test_only_an_end_that_somebody_made_has_a_reason() -> None:
+    seen: dict[PairingState, set[PairingEndReason]] = {}
+    for state, (step, details), wrong in product(STATES, EVENTS.values(), (0, 1)):
+        asked = pairing(state, wrong_numbers=wrong)
+        for side in right_side(asked, step):
+            decision = decide_pairing(asked, Event(step, side, **details), NOW)
+            if isinstance(decision, Move):
+                seen.setdefault(decision.state, set()).add(decision.end_reason)
+    people = {PairingEndReason.STARTER, PairingEndReason.SCANNER}
+    assert seen.pop(PairingState.DENIED) == people
+    assert seen.pop(PairingState.CANCELLED) == people | {
+        PairingEndReason.CHECK_NUMBER,
+        PairingEndReason.SECOND_SCAN,
+    }
+    assert set().union(*seen.values()) == {PairingEndReason.UNSPECIFIED}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,13 @@ from uuid import UUID
 
 from token_service.domain.addresses import counted_network
 from token_service.domain.errors import Reason
-from token_service.domain.kinds import Amr, PairingDirection, PairingState, Platform
+from token_service.domain.kinds import (
+    Amr,
+    PairingDirection,
+    PairingEndReason,
+    PairingState,
+    Platform,
+)
 from token_service.domain.sessions.session import UNKNOWN_DEVICE, Device
 
 UNSCANNED_LIFE = timedelta(minutes=5)
@@ -87,6 +93,7 @@ class Pairing:
     scanner: Device = UNKNOWN_DEVICE
     scanned_at: datetime | None = None
     wrong_numbers: int = 0
+    end_reason: PairingEndReason = PairingEndReason.UNSPECIFIED
     child_session: UUID | None = None
     code_hashes: tuple[bytes, ...] = field(default=(), repr=False)
     """Of all codes that it will ever show, in their order; while it is PENDING."""
@@ -138,7 +145,8 @@ class Move:
     """The pairing goes on to `state`, which ends at `ends_at` by itself if it is a live one.
 
     `wrong_numbers` is the new count. `refusal`: the move is to be stored, and then the call
-    refused. `revokes_child`: the session that came of the pairing goes with it.
+    refused. `revokes_child`: the session that came of the pairing goes with it. `end_reason` is
+    who or what denied or cancelled.
     """
 
     state: PairingState
@@ -146,6 +154,7 @@ class Move:
     wrong_numbers: int = 0
     refusal: Reason | None = None
     revokes_child: bool = False
+    end_reason: PairingEndReason = PairingEndReason.UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,7 @@ class Refuse:
 
 PairingDecision = Move | Stay | Refuse
 
+_BY = {Side.STARTER: PairingEndReason.STARTER, Side.SCANNER: PairingEndReason.SCANNER}
 _TOO_LATE = Refuse(Reason.PAIRING_STATE)
 
 
@@ -174,9 +184,9 @@ def decide_pairing(pairing: Pairing, event: Event, now: datetime) -> PairingDeci
         case Step.APPROVE:
             return _approve(current, event, now)
         case Step.DENY:
-            return _end(current, PairingState.DENIED, now)
+            return _end(current, event, PairingState.DENIED, now)
         case Step.CANCEL:
-            return _end(current, PairingState.CANCELLED, now)
+            return _end(current, event, PairingState.CANCELLED, now)
         case Step.COLLECT:
             return _collect(current, event, now)
 
@@ -200,6 +210,7 @@ def _scan(pairing: Pairing, event: Event, now: datetime) -> PairingDecision:
         pairing.wrong_numbers,
         refusal=Reason.PAIRING_STATE,
         revokes_child=seen_too_late,
+        end_reason=PairingEndReason.SECOND_SCAN,
     )
 
 
@@ -214,19 +225,24 @@ def _approve(pairing: Pairing, event: Event, now: datetime) -> PairingDecision:
     wrong = pairing.wrong_numbers
     if event.right_number:
         return Move(PairingState.APPROVED, now + COLLECTION_TIME, wrong)
-    last = wrong + 1 >= MAX_WRONG_NUMBERS
+    refusal = Reason.CHECK_NUMBER_WRONG
+    if wrong + 1 < MAX_WRONG_NUMBERS:
+        return Move(PairingState.SCANNED, pairing.ends_at, wrong + 1, refusal=refusal)
     return Move(
-        PairingState.CANCELLED if last else PairingState.SCANNED,
-        now if last else pairing.ends_at,
+        PairingState.CANCELLED,
+        now,
         wrong + 1,
-        refusal=Reason.CHECK_NUMBER_WRONG,
+        refusal=refusal,
+        end_reason=PairingEndReason.CHECK_NUMBER,
     )
 
 
-def _end(pairing: Pairing, state: PairingState, now: datetime) -> PairingDecision:
+def _end(pairing: Pairing, event: Event, state: PairingState, now: datetime) -> PairingDecision:
     if pairing.state is state:
         return Stay()
-    return Move(state, now, pairing.wrong_numbers) if pairing.state in LIVE else _TOO_LATE
+    if pairing.state not in LIVE:
+        return _TOO_LATE
+    return Move(state, now, pairing.wrong_numbers, end_reason=_BY[event.side])
 
 
 def _collect(pairing: Pairing, event: Event, now: datetime) -> PairingDecision:

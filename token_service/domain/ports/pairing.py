@@ -8,7 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from token_service.domain.audit import AuditEvent
-from token_service.domain.kinds import PairingState
+from token_service.domain.kinds import PairingEndReason, PairingState
 from token_service.domain.pairing.decision import Login, Pairing, Side
 from token_service.domain.ports.sessions import Inserted
 from token_service.domain.sessions.session import Session, SessionView
@@ -33,6 +33,7 @@ class PairingMove:
     wrong_numbers: int
     ends_at: datetime
     at: datetime
+    end_reason: PairingEndReason = PairingEndReason.UNSPECIFIED
     login: Login | None = None
 
 

@@ -125,6 +125,7 @@ class PairingMessages:
         peer = standing.peer
         return message(
             state=checks.wire(standing.state),
+            end_reason=checks.wire(standing.end_reason),
             check_number=standing.check_number,
             expires_at=_time(standing.ends_at),
             peer=_device(peer.device) if peer else None,

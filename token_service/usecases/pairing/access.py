@@ -129,7 +129,9 @@ class PairingAccess:
         """Write one step; False: the pairing is not any more what was decided on."""
         audit = audit_of(caller, pairing, now=now, action=action, move=move, subject=subject)
         if pairing.state is PairingState.PENDING:
-            ended = replace(pairing, state=move.state, ends_at=move.ends_at)
+            ended = replace(
+                pairing, state=move.state, ends_at=move.ends_at, end_reason=move.end_reason
+            )
             return await self._store.insert(ended, (), audit)
         change = PairingMove(
             pairing_id=pairing.pairing_id,
@@ -139,6 +141,7 @@ class PairingAccess:
             wrong_numbers=move.wrong_numbers,
             ends_at=move.ends_at,
             at=now,
+            end_reason=move.end_reason,
             login=login if move.state is PairingState.APPROVED else None,
         )
         return await self._store.move(change, audit)

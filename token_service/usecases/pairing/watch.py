@@ -7,7 +7,7 @@ from uuid import UUID
 
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.kinds import ClientState, PairingState, Permission
+from token_service.domain.kinds import ClientState, PairingEndReason, PairingState, Permission
 from token_service.domain.pairing.decision import LIVE, Pairing, Side
 from token_service.domain.pairing.qr_codes import current_number, dies_at, show_code, shown_from
 from token_service.domain.ports import Clock, PairingSecrets, PairingWakeups
@@ -37,6 +37,7 @@ class Standing:
     """What one side is told. `looks_again_at` is when something may change by itself."""
 
     state: PairingState
+    end_reason: PairingEndReason = PairingEndReason.UNSPECIFIED
     shown: ShownCode | None = None
     peer: Peer | None = None
     check_number: str = field(default="", repr=False)
@@ -103,7 +104,11 @@ class WatchPairing:
         pairing = stored.at(now)
         if pairing.state is PairingState.PENDING:
             return self._pending(pairing, proof, now)
-        standing = Standing(state=pairing.state, peer=_peer_of(pairing, proof.side))
+        standing = Standing(
+            state=pairing.state,
+            end_reason=pairing.end_reason,
+            peer=_peer_of(pairing, proof.side),
+        )
         if pairing.state not in LIVE:
             return standing
         displays = proof.side is pairing.collector and not pairing.direct

@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from tokenservice._pairing.sync_client import SyncPairingClient
     from tokenservice._pairing.values import (
         PairingDirection,
+        PairingEndReason,
         PairingKey,
         PairingState,
         PairingStatus,
@@ -221,6 +222,7 @@ __all__ = [
     "Page",
     "PairingClient",
     "PairingDirection",
+    "PairingEndReason",
     "PairingKey",
     "PairingNetworkRule",
     "PairingState",

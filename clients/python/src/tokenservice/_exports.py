@@ -34,8 +34,8 @@ MODULES: Final = {
     "_pairing.client": "PairingClient code_of",
     "_pairing.sync_client": "SyncPairingClient",
     "_pairing.values": (
-        "PairingDirection PairingKey PairingState PairingStatus Peer ScannedPairing ShownCode "
-        "Side StartedPairing random_id"
+        "PairingDirection PairingEndReason PairingKey PairingState PairingStatus Peer "
+        "ScannedPairing ShownCode Side StartedPairing random_id"
     ),
     "_reason": "Reason",
     "_sessions.client": "TokenClient",

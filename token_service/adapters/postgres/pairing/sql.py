@@ -22,6 +22,7 @@ _COLUMNS = (
     "state",
     "direct",
     "wrong_numbers",
+    "end_reason",
     "approver_acr",
     "approver_amr",
     "approver_auth_time",
@@ -74,11 +75,12 @@ WITH moved AS (
     SET state = $4::smallint, wrong_numbers = $5::smallint, ends_at = $6::timestamptz,
         approver_auth_time = COALESCE($8::timestamptz, approver_auth_time),
         approver_acr = COALESCE($9::smallint, approver_acr),
-        approver_amr = COALESCE($10::smallint, approver_amr)
+        approver_amr = COALESCE($10::smallint, approver_amr),
+        end_reason = $11::smallint
     WHERE pairing_id = $1::uuid AND state = $2::smallint AND wrong_numbers = $3::smallint
       AND (ends_at > $7::timestamptz OR state = {PairingState.COMPLETED})
     RETURNING pairing_id
-), audited AS ({audit_log.insert_from("moved", 11)})
+), audited AS ({audit_log.insert_from("moved", 12)})
 SELECT pg_notify('{CHANNEL}', pairing_id::text) FROM moved
 """  # noqa: S608
 

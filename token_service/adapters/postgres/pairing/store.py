@@ -13,7 +13,7 @@ from token_service.adapters.postgres.removal import Removal
 from token_service.adapters.postgres.sessions.rows import session_args, view_from_row
 from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.policy_rules import MAX_REPLAY_WINDOW
-from token_service.domain.kinds import Amr, PairingDirection, PairingState
+from token_service.domain.kinds import Amr, PairingDirection, PairingEndReason, PairingState
 from token_service.domain.pairing.decision import Login, Pairing
 from token_service.domain.ports import CodeTombstone, CollectGuard, Inserted, PairingMove
 from token_service.domain.sessions.session import Device, Session, SessionView
@@ -72,6 +72,7 @@ class PairingStore:
             login.auth_time if login else None,
             login.acr if login else None,
             login.amr if login else None,
+            change.end_reason,
             *audit_log.args(audit),
         )
         return row is not None
@@ -120,6 +121,7 @@ def _args(pairing: Pairing) -> tuple[object, ...]:
         pairing.state,
         pairing.direct,
         pairing.wrong_numbers,
+        pairing.end_reason,
         login.acr if login else None,
         login.amr if login else None,
         login.auth_time if login else None,
@@ -167,6 +169,7 @@ def _pairing(row: Record) -> Pairing:
         scanner=Device(*row["scanner"]),
         scanned_at=row["scanned_at"],
         wrong_numbers=row["wrong_numbers"],
+        end_reason=PairingEndReason(row["end_reason"]),
         child_session=row["child_session"],
     )
 

@@ -36,6 +36,7 @@ from tokenservice._pairing.follower import PairingFollower
 from tokenservice._pairing.values import (
     ID_LENGTH,
     PairingDirection,
+    PairingEndReason,
     PairingKey,
     PairingState,
     PairingStatus,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PairingClient",
     "PairingDirection",
+    "PairingEndReason",
     "PairingKey",
     "PairingState",
     "PairingStatus",

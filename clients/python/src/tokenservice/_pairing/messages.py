@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tokenservice import _messages as messages
 from tokenservice._pairing.values import (
     PairingDirection,
+    PairingEndReason,
     PairingKey,
     PairingState,
     PairingStatus,
@@ -65,6 +66,7 @@ def status(reply: Status) -> PairingStatus:
         peer=peer,
         check_number=reply.check_number,
         expires_at=messages.unix(reply.expires_at) if reply.HasField("expires_at") else None,
+        end_reason=messages.member(PairingEndReason, reply.end_reason),
     )
 
 

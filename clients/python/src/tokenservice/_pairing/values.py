@@ -41,6 +41,21 @@ class PairingState(IntEnum):
         return self >= PairingState.COMPLETED
 
 
+class PairingEndReason(IntEnum):
+    """Who or what ended a pairing that was denied or cancelled."""
+
+    UNSPECIFIED = 0
+    """It was neither, or a server of an earlier version did it."""
+    STARTER = 1
+    """The side that showed the code."""
+    SCANNER = 2
+    """The side that scanned it."""
+    CHECK_NUMBER = 3
+    """The check number was wrong twice."""
+    SECOND_SCAN = 4
+    """A second device scanned the code: a stranger saw it."""
+
+
 class Side(Enum):
     """The two ends of a pairing."""
 
@@ -122,7 +137,7 @@ class PairingStatus:
 
     ``shown`` is there for the starter while PENDING, ``peer`` from SCANNED on, ``check_number``
     for the side that displays it from SCANNED on until the end. ``expires_at`` is when this state
-    ends by itself, None for a final one.
+    ends by itself, None for a final one; ``end_reason`` says who or what denied or cancelled.
     """
 
     state: PairingState
@@ -130,3 +145,4 @@ class PairingStatus:
     peer: Peer | None = None
     check_number: str = field(repr=False, default="")
     expires_at: float | None = None
+    end_reason: PairingEndReason = PairingEndReason.UNSPECIFIED

@@ -192,6 +192,7 @@ class WatchPairingResponse(_message.Message):
     SAME_NETWORK_FIELD_NUMBER: _builtins.int
     CHECK_NUMBER_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    END_REASON_FIELD_NUMBER: _builtins.int
     state: _types_pb2.PairingState.ValueType
     """The state."""
     code: _builtins.str
@@ -206,6 +207,8 @@ class WatchPairingResponse(_message.Message):
     """To the side that displays it (MAP: starter, PAM: scanner) from SCANNED on
     until the pairing ends: two digits. Empty under pam_direct.
     """
+    end_reason: _types_pb2.PairingEndReason.ValueType
+    """Who or what ended it, in DENIED and CANCELLED."""
     @_builtins.property
     def code_expires_at(self) -> _timestamp_pb2.Timestamp:
         """When that code dies; a new one comes a minute before."""
@@ -234,10 +237,11 @@ class WatchPairingResponse(_message.Message):
         same_network: _builtins.bool = ...,
         check_number: _builtins.str = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        end_reason: _types_pb2.PairingEndReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["code_expires_at", b"code_expires_at", "expires_at", b"expires_at", "peer", b"peer", "peer_at", b"peer_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_number", b"check_number", "code", b"code", "code_expires_at", b"code_expires_at", "expires_at", b"expires_at", "peer", b"peer", "peer_at", b"peer_at", "qr_uri", b"qr_uri", "same_network", b"same_network", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_number", b"check_number", "code", b"code", "code_expires_at", b"code_expires_at", "end_reason", b"end_reason", "expires_at", b"expires_at", "peer", b"peer", "peer_at", b"peer_at", "qr_uri", b"qr_uri", "same_network", b"same_network", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -290,6 +294,7 @@ class GetPairingResponse(_message.Message):
     SAME_NETWORK_FIELD_NUMBER: _builtins.int
     CHECK_NUMBER_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    END_REASON_FIELD_NUMBER: _builtins.int
     state: _types_pb2.PairingState.ValueType
     """The state."""
     code: _builtins.str
@@ -300,6 +305,8 @@ class GetPairingResponse(_message.Message):
     """Whether both devices were reported with the same network address."""
     check_number: _builtins.str
     """To the side that displays it, from SCANNED on until the pairing ends."""
+    end_reason: _types_pb2.PairingEndReason.ValueType
+    """Who or what ended it, in DENIED and CANCELLED."""
     @_builtins.property
     def code_expires_at(self) -> _timestamp_pb2.Timestamp:
         """When that code dies."""
@@ -328,10 +335,11 @@ class GetPairingResponse(_message.Message):
         same_network: _builtins.bool = ...,
         check_number: _builtins.str = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        end_reason: _types_pb2.PairingEndReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["code_expires_at", b"code_expires_at", "expires_at", b"expires_at", "peer", b"peer", "peer_at", b"peer_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_number", b"check_number", "code", b"code", "code_expires_at", b"code_expires_at", "expires_at", b"expires_at", "peer", b"peer", "peer_at", b"peer_at", "qr_uri", b"qr_uri", "same_network", b"same_network", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_number", b"check_number", "code", b"code", "code_expires_at", b"code_expires_at", "end_reason", b"end_reason", "expires_at", b"expires_at", "peer", b"peer", "peer_at", b"peer_at", "qr_uri", b"qr_uri", "same_network", b"same_network", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -362,6 +362,38 @@ Final.
 """
 Global___PairingState: _TypeAlias = PairingState  # noqa: Y015
 
+class _PairingEndReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PairingEndReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PairingEndReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAIRING_END_REASON_UNSPECIFIED: _PairingEndReason.ValueType  # 0
+    """In every other state, and of pairings that servers before this field ended."""
+    PAIRING_END_REASON_STARTER: _PairingEndReason.ValueType  # 1
+    """The side that showed the code denied or cancelled."""
+    PAIRING_END_REASON_SCANNER: _PairingEndReason.ValueType  # 2
+    """The side that scanned the code denied or cancelled."""
+    PAIRING_END_REASON_CHECK_NUMBER: _PairingEndReason.ValueType  # 3
+    """The check number was wrong twice."""
+    PAIRING_END_REASON_SECOND_SCAN: _PairingEndReason.ValueType  # 4
+    """A second device scanned the code: a stranger saw it."""
+
+class PairingEndReason(_PairingEndReason, metaclass=_PairingEndReasonEnumTypeWrapper):
+    """Who or what ended a pairing that is DENIED or CANCELLED."""
+
+PAIRING_END_REASON_UNSPECIFIED: PairingEndReason.ValueType  # 0
+"""In every other state, and of pairings that servers before this field ended."""
+PAIRING_END_REASON_STARTER: PairingEndReason.ValueType  # 1
+"""The side that showed the code denied or cancelled."""
+PAIRING_END_REASON_SCANNER: PairingEndReason.ValueType  # 2
+"""The side that scanned the code denied or cancelled."""
+PAIRING_END_REASON_CHECK_NUMBER: PairingEndReason.ValueType  # 3
+"""The check number was wrong twice."""
+PAIRING_END_REASON_SECOND_SCAN: PairingEndReason.ValueType  # 4
+"""A second device scanned the code: a stranger saw it."""
+Global___PairingEndReason: _TypeAlias = PairingEndReason  # noqa: Y015
+
 class _KeyPurpose:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
