@@ -103,22 +103,25 @@ async def test_from_login_to_logout(world: World, server: LocalServer) -> None:
 async def test_sessions_are_listed_and_ended(world: World, server: LocalServer) -> None:
     async with client_of(world, server.address, "demo-web") as web:
         sets = [await login(world, web, PHONE), *[await login(world, web) for _ in range(4)]]
-        page = await web.list_sessions(session_token=sets[-1].session_token, page_size=3)
-        assert [one.session_id for one in page.sessions] == [
+        page = await web.list_sessions(session_token=sets[-1].session_token, page_size=3).page()
+        assert [one.session_id for one in page.items] == [
             one.session_id for one in reversed(sets[2:])
         ]
         rest = await web.list_sessions(
             session_token=sets[-1].session_token, page_size=3, page_token=page.next_page_token
-        )
-        assert (len(rest.sessions), rest.next_page_token) == (2, "")
-        oldest = rest.sessions[-1]
+        ).page()
+        assert (len(rest.items), rest.next_page_token) == (2, "")
+        listed = web.list_sessions(session_token=sets[-1].session_token, page_size=2)
+        assert [one async for one in listed] == [*page.items, *rest.items]
+        oldest = rest.items[-1]
         assert (oldest.device, oldest.platform) == (PHONE, Platform.WEB)
         assert oldest.revoked_at is None
         subject = oldest.subject
-        assert len((await web.list_sessions(subject=subject)).sessions) == 5
+        assert len((await web.list_sessions(subject=subject).page()).items) == 5
         ended = await web.revoke_session(oldest.session_id, reason=RevocationReason.LOST_DEVICE)
         assert ended.sessions == 1
         gone = await web.get_session(oldest.session_id)
+        assert gone == ended.session
         assert gone.revoked_at is not None
         assert gone.revoked_reason is RevocationReason.LOST_DEVICE
         assert (await web.revoke_other_sessions(sets[-1].session_token)).sessions == 3
@@ -220,7 +223,7 @@ async def test_a_background_tab_that_renews_after_a_step_up(
             await gateway.exchange(cookie)
         assert late.value.reason is Reason.TOKEN_SUPERSEDED
         with pytest.raises(TokenServiceError) as shown:
-            await gateway.list_sessions(session_token=cookie)
+            await gateway.list_sessions(session_token=cookie).page()
         assert (shown.value.reason, type(shown.value)) == (
             Reason.TOKEN_SUPERSEDED,
             TokenServiceError,
@@ -263,15 +266,15 @@ async def test_the_service_is_called_with_an_access_token(
             Connection(server.address, AccessTokenCredentials(source)) as connection,
         ):
             client = TokenClient(connection)
-            listed = (await client.list_sessions(subject="demo-admin")).sessions
+            listed = (await client.list_sessions(subject="demo-admin").page()).items
             assert len(listed) == 1
             first = await source.token()
             await TokenClient(own).revoke(token=first)
             # It is refused, replaced by exchange and the call made again.
-            assert len((await client.list_sessions(subject="demo-admin")).sessions) == 1
+            assert len((await client.list_sessions(subject="demo-admin").page()).items) == 1
             assert await source.token() != first
             await TokenClient(own).revoke(session_id=listed[0].session_id)
-            again = (await client.list_sessions(subject="demo-admin")).sessions
+            again = (await client.list_sessions(subject="demo-admin").page()).items
             assert [one.session_id for one in again] != [listed[0].session_id]
 
 
@@ -312,7 +315,7 @@ async def test_nothing_secret_shows(
             web.login_with_password(world.username, wrong, platform=Platform.WEB),
             web.login_with_password(world.username, wrong + "\ud800", platform=Platform.WEB),
             web.validate(successor.session_token, audience=successor.session_token),
-            web.list_sessions(session_token=tokens.session_token),
+            web.list_sessions(session_token=tokens.session_token).page(),
             web.get_session(successor.session_token),
             web.revoke(session_id=successor.session_token),
         ):

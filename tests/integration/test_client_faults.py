@@ -63,12 +63,12 @@ async def test_lost_replies(world: World, start_application: StartApplication) -
         proxy.replies_to_lose = 1
         session = await client.get_session(tokens.session_id)
         assert (proxy.lost, session.revoked_at is None) == (6, False)
-        assert len((await client.list_sessions(subject=session.subject)).sessions) == 1
+        assert len((await client.list_sessions(subject=session.subject).page()).items) == 1
         own = await login(world, client)
         proxy.replies_to_lose = 1
         with pytest.raises(Unreachable):
             await client.revoke_other_sessions(own.session_token)
-        (left,) = (await client.list_sessions(subject=session.subject)).sessions
+        (left,) = (await client.list_sessions(subject=session.subject).page()).items
         assert left.session_id == own.session_id
 
 
@@ -119,7 +119,7 @@ async def test_a_process_that_dies_before_it_stored_the_successor(
         assert await source.token() == tokens.access_tokens[0].token
         source.rejected(tokens.access_tokens[0].token)
         assert await source.token() != tokens.access_tokens[0].token
-        assert len((await client.list_sessions(subject="demo-api")).sessions) == 1
+        assert len((await client.list_sessions(subject="demo-api").page()).items) == 1
 
 
 async def test_reuse_ends_a_stored_session_and_a_source_logs_in_again(
@@ -139,7 +139,7 @@ async def test_reuse_ends_a_stored_session_and_a_source_logs_in_again(
         assert await store.load() is None
         source.rejected(first)
         assert await source.token() != first
-        (session,) = (await client.list_sessions(subject="demo-api")).sessions
+        (session,) = (await client.list_sessions(subject="demo-api").page()).items
         assert session.session_id != stored.tokens.session_id
 
 
@@ -153,7 +153,7 @@ async def test_a_token_source_outlives_a_restart_of_its_server(
         time = ServerTime(anchor=AnchoredClock(lambda: boottime() + shift))
         async with TokenSource(client, "orders", time=time) as source:
             token = await source.token()
-            session = (await client.list_sessions(subject="demo-api")).sessions[0]
+            session = (await client.list_sessions(subject="demo-api").page()).items[0]
             first.kill()
             shift = 250.0  # due, and still good
             assert await source.token() == token
@@ -163,7 +163,7 @@ async def test_a_token_source_outlives_a_restart_of_its_server(
                 return await source.token() != token
 
             await until(refreshed)
-        (same,) = (await client.list_sessions(subject="demo-api")).sessions
+        (same,) = (await client.list_sessions(subject="demo-api").page()).items
         assert same.session_id == session.session_id
 
 

@@ -39,8 +39,8 @@ def test_threads(world: World, start_server: StartServer) -> None:
         access = exchanged[0].access_tokens[0].token
         verdicts = pool.map(lambda _: gateway.validate(access, audience="orders"), range(64))
         assert {one.verdict for one in verdicts} == {Verdict.ACTIVE}
-        page = web.list_sessions(session_token=exchanged[0].session_token)
-        assert [one.session_id for one in page.sessions] == [tokens.session_id]
+        listed = web.list_sessions(session_token=exchanged[0].session_token)
+        assert [one.session_id for one in listed] == [tokens.session_id]
         with pytest.raises(TokenServiceError, match="SESSION_NOT_FOUND"):
             web.get_session("00000000-0000-4000-8000-000000000000")
         assert web.revoke(token=exchanged[0].session_token).sessions == 1
@@ -77,9 +77,9 @@ async def test_a_client_with_an_access_token_of_its_own(
             credentials = AccessTokenCredentials(source.asynchronous)
             with SyncConnection(server.address, credentials, loop=loop) as of_token:
                 client = SyncTokenClient(of_token)
-                counts = [len(client.list_sessions(subject="demo-admin").sessions)]
+                counts = [len(list(client.list_sessions(subject="demo-admin")))]
                 own.revoke(token=source.token())
-                counts.append(len(client.list_sessions(subject="demo-admin").sessions))
+                counts.append(len(list(client.list_sessions(subject="demo-admin"))))
         loop.close()
         return counts
 

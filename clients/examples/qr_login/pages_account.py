@@ -38,10 +38,8 @@ class Row:
 async def home(here: Here) -> Response:
     """Show where the person is signed in."""
     person = await sessions.signed_in(here)
-    page = await here.tokens.list_sessions(
-        session_token=person.session_token, timeout=_PATIENCE_SECONDS
-    )
-    listed = page.sessions
+    found = here.tokens.list_sessions(session_token=person.session_token, timeout=_PATIENCE_SECONDS)
+    listed = [session async for session in found]
     names = {one.session_id: one.device.name for one in listed}
     rows = [_row(one, names, person.principal.session_id) for one in listed]
     methods = person.principal.amr

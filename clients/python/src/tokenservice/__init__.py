@@ -144,7 +144,6 @@ if TYPE_CHECKING:
         Device,
         Revoked,
         Session,
-        SessionPage,
         TokenSet,
     )
     from tokenservice.core import (
@@ -247,7 +246,6 @@ __all__ = [
     "Session",
     "SessionLifetime",
     "SessionOver",
-    "SessionPage",
     "ShownCode",
     "Side",
     "Source",

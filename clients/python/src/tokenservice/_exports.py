@@ -57,7 +57,7 @@ MODULES: Final = {
     "_transport.tls": "Tls",
     "_validator.sync_validator": "SyncValidator",
     "_validator.validator": "Validator",
-    "_values": "AccessToken Check Device Revoked Session SessionPage TokenSet",
+    "_values": "AccessToken Check Device Revoked Session TokenSet",
     "core": (
         "AccessFormat KeyState Platform RevocationReason TokenKind TokenScheme TrustEffect "
         "TrustEntryKind Verdict"

@@ -89,23 +89,17 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionPage:
-    """Some of a subject's sessions; ``next_page_token`` is "" on the last page."""
-
-    sessions: tuple[Session, ...]
-    next_page_token: str
-
-
-@dataclass(frozen=True, slots=True)
 class Revoked:
     """A revocation that is durable.
 
     A validation with ``min_revision=revision`` is sure to know of it. ``sessions`` is how many
     ended, where the server counts them; a retry after a lost reply counts those that were left.
+    ``session`` is the one that ``revoke_session`` named, as it is now.
     """
 
     revision: int
     sessions: int
+    session: Session | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tokenservice import _messages as messages
+from tokenservice._listing import Listing, Page
 from tokenservice._transport import calls
-from tokenservice._values import Revoked, SessionPage
+from tokenservice._values import Revoked
 from tokenservice.core import RevocationReason
 from tokenservice.v1 import session_service_pb2 as pb
 
@@ -24,7 +25,7 @@ class SessionCalls:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    async def list_sessions(
+    def list_sessions(
         self,
         *,
         subject: str | None = None,
@@ -32,27 +33,29 @@ class SessionCalls:
         page_size: int = 0,
         page_token: str = "",
         timeout: float | None = None,
-    ) -> SessionPage:
+    ) -> Listing[Session]:
         """List the live sessions of a subject, or of the user whose session token this is (it is
-        not consumed), the latest login first; 50 a page unless ``page_size`` says otherwise.
+        not consumed), the latest login first.
 
+        ``page_size`` is at most 500; 0 means 50. ``timeout`` is for each page.
         Raises ValueError unless exactly one of the two is given.
         """
         if (subject is None) == (session_token is None):
             raise ValueError("either subject or session_token is due")
-        with messages.sendable():
-            request = pb.ListSessionsRequest(
-                page_size=page_size,
-                page_token=page_token,
+
+        async def fetch(token: str) -> Page[Session]:
+            with messages.sendable():
+                request = pb.ListSessionsRequest(page_size=page_size, page_token=token)
+                if subject is not None:
+                    request.subject = subject
+                elif session_token is not None:
+                    request.session_token = messages.presented(session_token)
+            reply = await self._calls.call(
+                lambda stubs: stubs.sessions.ListSessions, request, calls.READ, timeout
             )
-            if subject is not None:
-                request.subject = subject
-            elif session_token is not None:
-                request.session_token = messages.presented(session_token)
-        reply = await self._calls.call(
-            lambda stubs: stubs.sessions.ListSessions, request, calls.READ, timeout
-        )
-        return SessionPage(tuple(map(messages.session, reply.sessions)), reply.next_page_token)
+            return Page(tuple(map(messages.session, reply.sessions)), reply.next_page_token)
+
+        return Listing(fetch, page_token)
 
     async def get_session(self, session_id: str, *, timeout: float | None = None) -> Session:
         """Fetch one session, also one that ended and is still remembered (SESSION_NOT_FOUND)."""
@@ -87,7 +90,7 @@ class SessionCalls:
         reply = await self._calls.call(
             lambda stubs: stubs.sessions.RevokeSession, request, calls.REVOKE_ONE, timeout
         )
-        return Revoked(reply.revision, reply.revoked_sessions)
+        return Revoked(reply.revision, reply.revoked_sessions, messages.session(reply.session))
 
     async def revoke_other_sessions(
         self,

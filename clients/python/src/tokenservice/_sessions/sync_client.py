@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tokenservice._sessions.client import TokenClient
 from tokenservice._sessions.stored_session import StoredSession
 from tokenservice._sync.face import SyncFace, waiting
+from tokenservice._sync.listing import listing
 
 if TYPE_CHECKING:
     from tokenservice._sessions.exchange_ids import ExchangeIds
@@ -30,7 +31,7 @@ class SyncTokenClient(SyncFace[TokenClient]):
     validate = waiting(TokenClient.validate)
     batch_validate = waiting(TokenClient.batch_validate)
     revoke = waiting(TokenClient.revoke)
-    list_sessions = waiting(TokenClient.list_sessions)
+    list_sessions = listing(TokenClient.list_sessions)
     get_session = waiting(TokenClient.get_session)
     revoke_session = waiting(TokenClient.revoke_session)
     revoke_other_sessions = waiting(TokenClient.revoke_other_sessions)
