@@ -5,8 +5,10 @@ A value's fields have the names of its message's fields, so one table is all tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from google.protobuf import json_format
@@ -38,6 +40,7 @@ from tokenservice.v1 import (
 if TYPE_CHECKING:
     from enum import IntEnum
 
+Convert: TypeAlias = Callable[[Any], Any]
 Field: TypeAlias = Any  # a FieldDescriptor: its two implementations share no type
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 Value = TypeVar("Value")
@@ -95,9 +98,11 @@ ENUMS: Final[dict[str, type[IntEnum]]] = {
 
 def value(kind: type[Value], message: Message) -> Value:
     """Read a message."""
-    descriptors = message.DESCRIPTOR.fields_by_name
     return kind(
-        **{name: _read(message, descriptors[name], optional) for name, optional in _FIELDS[kind]}
+        **{
+            name: _read(message, name, optional, repeated, plain)
+            for name, optional, repeated, plain in _PLANS[type(message)]
+        }
     )
 
 
@@ -133,27 +138,37 @@ def policy_to_json(policy: ClientPolicy) -> str:
     )
 
 
-def _read(message: Message, field: Field, optional: bool) -> Any:  # noqa: ANN401 - of any field
-    found = getattr(message, field.name)
-    if field.is_repeated:
-        return tuple(_plain(one, field) for one in found)
-    if optional and not message.HasField(field.name):
+def _plan(kind: type[Message]) -> tuple[tuple[str, bool, bool, Convert | None], ...]:
+    """How each field is read: its name, whether None stands for an absent one, whether it has
+    several, and what makes a plain value of one, None for what is plain."""
+    descriptors = kind.DESCRIPTOR.fields_by_name
+    return tuple(
+        (name, optional, descriptors[name].is_repeated, _converter(descriptors[name]))
+        for name, optional in _FIELDS[VALUES[kind]]
+    )
+
+
+def _converter(field: Field) -> Convert | None:
+    if field.enum_type is not None:
+        return partial(messages.member, ENUMS[field.enum_type.name])
+    if field.message_type is None:
         return None
-    return _plain(found, field)
+    if field.message_type.full_name == Timestamp.DESCRIPTOR.full_name:
+        return lambda found: found.ToDatetime(UTC)
+    if field.message_type.full_name == Duration.DESCRIPTOR.full_name:
+        return lambda found: found.ToTimedelta()
+    return partial(value, VALUES[GetMessageClass(field.message_type)])
 
 
-def _plain(found: Any, field: Field) -> Any:  # noqa: ANN401 - of any field
-    match found:
-        case Timestamp():
-            return found.ToDatetime(UTC)
-        case Duration():
-            return found.ToTimedelta()
-        case Message():
-            return value(VALUES[type(found)], found)
-        case int() if field.enum_type is not None:
-            return messages.member(ENUMS[field.enum_type.name], found)
-        case _:
-            return found
+def _read(
+    message: Message, name: str, optional: bool, repeated: bool, plain: Convert | None
+) -> Any:  # noqa: ANN401 - of any field
+    if optional and not message.HasField(name):
+        return None
+    found = getattr(message, name)
+    if repeated:
+        return tuple(found) if plain is None else tuple(map(plain, found))
+    return found if plain is None else plain(found)
 
 
 def _written(plain: Any, field: Field) -> Any:  # noqa: ANN401 - of any field
@@ -166,3 +181,6 @@ def _written_one(plain: Any, field: Field) -> Any:  # noqa: ANN401 - of any fiel
     if is_dataclass(plain) and field.message_type is not None:
         return message_of(GetMessageClass(field.message_type), plain)
     return plain  # datetime, timedelta and enums among them
+
+
+_PLANS: Final = {kind: _plan(kind) for kind in VALUES}
