@@ -92,18 +92,3 @@ def request_fields(service: str, rpc: str) -> set[str]:
 def snake_case(rpc: str) -> str:
     """ListClients: list_clients."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", rpc).lower()
-
-
-@pytest.mark.parametrize(
-    "client",
-    [*CLIENTS.values(), tokenservice.PairingClient, tokenservice.CodeClient],
-    ids=lambda one: one.__name__,
-)
-def test_the_twin_has_the_same_methods(client: type[Any]) -> None:
-    twin = getattr(tokenservice, f"Sync{client.__name__}")
-    assert public(client) - public(twin) == set()
-
-
-def public(kind: type[Any]) -> set[str]:
-    """The names of the methods that programs call."""
-    return {name for name, _ in inspect.getmembers(kind, inspect.isfunction) if name[0] != "_"}

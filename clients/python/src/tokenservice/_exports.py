@@ -67,3 +67,6 @@ MODULES: Final = {
 """Which names each module has."""
 
 MODULE_OF: Final = {name: module for module, names in MODULES.items() for name in names.split()}
+
+NAMES: Final = tuple(sorted([*MODULE_OF, "qr", "__version__"]))
+"""All names of the package; ``__init__.pyi`` tells them to type checkers and editors."""

@@ -28,11 +28,16 @@ class SyncListing(Generic[Item]):
         """Fetch one page: the first, or the one that the list call's ``page_token`` names."""
         return self._loop.run(self._listing.page())
 
+    def after(self, page: Page[Item]) -> SyncListing[Item] | None:
+        """Give the rest of the list behind a page, None behind the last one."""
+        rest = self._listing.after(page)
+        return None if rest is None else SyncListing(rest, self._loop)
+
     def pages(self) -> Iterator[Page[Item]]:
         """Fetch this page and all that follow."""
-        rest: Listing[Item] | None = self._listing
+        rest: SyncListing[Item] | None = self
         while rest is not None:
-            page = self._loop.run(rest.page())
+            page = rest.page()
             yield page
             rest = rest.after(page)
 
