@@ -55,6 +55,7 @@ def _snapshots() -> dict[str, list[dict[str, Any]]]:
             *FIRST,
             message(1001, epoch=LATER_EPOCH, revision="3", snapshot=snapshot(about(2))),
             look(1001, 0.0005, epoch=LATER_EPOCH, revision="3", entries=["2"]),
+            begin(1002, LATER_EPOCH, 3),
         ],
         "the first chunk of another log ends the trust in the former one": [
             *FIRST,
@@ -220,6 +221,8 @@ def _faults() -> dict[str, list[dict[str, Any]]]:
         "an entry for everything that names something": refused(everything),
         "a device where none is due": refused(about(11, device_id="d")),
         "an unknown kind among what is known already": refused(about(4, kind=99)),
+        "no kind among what is known already": refused(about(4, kind="UNSPECIFIED")),
+        "no effect among what is known already": refused(about(4, effect="UNSPECIFIED")),
         "a message without an event": [
             *FIRST,
             message(1001, "broken"),
@@ -229,6 +232,10 @@ def _faults() -> dict[str, list[dict[str, Any]]]:
             begin(1000),
             message(1000, "broken", epoch=None, snapshot=snapshot()),
             _nothing(1000, NOW),
+        ],
+        "a first chunk without an epoch": [
+            begin(1000),
+            message(1000, "broken", epoch=None, snapshot=snapshot(last=False)),
         ],
     }
 

@@ -107,6 +107,8 @@ class FeedReader:
     def _take(self, message: pb.WatchTrustResponse, read_at: float) -> None:
         trust = self._trust
         event = message.WhichOneof("event")
+        if not message.epoch:
+            raise ValueError("trust message: no epoch")
         if event == "snapshot":
             self._chunk(message, read_at)
             return
@@ -167,6 +169,7 @@ class FeedReader:
         known, before = (trust.epoch, trust.issuer), trust.keys
         if not trust.adopt(snapshot, epoch, issuer, revision, read_at):
             return
+        self._start_over = False
         if known == (epoch, issuer):
             self._new_keys(before)
         else:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from tokenservice.v1 import trust_service_pb2 as pb
 
 # Lists of a hundred thousand entries are read: looking up costs less than an enum's constructor.
-_KINDS: Final[dict[int, TrustEntryKind]] = {int(kind): kind for kind in TrustEntryKind}
-_EFFECTS: Final[dict[int, TrustEffect]] = {int(effect): effect for effect in TrustEffect}
+# UNSPECIFIED is in neither: it is never sent, and no better known than a number of the future.
+_KINDS: Final[dict[int, TrustEntryKind]] = {int(kind): kind for kind in TrustEntryKind if kind}
+_EFFECTS: Final[dict[int, TrustEffect]] = {int(effect): effect for effect in TrustEffect if effect}
 _REASONS: Final[dict[int, RevocationReason]] = {int(reason): reason for reason in RevocationReason}
 _STATES: Final[dict[int, KeyState]] = {int(state): state for state in KeyState}
 
