@@ -14,7 +14,7 @@ a server is lost, and knows when its view is too old.
 from __future__ import annotations
 
 from contextlib import aclosing
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Open = Callable[[Stubs, Metadata], "grpc.aio.UnaryStreamCall[Any, Any]"]
 
-_GET_SECONDS: Final = 30.0
+_GET_WITHIN: Final = timedelta(seconds=30)
 
 
 class TrustClient(ServiceClient):
@@ -57,11 +57,11 @@ class TrustClient(ServiceClient):
             async for message in stream:
                 yield value(FeedMessage, message)
 
-    async def get_trust(self, *, timeout: float = _GET_SECONDS) -> TrustView:
+    async def get_trust(self, *, timeout: timedelta = _GET_WITHIN) -> TrustView:
         """Fetch the log and the keys as they are now."""
         parts = self._messages(
             lambda stubs, metadata: stubs.trust.GetTrust(
-                pb.GetTrustRequest(), metadata=metadata, timeout=timeout
+                pb.GetTrustRequest(), metadata=metadata, timeout=timeout.total_seconds()
             )
         )
         async with aclosing(parts):
