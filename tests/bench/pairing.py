@@ -15,8 +15,8 @@ from typing import Any
 
 from tests.bench.processes import ROOT
 from tests.bench.stores import stores
-from tests.faults.callers import Callers
-from tests.pairing.devices import Pair, start_map
+from tests.support.callers import Callers
+from tests.support.devices import Pair, start_map
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
 from token_service.adapters.crypto.configured_secrets import SecretKeys

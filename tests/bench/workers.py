@@ -25,8 +25,8 @@ from tests.bench.loads import Load, blast, on_cores
 from tests.bench.processes import REPLY_BYTES, Echo, cpu_seconds, free_port, median
 from tests.bench.requests import validate
 from tests.bench.stores import alone
-from tests.integration.processes import children_of
 from tests.support.api import basic
+from tests.support.processes import children_of
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
 from token_service.adapters.crypto.configured_secrets import SecretKeys

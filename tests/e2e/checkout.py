@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.e2e.dev_server import family_of
-from tests.e2e.documents import README, Block, blocks
+from tests.support.documents import README, Block, blocks
 from tests.support.servers import ROOT
 
 GIT, MAKE = shutil.which("git") or "git", shutil.which("make") or "make"

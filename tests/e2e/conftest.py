@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Stores
-from tests.e2e.command_line import CommandLine
+from tests.support.command_line import CommandLine
 from tests.support.fixtures import SEEDED
 from tests.support.servers import ServerProcess
 from tests.support.world import World

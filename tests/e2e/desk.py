@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.documents import CLIENT_README, Block, blocks
-from tests.pairing.devices import scan
 from tests.support.clients import connect
+from tests.support.devices import scan
+from tests.support.documents import CLIENT_README, Block, blocks
 from tests.support.waiting import patience
 from tests.support.world import World
 from tokenservice import Validator

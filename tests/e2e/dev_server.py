@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from tests.e2e.command_line import CommandLine
+from tests.support.command_line import CommandLine
 from tests.support.servers import ROOT
 from token_service.cli import demo_file
 from token_service.cli.demo_file import DemoFile

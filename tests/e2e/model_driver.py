@@ -14,10 +14,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tests.e2e.model import Model
 from tests.e2e.model_keys import Key
 from tests.e2e.model_records import ADMIN, GATEWAY, Access, Credential, Handout, Refused
-from tests.faults.outcomes import outcome
 from tests.support.api import Api
 from tests.support.clocks import ShiftedClock
 from tests.support.fixtures import LocalServer
+from tests.support.outcomes import outcome
 from tokenservice.core import AccessFormat, KeyState, TokenKind, TrustEntryKind, Verdict
 from tokenservice.v1 import key_service_pb2 as keys_pb
 from tokenservice.v1 import session_service_pb2 as sessions_pb

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.e2e.command_line import CommandLine
+from tests.support.command_line import CommandLine
 from tests.support.servers import ServerProcess
 from tests.support.world import World
 

@@ -3,7 +3,7 @@
 import base64
 from datetime import UTC, datetime, timedelta
 
-from tests.e2e.command_line import CommandLine
+from tests.support.command_line import CommandLine
 
 COUPON = ("code", "issue", "--purpose", "sale", "--kind", "coupon")
 REDEEM = ("code", "redeem", "--purpose", "sale", "-")

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.e2e.command_line import CommandLine
 from tests.e2e.test_cli_admin import register
+from tests.support.command_line import CommandLine
 from tests.support.servers import ServerProcess
 from tests.support.world import World
 

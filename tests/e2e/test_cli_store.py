@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import Stores
-from tests.e2e.command_line import CommandLine
+from tests.support.command_line import CommandLine
 from tests.support.fixtures import StartServer
 from tests.support.world import World
 from token_service.adapters.crypto.configured_secrets import SecretKeys

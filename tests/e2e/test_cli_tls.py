@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command_line import CommandLine
-from tests.rpc.test_tls import Issued, issue
+from tests.support.certificates import Issued, issue
+from tests.support.command_line import CommandLine
 from tests.support.fixtures import StartServer
 from tests.support.world import World
 
@@ -16,15 +16,15 @@ from tests.support.world import World
 def authority(tmp_path: Path) -> Issued:
     """An authority, with a server's files and a client's in the test's folder."""
     authority = issue("authority")
-    (tmp_path / "ca.pem").write_bytes(authority.cert_pem)
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
     write(issue("server", authority), tmp_path / "server")
     return authority
 
 
 def write(issued: Issued, stem: Path) -> None:
-    stem.with_suffix(".pem").write_bytes(issued.cert_pem)
+    stem.with_suffix(".pem").write_bytes(issued.certificate)
     key = stem.with_suffix(".key")
-    key.write_bytes(issued.key_pem)
+    key.write_bytes(issued.key)
     key.chmod(0o600)
 
 
@@ -49,7 +49,7 @@ def test_the_authority_is_named_and_no_other_is_believed(
     assert unencrypted.code == 1
     assert f"called {server.address} without TLS; --ca FILE" in unencrypted.err
     other = tmp_path / "other.pem"
-    other.write_bytes(issue("somebody else").cert_pem)
+    other.write_bytes(issue("somebody else").certificate)
     stranger = caller.run("client", "show", "--ca", str(other))
     assert stranger.code == 1
     assert f"with TLS; trusts the authorities in {other} " in stranger.err

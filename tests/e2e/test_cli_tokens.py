@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.command_line import CommandLine
+from tests.support.command_line import CommandLine
 from tests.support.servers import ServerProcess
 from tests.support.waiting import PATIENCE
 from tests.support.world import World

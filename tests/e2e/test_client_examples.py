@@ -13,11 +13,11 @@ import grpc
 import httpx
 import pytest
 
-from tests.e2e.documents import CLIENT_README, blocks
+from tests.support.documents import CLIENT_README, blocks
+from tests.support.grpc_services import Client
 from tests.support.servers import ROOT, ServerProcess
 from tests.support.waiting import PATIENCE
 from tests.support.world import World
-from tests.unit.client.grpc_services import Client
 
 EXAMPLES = ROOT / "clients" / "examples"
 START_SECONDS = 60.0

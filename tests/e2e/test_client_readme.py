@@ -25,10 +25,10 @@ from starlette.routing import Route as Endpoint
 
 from tests.conftest import Stores
 from tests.e2e.desk import Desk, Page
-from tests.e2e.documents import CLIENT_README, Block, blocks
-from tests.pairing.devices import PC
-from tests.rpc.test_tls import issue
+from tests.support.certificates import issue
 from tests.support.clients import secret_of
+from tests.support.devices import PC
+from tests.support.documents import CLIENT_README, Block, blocks
 from tests.support.fixtures import SEEDED
 from tests.support.servers import ROOT, ServerProcess
 from tests.support.world import World
@@ -64,9 +64,9 @@ async def connections(desk: Desk, block: Block) -> None:
     own = issue("shop-gateway", authority)
     for name, content in {
         "secret": desk.world.clients["demo-gateway"].encode(),
-        "ca.pem": authority.cert_pem,
-        "tls.crt": own.cert_pem,
-        "tls.key": own.key_pem,
+        "ca.pem": authority.certificate,
+        "tls.crt": own.certificate,
+        "tls.key": own.key,
     }.items():
         (desk.folder / name).write_bytes(content)
     names = await desk.run(block, {}, **{"/etc/tokens": str(desk.folder)})

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command_line import CommandLine
 from tests.e2e.dev_server import (
     STOP_SECONDS,
     DevServer,
@@ -21,8 +20,9 @@ from tests.e2e.dev_server import (
     on_a_terminal,
     read_banner,
 )
-from tests.e2e.documents import GRPCURL
-from tests.integration.processes import wait_until_gone
+from tests.support.command_line import CommandLine
+from tests.support.documents import GRPCURL
+from tests.support.processes import wait_until_gone
 from tests.support.servers import ROOT
 from token_service.cli import demo_file
 from token_service.cli.snippets import Snippet, snippets

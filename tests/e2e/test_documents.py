@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 from typer.main import get_command
 
-from tests.e2e.documents import (
+from tests.support.documents import (
     CLIENT_README,
     CODES,
     GATEWAYS,

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from tests.faults.outcomes import all_at_once, outcome
-from tests.rpc.test_tls import Issued, issue
 from tests.support.api import Api, basic
+from tests.support.certificates import Issued, issue
 from tests.support.fixtures import StartApplication, StartServer
+from tests.support.outcomes import all_at_once, outcome
 from tests.support.world import World
 from tokenservice import Tls
 from tokenservice.v1 import client_policy_pb2 as policies
@@ -209,7 +209,7 @@ async def test_no_certificate_speaks_for_a_stronger_client(
     authority = issue("authority")
     server = await start_application(**tls_files(authority, tmp_path))
     own = issue("reviewer", authority)
-    tls = Tls(authority.cert_pem, own.cert_pem, own.key_pem).channel_credentials()
+    tls = Tls(authority.certificate, own.certificate, own.key).channel_credentials()
     secret = basic("demo-admin", world.clients["demo-admin"])
     async with Api(server.address, secret, tls) as admin:
         _, authorization = await let_in(admin, CLIENTS)
@@ -233,9 +233,9 @@ def tls_files(authority: Issued, folder: Path) -> dict[str, Path]:
     """Settings of a server that asks for client certificates."""
     server = issue("server", authority)
     files = {
-        "tls_cert": server.cert_pem,
-        "tls_key": server.key_pem,
-        "tls_client_ca": authority.cert_pem,
+        "tls_cert": server.certificate,
+        "tls_key": server.key,
+        "tls_client_ca": authority.certificate,
     }
     for name, data in files.items():
         (folder / name).write_bytes(data)

@@ -13,13 +13,10 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.fronts import OUTAGE, RECHECK, credentials
-from tests.rpc.test_tls import Issued, issue
 from tests.support.api import Api
+from tests.support.certificates import Issued, issue
 from tests.support.fixtures import StartServer
-from tests.support.servers import ServerProcess
-from tests.support.waiting import patience
-from tests.support.world import World
-from tests.unit.client.grpc_services import (
+from tests.support.grpc_services import (
     METHODS,
     AsyncOrders,
     Client,
@@ -28,6 +25,9 @@ from tests.unit.client.grpc_services import (
     collected,
     handlers,
 )
+from tests.support.servers import ServerProcess
+from tests.support.waiting import patience
+from tests.support.world import World
 from tokenservice import Connection, SyncConnection, SyncValidator, Validator
 from tokenservice.middleware import grpc_aio, grpc_sync
 from tokenservice.v1 import types_pb2 as types
@@ -202,14 +202,14 @@ async def test_tokens_bound_to_a_certificate(
     authority = issue("authority")
     host, own, other = (issue(name, authority) for name in ("localhost", "own", "other"))
     tls = grpc.ssl_server_credentials(
-        [(host.key_pem, host.cert_pem)], authority.cert_pem, require_client_auth=True
+        [(host.key, host.certificate)], authority.certificate, require_client_auth=True
     )
     thumbprint = bytes.fromhex(own.thumbprint)
     bound = access(await login(world, web, confirmation=thumbprint))
 
     async def called(address: str, presented: Issued) -> Any:
         secure = grpc.ssl_channel_credentials(
-            authority.cert_pem, presented.key_pem, presented.cert_pem
+            authority.certificate, presented.key, presented.certificate
         )
         async with Client(address, bound) as client:
             await client.channel.close()

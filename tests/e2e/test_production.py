@@ -16,8 +16,8 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.e2e.documents import OPERATIONS, Block, blocks
-from tests.rpc.test_tls import issue
+from tests.support.certificates import issue
+from tests.support.documents import OPERATIONS, Block, blocks
 from tests.support.servers import ROOT
 from token_service.adapters.embedded import EmbeddedPostgres
 
@@ -62,9 +62,9 @@ def machine(open_dir: Path, redis_url: str, tmp_path: Path) -> Iterator[Machine]
         files = {
             "postgres_dsn": postgres.create_database("in_production").encode(),
             "redis_url": redis_url.encode(),
-            "tls.crt": server.cert_pem,
-            "tls.key": server.key_pem,
-            "ca.pem": authority.cert_pem,
+            "tls.crt": server.certificate,
+            "tls.key": server.key,
+            "ca.pem": authority.certificate,
         }
         for name, content in files.items():
             path = tmp_path / name

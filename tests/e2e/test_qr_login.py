@@ -16,9 +16,9 @@ from selenium.webdriver.remote.webelement import WebElement
 from clients.examples.qr_login import texts
 from clients.examples.qr_login.backend import Credentials
 from tests.e2e.browser import Browser, programs
-from tests.e2e.gateway import HEARTBEAT, Gateway, noticed
 from tests.support.clocks import ShiftedClock
 from tests.support.fixtures import StartApplication
+from tests.support.qr_gateway import HEARTBEAT, Gateway, noticed
 from tests.support.world import World
 
 PICTURE = "Photo or screenshot of the code"

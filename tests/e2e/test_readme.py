@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.e2e.checkout import GIT, MAKE, Checkout
-from tests.e2e.documents import (
+from tests.support.documents import (
     CODES,
     GATEWAYS,
     GRPCURL,
@@ -26,7 +26,7 @@ from tests.e2e.documents import (
     outline,
     shows,
 )
-from tests.integration.processes import wait_until_gone
+from tests.support.processes import wait_until_gone
 from tests.support.servers import ROOT
 from token_service.config import settings_table
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.faults.breakable import Breakable
-from tests.faults.callers import Callers
+from tests.support.callers import Callers
 from tests.support.fixtures import SEEDED
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed

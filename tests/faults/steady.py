@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import grpc
 
-from tests.faults.outcomes import outcome
 from tests.support.api import Api, basic, exchange_id
+from tests.support.outcomes import outcome
 from tests.support.world import World
 from tokenservice.v1 import token_service_pb2 as tokens
 from tokenservice.v1 import types_pb2 as types

@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 
 import asyncpg
 
-from tests.integration.processes import children_of
+from tests.support.processes import children_of
 from tests.support.servers import ServerProcess
 from tests.support.waiting import PATIENCE, until
 from tests.support.world import World

@@ -5,13 +5,11 @@ import json
 import sys
 import urllib.request
 
-import asyncpg
 import pytest
-import redis
 
 from tests.faults.breakable import Breakable
-from tests.faults.callers import Callers
-from tests.faults.canaries import Canaries, fail, miss_the_stores, succeed
+from tests.support.callers import Callers
+from tests.support.canaries import Canaries, fail, miss_the_stores, rows_of, succeed, values_of
 from tests.support.servers import ServerProcess
 from tests.support.waiting import PATIENCE
 from token_service.app import Application
@@ -63,33 +61,6 @@ def scrape(application: Application) -> str:
     with urllib.request.urlopen(url, timeout=PATIENCE) as response:
         text: bytes = response.read()
     return text.decode()
-
-
-async def rows_of(dsn: str) -> list[str]:
-    """Every row of every table, as text."""
-    conn = await asyncpg.connect(dsn)
-    try:
-        queries = await conn.fetch(
-            "SELECT format('SELECT one::text AS text FROM %I one', tablename) AS text"
-            " FROM pg_tables WHERE schemaname = 'public'"
-        )
-        return [row["text"] for query in queries for row in await conn.fetch(query["text"])]
-    finally:
-        await conn.close()
-
-
-def values_of(url: str | None) -> list[str]:
-    """Every key of Redis and what it holds, uncompressed."""
-    assert url is not None
-    with redis.from_url(url) as connection:
-        connection.config_set("rdbcompression", "no")
-        keys = list(connection.scan_iter())
-        assert keys
-        return [
-            part.decode("latin-1")
-            for key in keys
-            for part in (key, connection.dump(key) or b"")  # it may have expired
-        ]
 
 
 async def test_nothing_secret_in_metrics_and_at_rest(breakable: Breakable) -> None:

@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.callers import Callers
 from tests.faults.code_callers import VERIFICATION, issue, record, redeem, wrong
-from tests.faults.outcomes import outcome, reasons, replies
+from tests.support.callers import Callers
+from tests.support.outcomes import outcome, reasons, replies
 from tokenservice.v1 import code_service_pb2 as pb
 
 Nodes = tuple[Callers, Callers]

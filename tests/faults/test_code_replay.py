@@ -13,12 +13,12 @@ from grpc_health.v1.health_pb2 import (  # type: ignore[import-untyped]
 )
 
 from tests.faults.breakable import Breakable
-from tests.faults.callers import Callers
-from tests.faults.canaries import Canaries
 from tests.faults.code_callers import INVITATION, VERIFICATION, issue, record, redeem, wrong
-from tests.faults.outcomes import outcome
-from tests.faults.test_canaries import UNREDACTED, rows_of
+from tests.faults.test_canaries import UNREDACTED
+from tests.support.callers import Callers
+from tests.support.canaries import Canaries, rows_of
 from tests.support.fixtures import StartApplication
+from tests.support.outcomes import outcome
 from tests.support.servers import ServerProcess
 from tests.support.waiting import PATIENCE
 from tests.support.world import World

@@ -8,10 +8,10 @@ from functools import partial
 
 import pytest
 
-from tests.faults.callers import Callers, Person
-from tests.faults.outcomes import credential_of, outcome
 from tests.faults.waiting import until_recognised
 from tests.support.api import exchange_id
+from tests.support.callers import Callers, Person
+from tests.support.outcomes import credential_of, outcome
 from tests.support.waiting import patience
 from tokenservice.v1 import session_service_pb2 as sessions
 from tokenservice.v1 import types_pb2 as types

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from tests.faults.callers import Callers
+from tests.support.callers import Callers
 from tests.support.servers import ServerProcess
 from tests.support.waiting import PATIENCE, until
 from tests.support.world import World

@@ -8,7 +8,7 @@ from typing import Self
 
 import pytest_asyncio
 
-from tests.faults.callers import Callers
+from tests.support.callers import Callers
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.validators import validating
 from tests.support.waiting import until

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.faults.scripted_feed import Ended, ScriptedFeed, for_ever
-from tests.support.waiting import until
-from tests.unit.client.feeds import (
+from tests.support.feed_messages import (
     EPOCH,
     OTHER_EPOCH,
     delta,
@@ -21,7 +20,8 @@ from tests.unit.client.feeds import (
     message,
     snapshot,
 )
-from tests.unit.core.builders import entry, facts
+from tests.support.tokens import entry, facts
+from tests.support.waiting import until
 from tokenservice import ClientSecret, Connection, Validator
 from tokenservice.core import TrustEntry, TrustEntryKind
 from tokenservice.v1 import trust_service_pb2 as pb

@@ -16,9 +16,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.faults.callers import Callers
 from tests.faults.feed_watch import Showing
 from tests.faults.proxy import Proxy
+from tests.support.callers import Callers
 from tests.support.servers import ServerProcess
 from tests.support.validators import validating
 from tests.support.waiting import until

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from tests.faults.callers import Callers
-from tests.faults.outcomes import outcome
 from tests.faults.waiting import until_recognised
+from tests.support.callers import Callers
+from tests.support.outcomes import outcome
 from tests.support.waiting import patience
 from tokenservice.v1 import types_pb2 as types
 

@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest_asyncio
 
-from tests.faults.callers import Callers
+from tests.support.callers import Callers
 from tests.support.servers import ServerProcess
 from tests.support.waiting import until
 from tests.support.world import World

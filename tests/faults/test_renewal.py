@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.bench.processes import free_port
-from tests.faults.outcomes import outcome
 from tests.faults.steady import Steady
 from tests.faults.supervised import allow_connections, probed
-from tests.integration.processes import children_of, is_alive
+from tests.support.outcomes import outcome
+from tests.support.processes import children_of, is_alive
 from tests.support.servers import ServerProcess
 from tests.support.waiting import until
 from tests.support.world import World

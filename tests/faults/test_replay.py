@@ -8,9 +8,9 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from tests.faults.outcomes import credential_of, outcome
 from tests.support.api import Api, exchange_id
 from tests.support.fixtures import LocalServer, StartApplication, StartServer
+from tests.support.outcomes import credential_of, outcome
 from tests.support.waiting import PATIENCE
 from tests.support.world import World
 from tokenservice.v1 import key_service_pb2 as keys

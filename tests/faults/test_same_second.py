@@ -2,9 +2,9 @@
 
 import itertools
 
-from tests.faults.callers import Callers
-from tests.faults.outcomes import outcome
+from tests.support.callers import Callers
 from tests.support.fixtures import StartServer
+from tests.support.outcomes import outcome
 from tests.support.world import World
 from tokenservice.v1 import types_pb2 as types
 

@@ -10,11 +10,11 @@ from urllib.request import urlopen
 import asyncpg
 
 from tests.bench.processes import free_port
-from tests.faults.callers import Callers
-from tests.faults.outcomes import outcome
 from tests.faults.supervised import probed
 from tests.support.api import exchange_id
+from tests.support.callers import Callers
 from tests.support.fixtures import StartServer
+from tests.support.outcomes import outcome
 from tests.support.waiting import PATIENCE, until
 from tests.support.world import World
 

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import pytest_asyncio
 
-from tests.faults.callers import Callers
+from tests.support.callers import Callers
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.waiting import until
 from tests.support.world import World

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from tests.faults.outcomes import all_at_once, credential_of, outcome, reasons, replies
 from tests.support.api import exchange_id
 from tests.support.fixtures import StartServer
+from tests.support.outcomes import all_at_once, credential_of, outcome, reasons, replies
 from tests.support.world import World
 
 RACERS = 64

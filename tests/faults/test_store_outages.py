@@ -18,10 +18,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
 from tests.faults.breakable import Breakable
-from tests.faults.callers import Callers
-from tests.faults.outcomes import credential_of, outcome
 from tests.support.api import exchange_id, reason_of
+from tests.support.callers import Callers
 from tests.support.clocks import ShiftedClock
+from tests.support.outcomes import credential_of, outcome
 from tests.support.waiting import patience, until
 from tests.support.world import World
 from token_service.app import Application

@@ -4,9 +4,9 @@ browser that exchange it, and a person who proves a password with it. Nobody is 
 import asyncio
 import itertools
 
-from tests.faults.callers import Callers, Person
-from tests.faults.outcomes import all_at_once, credential_of, outcome, reasons, replies
 from tests.support.api import Api, exchange_id
+from tests.support.callers import Callers, Person
+from tests.support.outcomes import all_at_once, credential_of, outcome, reasons, replies
 from tokenservice.v1 import token_service_pb2 as pb
 
 Nodes = tuple[Callers, Callers]

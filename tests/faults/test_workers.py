@@ -14,7 +14,6 @@ import pytest
 
 from tests.conftest import Stores
 from tests.faults.breakable import Breakable
-from tests.faults.outcomes import outcome
 from tests.faults.steady import Steady
 from tests.faults.supervised import (
     EXCHANGE,
@@ -24,8 +23,9 @@ from tests.faults.supervised import (
     falling,
     supervised,
 )
-from tests.integration.processes import command_line, environment, is_alive, wait_until_gone
 from tests.support.api import Api, basic
+from tests.support.outcomes import outcome
+from tests.support.processes import command_line, environment, is_alive, wait_until_gone
 from tests.support.servers import ROOT
 from tests.support.waiting import until
 from tests.support.world import World

@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from tests.faults.callers import Callers
-from tests.faults.outcomes import outcome
+from tests.support.callers import Callers
+from tests.support.outcomes import outcome
 from tests.support.waiting import until
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.faults.canaries import Canaries
+from tests.support.canaries import Canaries
 from tests.support.clients import connect, secret_of
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.world import World

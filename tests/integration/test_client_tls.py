@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.rpc.test_tls import Issued, issue
+from tests.support.certificates import Issued, issue
 from tests.support.clients import secret_of
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.waiting import PATIENCE
@@ -39,9 +39,9 @@ async def serve(
     start: StartApplication, authority: Issued, folder: Path, *, mutual: bool = False
 ) -> LocalServer:
     server = issue("server", authority)
-    files = {"tls_cert": server.cert_pem, "tls_key": server.key_pem}
+    files = {"tls_cert": server.certificate, "tls_key": server.key}
     if mutual:
-        files["tls_client_ca"] = authority.cert_pem
+        files["tls_client_ca"] = authority.certificate
     for name, data in files.items():
         (folder / name).write_bytes(data)
     return await start(**{name: folder / name for name in files})
@@ -52,15 +52,15 @@ async def test_tls(
 ) -> None:
     server = await serve(start_application, authority, tmp_path)
     caller = secret_of(world, "demo-api")
-    (tmp_path / "ca").write_bytes(authority.cert_pem)
+    (tmp_path / "ca").write_bytes(authority.certificate)
     port = server.address.rpartition(":")[2]
     for target, tls in (
         (f"https://{server.address}", Tls(tmp_path / "ca")),
-        (f"localhost:{port}", Tls(authority.cert_pem, server_name="127.0.0.1")),
+        (f"localhost:{port}", Tls(authority.certificate, server_name="127.0.0.1")),
     ):
         async with Connection(target, caller, tls=tls) as connection:
             assert (await TokenClient(connection).login_as_client()).session_token
-    stranger = Tls(issue("another authority").cert_pem)
+    stranger = Tls(issue("another authority").certificate)
     for wrong in (stranger, Tls(), None):  # trusts another, trusts the usual ones, no TLS
         async with Connection(server.address, caller, tls=wrong) as connection:
             with pytest.raises(Unreachable):
@@ -74,7 +74,7 @@ async def test_a_certificate_speaks_for_a_client(
     own, other = issue("shop", authority), issue("other", authority)
 
     def tls(issued: Issued) -> Tls:
-        return Tls(authority.cert_pem, issued.cert_pem, issued.key_pem)
+        return Tls(authority.certificate, issued.certificate, issued.key)
 
     admin = Connection(server.address, secret_of(world, "demo-admin"), tls=tls(other))
     async with admin:
@@ -88,7 +88,7 @@ async def test_a_certificate_speaks_for_a_client(
                 continue
             with pytest.raises(TokenServiceError, match="CALLER_UNAUTHENTICATED"):
                 await client.login_as_client()
-    without = Tls(authority.cert_pem)
+    without = Tls(authority.certificate)
     caller = secret_of(world, "demo-api")
     async with Connection(server.address, caller, tls=without) as connection:
         with pytest.raises(Unreachable):
@@ -116,7 +116,7 @@ async def test_grpc_calls_carry_the_sources_token(
     world: World, start_application: StartApplication, authority: Issued, tmp_path: Path
 ) -> None:
     server = await serve(start_application, authority, tmp_path)
-    tls = Tls(authority.cert_pem)
+    tls = Tls(authority.certificate)
     request = sessions.ListSessionsRequest(subject="demo-api")
     async with Connection(server.address, secret_of(world, "demo-api"), tls=tls) as connection:
         source = TokenSource(TokenClient(connection), "token-service")
@@ -133,7 +133,7 @@ async def test_grpc_calls_on_threads_carry_it_too(
     world: World, start_application: StartApplication, authority: Issued, tmp_path: Path
 ) -> None:
     server = await serve(start_application, authority, tmp_path)
-    tls = Tls(authority.cert_pem)
+    tls = Tls(authority.certificate)
 
     def on_a_thread() -> list[int]:
         request = sessions.ListSessionsRequest(subject="demo-api")

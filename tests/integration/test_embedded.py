@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from tests.conftest import Stores
-from tests.integration.processes import (
+from tests.support.processes import (
     children_of,
     command_line,
     environment,

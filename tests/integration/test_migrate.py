@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import Stores
-from tests.integration.processes import all_command_lines
+from tests.support.processes import all_command_lines
 from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.migrate import MigrationError, migrate
 from token_service.adapters.postgres.schema import MIGRATIONS, Schema, read_schema

@@ -16,8 +16,8 @@ from clients.examples.qr_login import texts
 from clients.examples.qr_login.app import create_app
 from clients.examples.qr_login.backend import Credentials
 from clients.examples.qr_login.guard import MAX_BODY_BYTES
-from tests.e2e.gateway import HEARTBEAT, noticed
 from tests.support.fixtures import LocalServer, StartApplication
+from tests.support.qr_gateway import HEARTBEAT, noticed
 from tests.support.world import World
 from tokenservice import qr
 

@@ -13,8 +13,8 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from tests.support.clocks import Hands
 from tests.support.gates import CountingGate
+from tests.support.hands import Hands
 from tests.support.waiting import PATIENCE
 from token_service.adapters.embedded import EmbeddedValkey
 from token_service.adapters.redis import (

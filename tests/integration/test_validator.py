@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 
-from tests.faults.callers import Callers, Person
+from tests.support.callers import Callers, Person
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.validators import connection, validating
 from tests.support.waiting import PATIENCE

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.faults.callers import Callers
+from tests.support.callers import Callers
 from tests.support.fixtures import SEEDED
 from tests.support.servers import ServerProcess
 from tests.support.world import World

@@ -7,9 +7,9 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.faults.callers import Callers
-from tests.faults.outcomes import outcome
-from tests.pairing.devices import (
+from tests.support.api import reason_of
+from tests.support.callers import Callers
+from tests.support.devices import (
     FAR_PHONE,
     MAP,
     PAM,
@@ -20,7 +20,7 @@ from tests.pairing.devices import (
     start_pam,
     state_name,
 )
-from tests.support.api import reason_of
+from tests.support.outcomes import outcome
 from tokenservice.v1 import pairing_service_pb2 as pb
 
 Nodes = tuple[Callers, Callers]

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.faults.callers import Callers, Person
-from tests.faults.outcomes import outcome
-from tests.pairing.devices import PC, PHONE, start_map, start_pam
 from tests.support.api import Api
+from tests.support.callers import Callers, Person
+from tests.support.devices import PC, PHONE, start_map, start_pam
+from tests.support.outcomes import outcome
 from tokenservice.v1 import session_service_pb2 as sessions
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types

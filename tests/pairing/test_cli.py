@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.command_line import CommandLine
-from tests.faults.callers import Callers
-from tests.pairing.devices import other_number
+from tests.support.callers import Callers
+from tests.support.command_line import CommandLine
+from tests.support.devices import other_number
 from tests.support.servers import ROOT
 from tests.support.waiting import PATIENCE
 from tests.support.world import World

@@ -5,11 +5,9 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from tests.faults.callers import Callers, Person
-from tests.faults.canaries import Canaries
-from tests.faults.outcomes import outcome
-from tests.faults.test_canaries import rows_of, values_of
-from tests.pairing.devices import (
+from tests.support.callers import Callers, Person
+from tests.support.canaries import Canaries, rows_of, values_of
+from tests.support.devices import (
     Pair,
     following,
     other_number,
@@ -19,6 +17,7 @@ from tests.pairing.devices import (
     state_name,
 )
 from tests.support.fixtures import StartApplication, StartServer
+from tests.support.outcomes import outcome
 from tests.support.servers import ServerProcess
 from tests.support.waiting import patience
 from tests.support.world import World

@@ -2,8 +2,8 @@
 
 import os
 
-from tests.faults.callers import Callers
-from tests.pairing.devices import PC, PHONE, following, start_map, start_pam, state_name
+from tests.support.callers import Callers
+from tests.support.devices import PC, PHONE, following, start_map, start_pam, state_name
 
 Nodes = tuple[Callers, Callers]
 

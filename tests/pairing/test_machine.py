@@ -25,9 +25,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.faults.callers import Callers
-from tests.faults.outcomes import outcome
-from tests.pairing.devices import (
+from tests.pairing.model import CODES, MINUTE, Model, Refused
+from tests.support.callers import Callers
+from tests.support.clocks import ShiftedClock
+from tests.support.devices import (
     Pair,
     change_policy,
     end_name,
@@ -37,9 +38,8 @@ from tests.pairing.devices import (
     start_pam,
     state_name,
 )
-from tests.pairing.model import CODES, MINUTE, Model, Refused
-from tests.support.clocks import ShiftedClock
 from tests.support.fixtures import StartApplication
+from tests.support.outcomes import outcome
 from tests.support.world import World
 from tokenservice.v1 import pairing_service_pb2 as pb
 

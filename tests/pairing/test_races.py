@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.callers import Callers
-from tests.faults.outcomes import all_at_once, outcome, replies
-from tests.pairing.devices import Pair, other_number, scan, start_map, start_pam, state_name
+from tests.support.callers import Callers
+from tests.support.devices import Pair, other_number, scan, start_map, start_pam, state_name
+from tests.support.outcomes import all_at_once, outcome, replies
 from tokenservice.v1 import pairing_service_pb2 as pb
 
 Nodes = tuple[Callers, Callers]

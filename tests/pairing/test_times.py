@@ -9,9 +9,8 @@ import pytest
 import redis
 from google.protobuf.duration_pb2 import Duration
 
-from tests.faults.callers import Callers, Person
-from tests.faults.outcomes import outcome
-from tests.pairing.devices import (
+from tests.support.callers import Callers, Person
+from tests.support.devices import (
     FAR_PHONE,
     Pair,
     change_policy,
@@ -23,6 +22,7 @@ from tests.pairing.devices import (
     state_name,
 )
 from tests.support.fixtures import LocalServer, StartApplication
+from tests.support.outcomes import outcome
 from tests.support.removing import removed
 from tests.support.waiting import patience
 from tests.support.world import World

@@ -4,18 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from grpc import StatusCode
 
 from tests.rpc.echo import (
@@ -30,55 +23,11 @@ from tests.rpc.echo import (
     text,
     unary_unary,
 )
+from tests.support.certificates import Issued, issue
 from tests.support.waiting import PATIENCE, patience
 from token_service.rpc.network.tls import TlsFiles
 
 METADATA = (("x-client-id", "alice"),)
-
-
-@dataclass(frozen=True)
-class Issued:
-    """A certificate with its key."""
-
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-    @property
-    def cert_pem(self) -> bytes:
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
-
-    @property
-    def key_pem(self) -> bytes:
-        return self.key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-
-    @property
-    def thumbprint(self) -> str:
-        der = self.certificate.public_bytes(serialization.Encoding.DER)
-        return sha256(der).hexdigest()
-
-
-def issue(name: str, authority: Issued | None = None) -> Issued:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(authority.certificate.subject if authority else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
-        )
-    )
-    return Issued(builder.sign(authority.key if authority else key, hashes.SHA256()), key)
 
 
 @dataclass(frozen=True)
@@ -91,8 +40,8 @@ class Pki:
 
     def credentials(self, own: Issued | None = None) -> grpc.ChannelCredentials:
         if own is None:
-            return grpc.ssl_channel_credentials(self.authority.cert_pem)
-        return grpc.ssl_channel_credentials(self.authority.cert_pem, own.key_pem, own.cert_pem)
+            return grpc.ssl_channel_credentials(self.authority.certificate)
+        return grpc.ssl_channel_credentials(self.authority.certificate, own.key, own.certificate)
 
 
 @pytest.fixture
@@ -100,9 +49,9 @@ def pki(tmp_path: Path) -> Pki:
     authority = issue("authority")
     server = issue("server", authority)
     files = TlsFiles(tmp_path / "cert", tmp_path / "key", tmp_path / "ca")
-    files.cert.write_bytes(server.cert_pem)
-    files.key.write_bytes(server.key_pem)
-    (tmp_path / "ca").write_bytes(authority.cert_pem)
+    files.cert.write_bytes(server.certificate)
+    files.key.write_bytes(server.key)
+    (tmp_path / "ca").write_bytes(authority.certificate)
     return Pki(authority, server, files)
 
 
@@ -164,10 +113,10 @@ async def test_a_renewed_certificate_is_taken_over(pki: Pki) -> None:
     successor = issue("successor")
     async with served(pki, mutual=False) as world:
         assert await call(world, pki.credentials(), ALICE) == "x"
-        pki.files.cert.write_bytes(successor.cert_pem)  # half of a renewal: the old pair goes on
+        pki.files.cert.write_bytes(successor.certificate)  # half of a renewal: the old pair goes on
         assert await call(world, pki.credentials(), ALICE) == "x"
-        pki.files.key.write_bytes(successor.key_pem)
-        trusting = grpc.ssl_channel_credentials(successor.cert_pem)
+        pki.files.key.write_bytes(successor.key)
+        trusting = grpc.ssl_channel_credentials(successor.certificate)
         assert await call(world, trusting, ALICE) == "x"
         assert (await failure(call(world, pki.credentials(), ALICE))).code is StatusCode.UNAVAILABLE
 

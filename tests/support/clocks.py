@@ -62,14 +62,3 @@ def settle(anchor: AnchoredClock) -> None:
     anything get forgotten because its time is over."""
     long_ago = anchor.boot() - SETTLED_SECONDS
     anchor.anchor(time.time() - SETTLED_SECONDS, long_ago, long_ago)
-
-
-class Hands:
-    """A clock in seconds that moves when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        """What it reads."""
-        return self.now

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.documents import documents
+from tests.support.documents import documents
 from tests.support.servers import ROOT
 
 _PLACE = re.compile(

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from docs.pictures.draw import FOLDER, pictures
-from tests.e2e.documents import documents
+from tests.support.documents import documents
 from tests.support.servers import ROOT
 
 _SVG = "{http://www.w3.org/2000/svg}"

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.e2e.documents import SPEC, blocks
+from tests.support.documents import SPEC, blocks
 from tests.support.servers import ROOT
 from tests.unit.core.vector_files import FILES, cases
 from tests.vectors.files import FOLDER, texts

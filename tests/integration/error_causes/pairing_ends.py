@@ -7,7 +7,7 @@ from typing import Any
 from tests.integration.error_causes.bad_tokens import bad_token, presenting
 from tests.integration.error_causes.pairings import start
 from tests.integration.error_causes.scene import ADMIN, APP, NO_ID, WEB, Cause, Scene
-from tests.pairing.devices import Pair, other_number
+from tests.support.devices import Pair, other_number
 from tokenservice.v1 import client_service_pb2 as clients
 from tokenservice.v1 import pairing_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.integration.error_causes.bad_tokens import presenting
 from tests.integration.error_causes.scene import APP, NOBODY, WEB, Cause, Scene
-from tests.pairing.devices import FAR_PHONE, MAP, PAM, PC, Pair
+from tests.support.devices import FAR_PHONE, MAP, PAM, PC, Pair
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.kinds import PairingNetworkRule, Platform
 from tokenservice.v1 import pairing_service_pb2 as pb

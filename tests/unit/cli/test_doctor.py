@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rpc.test_tls import issue
+from tests.support.certificates import issue
 from token_service.app.client_policies import PolicyTokens
 from token_service.cli.doctor import configuration, keys, policies, postgres, redis, tls
 from token_service.cli.doctor.checks import Check, Status, failed
@@ -132,8 +132,8 @@ def test_a_key_that_should_have_been_rotated_is_noticed() -> None:
 def test_certificates_are_looked_at_before_they_end(tmp_path: Path) -> None:
     issued = issue("server")
     path = tmp_path / "cert.pem"
-    path.write_bytes(issued.cert_pem)
-    ends = issued.certificate.not_valid_after_utc
+    path.write_bytes(issued.certificate)
+    ends = issued.ends
 
     def status(now: datetime) -> Status:
         return tls.check_certificates("certificate", path, now).status
@@ -150,8 +150,8 @@ def test_certificates_are_looked_at_before_they_end(tmp_path: Path) -> None:
 def test_the_key_must_be_the_certificates_and_nobody_elses(tmp_path: Path) -> None:
     issued = issue("server")
     certificate, path = tmp_path / "cert.pem", tmp_path / "key.pem"
-    certificate.write_bytes(issued.cert_pem)
-    path.write_bytes(issued.key_pem)
+    certificate.write_bytes(issued.certificate)
+    path.write_bytes(issued.key)
 
     def status() -> Status:
         return tls.check_key("key", certificate, path).status
@@ -160,7 +160,7 @@ def test_the_key_must_be_the_certificates_and_nobody_elses(tmp_path: Path) -> No
     assert status() is Status.OK
     path.chmod(0o644)
     assert status() is Status.WARN
-    path.write_bytes(issue("other").key_pem)
+    path.write_bytes(issue("other").key)
     assert status() is Status.FAIL
     path.write_text("nothing")
     assert status() is Status.FAIL

@@ -5,8 +5,8 @@ from datetime import timedelta
 import grpc
 import pytest
 
-from tests.unit.client.clocks import HandClock
-from tests.unit.core.builders import NOW
+from tests.support.hands import HandClock
+from tests.support.tokens import NOW
 from tokenservice import PermissionDenied, RateLimited, TokenServiceError, Unreachable
 from tokenservice._decisions.activity import KEEP_SECONDS, MAX_BATCH, ActivityLog, ActivityReporter
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from grpc import StatusCode
 
-from tests.unit.client.clocks import HandClock
-from tests.unit.client.fakes import FakeConnection, FakeService, FakeTime, half, rpc_error
-from tests.unit.client.feeds import heartbeat, key_message, message, snapshot
-from tests.unit.core.builders import NOW
+from tests.support.client_fakes import FakeConnection, FakeService, FakeTime, half, rpc_error
+from tests.support.feed_messages import heartbeat, key_message, message, snapshot
+from tests.support.hands import HandClock
+from tests.support.tokens import NOW
 from tokenservice import PairingClient, PairingKey, Side, TokenServiceError, TokenSource
 from tokenservice._decisions.activity import ActivityLog, ActivityReporter
 from tokenservice._decisions.local_validator import LocalValidator

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 
-from tests.unit.client.fakes import FakeConnection, FakeTime, rpc_error
+from tests.support.client_fakes import FakeConnection, FakeTime, rpc_error
 from tokenservice import TokenServiceError, Unreachable
 from tokenservice._transport.calls import Effort
 

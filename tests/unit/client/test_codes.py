@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from grpc import StatusCode
 
-from tests.unit.client.fakes import FakeConnection, FakeTime, half, rpc_error
+from tests.support.client_fakes import FakeConnection, FakeTime, half, rpc_error
 from tokenservice import CodeClient, CodeKind, TokenServiceError, Unreachable
 from tokenservice.v1 import code_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.client.fakes import unreachable
+from tests.support.client_fakes import unreachable
 from tokenservice import AccessTokenCredentials, ClientCertificate, ClientSecret, Connection, Tls
 from tokenservice._transport.addresses import bare_address, is_local
 

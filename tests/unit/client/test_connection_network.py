@@ -9,11 +9,11 @@ from typing import Any
 import grpc
 import pytest
 
+from tests.support.certificates import issue
+from tests.support.hands import Hands
+from tests.support.small_service import AUTHORITY, CALLER, call, once, serving
 from tests.support.waiting import patience, until
 from tests.unit.client.name_server import NameServer
-from tests.unit.client.pem import issue
-from tests.unit.client.services import serving
-from tests.unit.client.test_connection_tls import AUTHORITY, CALLER, Hand, call, once
 from tokenservice import Connection, Tls, TokenServiceError
 from tokenservice._transport.channels import ChannelSettings
 from tokenservice._transport.lanes import STUCK_SECONDS
@@ -53,7 +53,7 @@ async def test_a_server_that_moved_is_found_before_grpc_would_find_it() -> None:
 async def test_a_name_that_was_not_found_is_asked_for_again_soon() -> None:
     """gRPC asks less and less often; a channel that fails for seconds is opened anew."""
     async with NameServer() as names, serving() as service:
-        hand = Hand()
+        hand = Hands()
         target = names.target(service.port)
         connection = Connection(target, CALLER, channels=1, allow_plaintext=True, clock=hand)
         async with connection:
@@ -69,7 +69,7 @@ async def test_a_name_that_was_not_found_is_asked_for_again_soon() -> None:
 
 
 async def test_an_address_that_refuses_is_left_to_grpc() -> None:
-    hand = Hand()
+    hand = Hands()
     async with Connection("127.0.0.1:1", CALLER, channels=1, clock=hand) as connection:
         for _ in range(3):
             with pytest.raises(TokenServiceError):

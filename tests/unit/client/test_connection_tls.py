@@ -3,16 +3,17 @@ says: with real servers."""
 
 import asyncio
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
+from tests.support.certificates import Issued, issue
+from tests.support.hands import Hands
+from tests.support.small_service import AUTHORITY, CALLER, call, once, serving
 from tests.support.waiting import PATIENCE, until
-from tests.unit.client.pem import Issued, issue
-from tests.unit.client.services import serving
 from tokenservice import (
     AccessTokenCredentials,
     ClientCertificate,
@@ -24,28 +25,7 @@ from tokenservice import (
     Unreachable,
     Validator,
 )
-from tokenservice._errors import error_of
-from tokenservice._transport.calls import LOGIN, READ, Calls, Effort
-from tokenservice.v1 import token_service_pb2 as pb
-
-CALLER = ClientSecret("shop", "the secret value")
-AUTHORITY = issue("authority")
-
-
-class Hand:
-    """Seconds that the test counts: files are looked at once in each."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-async def call(connection: Connection, within: float = 5.0, effort: Effort = READ) -> None:
-    """Make one call. Raises TokenServiceError."""
-    request = pb.ValidateRequest(token="t", audience="a")
-    await Calls(connection).call(lambda stubs: stubs.tokens.Validate, request, effort, within)
+from tokenservice._transport.calls import LOGIN
 
 
 class Files:
@@ -70,23 +50,21 @@ def files(tmp_path: Path) -> Files:
 
 
 async def test_a_renewed_client_certificate_outlives_the_former(files: Files) -> None:
-    server = issue("server", AUTHORITY)
-    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
-    files.install(issue("former", AUTHORITY, until=ends))
+    server, other = issue("server", AUTHORITY), issue("other authority")
+    both = replace(AUTHORITY, certificate=AUTHORITY.certificate + other.certificate)
+    files.install(issue("former", AUTHORITY))
     caller = ClientCertificate("shop")
-    hand = Hand()
-    async with serving(certificate=server, client_authority=AUTHORITY) as first:
+    hand = Hands()
+    async with serving(certificate=server, client_authority=both) as first:
         port = first.port
         connection = Connection(first.address, caller, tls=files.tls, channels=2, clock=hand)
         await call(connection)
-        files.install(issue("renewed", AUTHORITY))
+        files.install(issue("renewed", other))
         hand.now += 1
         await call(connection)
         assert first.callers == ["former", "renewed"]
-        while datetime.now(UTC) <= ends:
-            await asyncio.sleep(0.1)
     # Nobody keeps a connection, and the former certificate makes none any more.
-    async with serving(port=port, certificate=server, client_authority=AUTHORITY) as second:
+    async with serving(port=port, certificate=server, client_authority=other) as second:
         for _ in range(4):
             await call(connection)
         assert second.callers == ["renewed"] * 4
@@ -96,7 +74,7 @@ async def test_a_renewed_client_certificate_outlives_the_former(files: Files) ->
 async def test_a_renewed_authority(files: Files) -> None:
     other, own = issue("other authority"), issue("shop", AUTHORITY)
     files.install(own)
-    hand = Hand()
+    hand = Hands()
     async with serving(certificate=issue("server", AUTHORITY)) as first:
         port = first.port
         connection = Connection(first.address, CALLER, tls=files.tls, clock=hand)
@@ -117,7 +95,7 @@ async def test_calls_in_flight_end_where_they_are(
     monkeypatch.setattr("tokenservice._transport.lanes.GRACE_SECONDS", 60.0)
     files.install(issue("former", AUTHORITY))
     certificate = issue("server", AUTHORITY)
-    hand = Hand()
+    hand = Hands()
     async with (
         serving(certificate=certificate, client_authority=AUTHORITY) as service,
         Connection(service.address, CALLER, tls=files.tls, channels=1, clock=hand) as connection,
@@ -147,7 +125,7 @@ async def test_a_call_that_outlives_its_channel_fails_and_cancels_nobody(
     monkeypatch.setattr("tokenservice._transport.lanes.GRACE_SECONDS", 0.01)
     files.install(issue("former", AUTHORITY))
     certificate = issue("server", AUTHORITY)
-    hand = Hand()
+    hand = Hands()
     async with (
         serving(certificate=certificate, client_authority=AUTHORITY) as service,
         Connection(service.address, CALLER, tls=files.tls, channels=1, clock=hand) as connection,
@@ -169,7 +147,7 @@ async def test_a_call_that_outlives_its_channel_fails_and_cancels_nobody(
 
 async def test_closing_does_not_wait_for_channels_that_were_replaced(files: Files) -> None:
     files.install(issue("former", AUTHORITY))
-    hand = Hand()
+    hand = Hands()
     async with Connection("127.0.0.1:1", CALLER, tls=files.tls, clock=hand) as connection:
         stubs = connection.stubs()
         files.install(issue("renewed", AUTHORITY))
@@ -203,20 +181,20 @@ async def test_a_stream_that_is_refused_asks_for_another_credential() -> None:
             Connection(service.address, credentials) as connection,
             Validator(connection) as validator,
         ):
-            assert await validator.wait_ready(10)
+            assert await validator.wait_ready(PATIENCE)
         assert service.secrets == ["Bearer token-1", "Bearer token-2"]
 
 
 async def test_a_stream_moves(files: Files) -> None:
     files.install(issue("former", AUTHORITY))
     certificate = issue("server", AUTHORITY)
-    hand = Hand()
+    hand = Hands()
     async with (
         serving(certificate=certificate, client_authority=AUTHORITY) as service,
         Connection(service.address, CALLER, tls=files.tls, clock=hand) as connection,
         Validator(connection) as validator,
     ):
-        assert await validator.wait_ready(10)
+        assert await validator.wait_ready(PATIENCE)
         files.install(issue("renewed", AUTHORITY))
         hand.now += 1
         await until(lambda: service.watchers == ["former", "renewed"])
@@ -230,7 +208,7 @@ async def test_files_that_cannot_be_used_change_nothing(
 ) -> None:
     former, renewed = issue("former", AUTHORITY), issue("renewed", AUTHORITY)
     files.install(former)
-    hand = Hand()
+    hand = Hands()
     async with (
         serving(certificate=issue("server", AUTHORITY), client_authority=AUTHORITY) as service,
         Connection(service.address, CALLER, tls=files.tls, channels=1, clock=hand) as connection,
@@ -260,7 +238,7 @@ async def test_files_that_cannot_be_used_change_nothing(
 
 async def test_nothing_is_looked_at_twice_in_a_second(files: Files) -> None:
     files.install(issue("former", AUTHORITY))
-    hand = Hand()
+    hand = Hands()
     async with Connection("127.0.0.1:1", CALLER, tls=files.tls, clock=hand) as connection:
         stubs = connection.stubs()
         hand.now += 1
@@ -288,7 +266,7 @@ async def test_a_secret_in_a_file_is_read_again(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"^{path} holds no secret"):
         ClientSecretFile("shop", path)
     path.write_text("first\n")
-    hand = Hand()
+    hand = Hands()
     credentials = ClientSecretFile("shop", path, clock=hand)
     assert (credentials.client_id, credentials.client_secret) == ("shop", "first")
     assert "first" not in repr(credentials)
@@ -375,19 +353,6 @@ async def test_a_failed_handshake_says_what_to_look_at(
             assert f"(tried {service.address}); {error.hint}" in text
             for secret in ("the secret value", basic("the secret value")[6:], "PRIVATE"):
                 assert secret not in text
-
-
-async def once(connection: Connection) -> None:
-    """A call that is not repeated. Raises Unreachable."""
-    stubs = connection.stubs()
-    request = pb.ValidateRequest(token="t", audience="a")
-    try:
-        await stubs.tokens.Validate(request, timeout=PATIENCE, metadata=await connection.metadata())
-    except grpc.RpcError as failed:
-        error = error_of(failed)
-        assert isinstance(error, Unreachable)
-        connection.failed(stubs, error)
-        raise error from None
 
 
 async def answer_as_http1(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from grpc import StatusCode
 
-from tests.unit.client.fakes import rpc_error
+from tests.support.client_fakes import rpc_error
 from tokenservice import (
     CredentialsInvalid,
     FactorRequired,

@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable, Iterator
 import grpc
 import pytest
 
+from tests.support.small_service import AUTHORITY, CALLER, Service, serving
 from tests.support.waiting import until
-from tests.unit.client.services import Service, serving
-from tests.unit.client.test_connection_tls import AUTHORITY, CALLER
 from tokenservice import (
     Connection,
     Decision,

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.client.clocks import HandClock
-from tests.unit.client.feeds import (
+from tests.support.feed_messages import (
     OTHER_EPOCH,
     delta,
     entry_message,
@@ -14,7 +13,8 @@ from tests.unit.client.feeds import (
     message,
     snapshot,
 )
-from tests.unit.core.builders import KID, NOW, entry, facts
+from tests.support.hands import HandClock
+from tests.support.tokens import KID, NOW, entry, facts
 from tokenservice._decisions.local_validator import LocalValidator
 from tokenservice._validator.feed import FeedBroken, FeedReader
 from tokenservice.core import TrustEntryKind

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.client.clocks import HandClock
-from tests.unit.client.feeds import delta, heartbeat, key_message, message, snapshot
-from tests.unit.core.builders import NOW, entry, facts
+from tests.support.feed_messages import delta, heartbeat, key_message, message, snapshot
+from tests.support.hands import HandClock
+from tests.support.tokens import NOW, entry, facts
 from tokenservice._decisions.local_validator import LocalValidator
 from tokenservice._validator.feed import FeedBroken, FeedReader
 from tokenservice.core import TrustEntry, TrustEntryKind

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.support.hands import HandClock
+from tests.support.tokens import ISSUER, KID, NOW, claims, der, entry, header, key, sign
 from tests.support.waiting import patience
-from tests.unit.client.clocks import HandClock
-from tests.unit.core.builders import ISSUER, KID, NOW, claims, der, entry, header, key, sign
 from tests.unit.crypto.builders import access, facts
 from tokenservice import Decision, Principal, Source
 from tokenservice._decisions.activity import SAMPLE_SECONDS

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import shown
 from tests.unit.client.asgi_app import ROUTES, App, Wrap, bearer
 from tests.unit.client.asgi_calls import call, scope
-from tests.unit.client.certificates import certificate
 from tests.unit.client.judges import Judge
 from tokenservice import CookieAuth, Principal, Route
 from tokenservice.middleware.asgi import TokenMiddleware
@@ -184,8 +184,8 @@ async def test_hiding_the_token(wrap: Wrap, app: App, issuer: Issuer) -> None:
 
 
 async def test_tokens_bound_to_a_certificate(wrap: Wrap, issuer: Issuer) -> None:
-    pem, thumbprint = certificate()
-    other, _ = certificate("other")
+    pem, thumbprint = shown()
+    other, _ = shown("other")
     headers = bearer(issuer.token(scopes=["orders.read"], confirmation=thumbprint))
 
     async def status(tls: Any, **settings: Any) -> int:

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from fastapi import Depends, FastAPI, Request, WebSocket
 
+from tests.support.certificates import shown
 from tests.unit.client.asgi_calls import call, websocket
-from tests.unit.client.certificates import certificate
 from tests.unit.client.judges import Judge
 from tokenservice import CookieAuth, Principal
 from tokenservice.middleware.fastapi import protect, require
@@ -121,7 +121,7 @@ async def test_websocket_handshakes(app: FastAPI, issuer: Issuer) -> None:
 
 
 async def test_tokens_bound_to_a_certificate(judge: Judge, issuer: Issuer) -> None:
-    _, thumbprint = certificate()
+    _, thumbprint = shown()
     app = application()
     protect(app, judge, audience="orders", confirmation=lambda _: thumbprint)
     token = issuer.token(scopes=["orders.read"], confirmation=thumbprint)

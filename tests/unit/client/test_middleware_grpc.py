@@ -11,9 +11,8 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from tests.support.waiting import until
-from tests.unit.client.certificates import certificate
-from tests.unit.client.grpc_services import (
+from tests.support.certificates import shown
+from tests.support.grpc_services import (
     METHODS,
     AsyncOrders,
     Client,
@@ -22,6 +21,7 @@ from tests.unit.client.grpc_services import (
     collected,
     handlers,
 )
+from tests.support.waiting import until
 from tests.unit.client.judges import Judge, SyncJudge
 from tokenservice import PUBLIC, Route
 from tokenservice.middleware import grpc_aio, grpc_sync
@@ -303,7 +303,7 @@ def test_tables() -> None:
 
 
 def test_certificates_of_a_connection() -> None:
-    pem, thumbprint = certificate()
+    pem, thumbprint = shown()
     assert peer_thumbprint({"x509_pem_cert": [pem.encode()]}) == thumbprint
     assert peer_thumbprint({"x509_pem_cert": [b"\xff"]}) == b""
     assert peer_thumbprint({}) == b""

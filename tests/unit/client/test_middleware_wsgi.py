@@ -8,7 +8,7 @@ from wsgiref.validate import validator as conformant
 
 import pytest
 
-from tests.unit.client.certificates import certificate
+from tests.support.certificates import shown
 from tests.unit.client.judges import SyncJudge
 from tokenservice import PUBLIC, CookieAuth, Route
 from tokenservice.middleware.wsgi import TokenMiddleware
@@ -147,8 +147,8 @@ def test_hiding_the_token(app: App, judge: SyncJudge, issuer: Issuer) -> None:
 
 
 def test_tokens_bound_to_a_certificate(app: App, judge: SyncJudge, issuer: Issuer) -> None:
-    pem, thumbprint = certificate()
-    other, _ = certificate("other")
+    pem, thumbprint = shown()
+    other, _ = shown("other")
     token = bearer(issuer.token(scopes=["orders.read"], confirmation=thumbprint))
     assert call(app, judge, **token, SSL_CLIENT_CERT=pem)[0] == 200
     for wrong in (other, "", "nonsense"):

@@ -10,8 +10,8 @@ import grpc
 import httpx
 import pytest
 
+from tests.support.client_fakes import FakeService, FakeTime, half, unreachable
 from tests.support.waiting import PATIENCE
-from tests.unit.client.fakes import FakeService, FakeTime, half, unreachable
 from tokenservice import (
     BackgroundLoop,
     BearerAuth,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from grpc import StatusCode
 
-from tests.unit.client.fakes import FakeConnection, FakeTime, half, rpc_error
+from tests.support.client_fakes import FakeConnection, FakeTime, half, rpc_error
 from tokenservice import (
     BackgroundLoop,
     PairingClient,

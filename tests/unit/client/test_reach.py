@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import grpc
 
+from tests.support.feed_messages import delta, key_message, message, snapshot
+from tests.support.hands import HandClock
+from tests.support.tokens import NOW
 from tests.support.waiting import PATIENCE, patience
-from tests.unit.client.clocks import HandClock
-from tests.unit.client.feeds import delta, key_message, message, snapshot
-from tests.unit.core.builders import NOW
 from tokenservice._decisions.local_validator import LocalValidator
 from tokenservice._validator.follower import TrustFollower
 from tokenservice.v1 import trust_service_pb2 as pb

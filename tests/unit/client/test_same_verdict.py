@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.client.clocks import HandClock
+from tests.support.hands import HandClock
+from tests.support.tokens import NOW, b64
 from tests.unit.client.server_side import ALGORITHMS, ISSUER, KEYS, ServerSide, factory
-from tests.unit.core.builders import NOW, b64
 from tests.unit.crypto.builders import SESSION, access, facts
 from token_service.domain.kinds import KeyState, TokenKind
 from tokenservice import Decision

@@ -3,7 +3,7 @@
 import pytest
 from grpc import StatusCode
 
-from tests.unit.client.fakes import FakeService, FakeTime, refusal, unreachable
+from tests.support.client_fakes import FakeService, FakeTime, refusal, unreachable
 from tokenservice import (
     MemoryTokenStore,
     PendingExchange,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.core.builders import NOW, facts
+from tests.support.tokens import NOW, facts
 from tokenservice._decisions.token_cache import ENTRY_BYTES, CachedToken, RefusalCache, TokenCache
 from tokenservice.core import Requirement, Verdict
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.client.fakes import (
+from tests.support.client_fakes import (
     LIFETIME,
     FakeService,
     FakeTime,

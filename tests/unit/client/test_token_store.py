@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.client_fakes import token_set
 from tests.support.waiting import patience
-from tests.unit.client.fakes import token_set
 from tokenservice import (
     FileTokenStore,
     MemoryTokenStore,

@@ -5,9 +5,8 @@ import asyncio
 import threading
 from typing import Any
 
+from tests.support.small_service import CALLER, call, serving
 from tests.support.waiting import PATIENCE
-from tests.unit.client.services import serving
-from tests.unit.client.test_connection_tls import CALLER, call
 from tokenservice import Connection
 
 CALLS = 200

@@ -8,13 +8,11 @@ from dataclasses import replace
 import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.unit.client.clocks import HandClock
-from tests.unit.core.builders import ISSUER, NOW, claims, der, header, key, sign
+from tests.support.hands import HandClock
+from tests.support.tokens import ISSUER, NOW, claims, der, header, key, sign
 from tests.unit.crypto.builders import access
-from token_service.rpc.mapping.verdicts import VerdictEncoder
-from token_service.usecases.tokens.identity_cache import Identified
-from token_service.usecases.tokens.validate import Answer
 from tokenservice import Decision, Source, Unreachable
 from tokenservice._decisions.local_validator import LocalValidator
 from tokenservice._decisions.unknown_keys import (
@@ -23,17 +21,19 @@ from tokenservice._decisions.unknown_keys import (
     UNANSWERED_SECONDS,
     UnknownKeys,
 )
+from tokenservice._messages import number
 from tokenservice._validator.assembled import AssembledValidator
 from tokenservice._validator.remote import RemoteValidation
 from tokenservice.core import (
+    Facts,
     KeyState,
-    Requirement,
     TrustState,
     Verdict,
     parse_jwt,
     seal_access,
 )
 from tokenservice.v1 import token_service_pb2 as pb
+from tokenservice.v1 import types_pb2 as types
 
 PRIVATE = Ed25519PrivateKey.generate()
 NEW = Ed25519PrivateKey.generate()
@@ -61,14 +61,41 @@ class Server:
 
     def _answer(self, token: str) -> pb.ValidateResponse:
         authentic = self.knows and "." in token and token_kid(token) == "new-key"
-        known = Identified(parse_jwt(token, ISSUER).facts) if authentic else None
-        verdict = Verdict.ACTIVE if authentic else Verdict.UNKNOWN
-        answer = Answer(verdict, Requirement("orders"), known, 100, NOW)
-        return pb.ValidateResponse.FromString(VerdictEncoder().encode(answer))
+        return answered(parse_jwt(token, ISSUER).facts if authentic else None)
 
 
 def token_kid(token: str) -> str:
     return parse_jwt(token, ISSUER).kid
+
+
+def answered(facts: Facts | None) -> pb.ValidateResponse:
+    """What the service says of a token: all that it knows of an authentic one, and for how long
+    that may be kept."""
+    if facts is None:
+        answer = pb.ValidateResponse(verdict=number(Verdict.UNKNOWN), http_status=401)
+    else:
+        principal = types.Principal(
+            subject=facts.subject,
+            client_id=facts.client_id,
+            session_id=facts.session_id,
+            device_id=facts.device_id,
+            kind=number(facts.kind),
+            scopes=facts.scopes,
+            roles=facts.roles,
+            audience=facts.audience,
+            issued_at=Timestamp(seconds=facts.issued_at),
+            expires_at=Timestamp(seconds=facts.expires_at),
+            auth_time=Timestamp(seconds=facts.auth_time),
+            acr=facts.acr,
+            amr=facts.amr,
+            token_id=facts.token_id,
+        )
+        answer = pb.ValidateResponse(
+            verdict=number(Verdict.ACTIVE), http_status=200, principal=principal
+        )
+        answer.cache.max_age.seconds = facts.expires_at - NOW
+    answer.cache.revision = 100
+    return answer
 
 
 class Gateway:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.core.builders import claims, header, jwt
+from tests.support.tokens import claims, header, jwt
 from tokenservice.core import (
     MAX_TOKEN_LENGTH,
     Form,

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.core.builders import (
+from tests.support.tokens import (
     ISSUER,
     KID,
     NOW,

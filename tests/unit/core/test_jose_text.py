@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.unit.core.builders import ISSUER, b64, claims, header, jwt
+from tests.support.tokens import ISSUER, b64, claims, header, jwt
 from tokenservice.core import MalformedToken, UnknownToken, parse_jwt
 from tokenservice.core.encoding import decode_base64url, encode_base64url
 

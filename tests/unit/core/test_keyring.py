@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.core.builders import (
+from tests.support.tokens import (
     ISSUER,
     KID,
     b64,

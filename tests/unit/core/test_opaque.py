@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.core.builders import SESSION, b64
+from tests.support.tokens import SESSION, b64
 from tokenservice.core import (
     MalformedToken,
     OpaqueAccess,

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import InvalidKeyError
 
-from tests.unit.core.builders import der
+from tests.support.tokens import der
 from tests.unit.core.signers import (
     ALGORITHMS,
     ASYMMETRIC,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.core.builders import KID, NOW, SESSION, USER, entry, facts, trust
+from tests.support.tokens import KID, NOW, SESSION, USER, entry, facts, trust
 from tokenservice.core import (
     TrustEffect,
     TrustEntry,

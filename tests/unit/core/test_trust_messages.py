@@ -2,7 +2,7 @@ from math import inf, nan
 
 import pytest
 
-from tests.unit.core.builders import ISSUER, KID, NOW, USER, entry, facts, key, trust
+from tests.support.tokens import ISSUER, KID, NOW, USER, entry, facts, key, trust
 from tokenservice.core import (
     KeyState,
     TrustEffect,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.unit.core.builders import ISSUER, KID, facts, key
+from tests.support.tokens import ISSUER, KID, facts, key
 from tokenservice.core import (
     Facts,
     TrustEffect,

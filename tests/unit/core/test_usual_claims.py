@@ -7,7 +7,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.core.builders import ISSUER, KID, NOW, b64, claims, rolling_claims
+from tests.support.tokens import ISSUER, KID, NOW, b64, claims, rolling_claims
 from tests.unit.crypto.test_access import any_facts
 from token_service.adapters.crypto.access_tokens import _claims
 from tokenservice.core import Facts, MalformedToken, TokenError, TokenKind

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.core.builders import KID, NOW, entry, facts, key, trust
+from tests.support.tokens import KID, NOW, entry, facts, key, trust
 from tokenservice.core import (
     Facts,
     KeyState,

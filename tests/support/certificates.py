@@ -23,6 +23,13 @@ class Issued:
     private: ec.EllipticCurvePrivateKey
     certificate: bytes
     key: bytes
+    ends: datetime
+
+    @property
+    def thumbprint(self) -> str:
+        """SHA-256 of the DER, in hexadecimal digits."""
+        loaded = x509.load_pem_x509_certificate(self.certificate)
+        return loaded.fingerprint(hashes.SHA256()).hex()
 
 
 def issue(
@@ -50,4 +57,11 @@ def issue(
         .sign(authority.private if authority else private, hashes.SHA256())
     )
     key = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return Issued(subject, private, built.public_bytes(Encoding.PEM), key)
+    certificate = built.public_bytes(Encoding.PEM)
+    return Issued(subject, private, certificate, key, built.not_valid_after_utc)
+
+
+def shown(name: str = "client") -> tuple[str, bytes]:
+    """A client's certificate as PEM text, and its thumbprint."""
+    issued = issue(name)
+    return issued.certificate.decode(), bytes.fromhex(issued.thumbprint)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.unit.core.builders import ISSUER, KID
+from tests.support.tokens import ISSUER, KID
 from tokenservice.core import TrustEntry
 from tokenservice.v1 import trust_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types

@@ -10,13 +10,19 @@ from typing import Any
 import grpc
 from grpc import StatusCode
 
-from tests.unit.client.fakes import rpc_error
-from tests.unit.client.feeds import heartbeat, key_message, message, snapshot
-from tests.unit.client.pem import Issued
+from tests.support.certificates import Issued, issue
+from tests.support.client_fakes import rpc_error
+from tests.support.feed_messages import heartbeat, key_message, message, snapshot
+from tests.support.waiting import PATIENCE
+from tokenservice import ClientSecret, Connection, Unreachable
+from tokenservice._errors import error_of
+from tokenservice._transport.calls import READ, Calls, Effort
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import trust_service_pb2 as trust_pb
 
 HEARTBEAT_SECONDS = 0.02
+CALLER = ClientSecret("shop", "the secret value")
+AUTHORITY = issue("authority")
 
 
 @dataclass
@@ -100,3 +106,22 @@ async def serving(
         yield service
     finally:
         await server.stop(None)
+
+
+async def call(connection: Connection, within: float = PATIENCE, effort: Effort = READ) -> None:
+    """Make one call. Raises TokenServiceError."""
+    request = pb.ValidateRequest(token="t", audience="a")
+    await Calls(connection).call(lambda stubs: stubs.tokens.Validate, request, effort, within)
+
+
+async def once(connection: Connection) -> None:
+    """A call that is not repeated. Raises Unreachable."""
+    stubs = connection.stubs()
+    request = pb.ValidateRequest(token="t", audience="a")
+    try:
+        await stubs.tokens.Validate(request, timeout=PATIENCE, metadata=await connection.metadata())
+    except grpc.RpcError as failed:
+        error = error_of(failed)
+        assert isinstance(error, Unreachable)
+        connection.failed(stubs, error)
+        raise error from None

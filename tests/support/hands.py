@@ -1,7 +1,18 @@
-"""A local clock that tests move, related to the server's."""
+"""Local clocks that tests move; nothing of the server is needed for them."""
 
-from tests.unit.core.builders import NOW
+from tests.support.tokens import NOW
 from tokenservice.core import AnchoredClock
+
+
+class Hands:
+    """A clock in seconds that moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """What it reads."""
+        return self.now
 
 
 class HandClock:

@@ -8,8 +8,8 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
-from tests.faults.callers import Callers
 from tests.support.api import Api
+from tests.support.callers import Callers
 from tokenservice.v1 import client_service_pb2 as clients
 from tokenservice.v1 import pairing_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types

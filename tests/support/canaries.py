@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import grpc
+import redis
 
-from tests.faults.callers import Callers, Person
 from tests.support.api import Api, basic, exchange_id
+from tests.support.callers import Callers, Person
 from tests.support.world import World
 from tokenservice.v1 import client_service_pb2 as clients
 from tokenservice.v1 import session_service_pb2 as sessions
@@ -201,3 +203,30 @@ async def miss_the_stores(callers: Callers, canaries: Canaries, person: Person) 
         await canaries.refuse(web.exchange(token))
         await canaries.refuse(web.revoke(token=token))
         await canaries.refuse(callers.gateway.verdict(token))
+
+
+async def rows_of(dsn: str) -> list[str]:
+    """Every row of every table, as text."""
+    conn = await asyncpg.connect(dsn)
+    try:
+        queries = await conn.fetch(
+            "SELECT format('SELECT one::text AS text FROM %I one', tablename) AS text"
+            " FROM pg_tables WHERE schemaname = 'public'"
+        )
+        return [row["text"] for query in queries for row in await conn.fetch(query["text"])]
+    finally:
+        await conn.close()
+
+
+def values_of(url: str | None) -> list[str]:
+    """Every key of Redis and what it holds, uncompressed."""
+    assert url is not None
+    with redis.from_url(url) as connection:
+        connection.config_set("rdbcompression", "no")
+        keys = list(connection.scan_iter())
+        assert keys
+        return [
+            part.decode("latin-1")
+            for key in keys
+            for part in (key, connection.dump(key) or b"")  # it may have expired
+        ]
