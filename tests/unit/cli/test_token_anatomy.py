@@ -113,8 +113,8 @@ def test_times_are_dates_with_the_distance_from_now() -> None:
 
 
 def test_an_impossible_time_stays_a_number() -> None:
-    pairs = dict(pairs_of(describe(jwt("at+jwt", {**CLAIMS, "exp": 10**30})), NOW))
-    assert pairs["claims.exp"] == str(10**30)
+    pairs = dict(pairs_of(describe(jwt("at+jwt", {**CLAIMS, "exp": 10**17})), NOW))
+    assert pairs["claims.exp"] == str(10**17)
 
 
 def test_a_jwt_tells_its_client_and_audience() -> None:
