@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.support.tokens import claims, header, sign
-from tests.unit.client.test_local_validator import PRIVATE, Here, opaque
+from tests.unit.client.local import PRIVATE, Here, opaque
 from tokenservice._validator.assembled import AssembledValidator
 from tokenservice._validator.remote import MAX_WAITING, RemoteValidation
 from tokenservice.v1 import token_service_pb2 as pb

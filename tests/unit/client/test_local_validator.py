@@ -8,112 +8,33 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.support.hands import HandClock
-from tests.support.tokens import ISSUER, KID, NOW, claims, der, entry, header, key, sign
+from tests.support.tokens import KID, NOW, claims, entry, header, sign
 from tests.support.waiting import patience
-from tests.unit.crypto.builders import access, facts
-from tokenservice import Decision, Principal, Source
+from tests.unit.client.local import (
+    KEYS,
+    PRIVATE,
+    Here,
+    learn,
+    opaque,
+    told,
+)
+from tokenservice import Source
 from tokenservice._decisions.activity import SAMPLE_SECONDS
 from tokenservice._decisions.local_validator import PRUNED, LocalValidator
-from tokenservice._decisions.signatures import Keyring
 from tokenservice._decisions.token_cache import TokenCache
 from tokenservice._validator.assembled import AssembledValidator
 from tokenservice.core import (
     AnchoredClock,
     KeyState,
-    ParsedJwt,
     TrustEntryKind,
-    TrustKey,
-    TrustState,
     Verdict,
-    seal_access,
 )
 from tokenservice.core.clock import SETTLED_SECONDS
-
-PRIVATE = Ed25519PrivateKey.generate()
-OPAQUE_KID = "0a0b0c0d"
-KEYS = [
-    key(public_key=der(PRIVATE.public_key())),
-    TrustKey(OPAQUE_KID, "HS256", b"", server_only=True, state=KeyState.ACTIVE),
-]
-BOUND, OTHER = b"c" * 32, b"d" * 32
-
-
-class Counting(Keyring):
-    """Counts how often a signature is checked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.checks = 0
-
-    def check(self, parsed: ParsedJwt, keys: Any) -> bool:
-        self.checks += 1
-        return super().check(parsed, keys)
-
-
-class Here:
-    """A local validator with a view of revision 100, and a token."""
-
-    def __init__(self) -> None:
-        self.hand = HandClock()
-        self.trust = TrustState()
-        self.trust.apply_snapshot("epoch", ISSUER, 100, self.hand.reading, KEYS, [])
-        self.signatures = Counting()
-        self.local = LocalValidator(
-            trust=self.trust, clock=self.hand.clock, signatures=self.signatures
-        )
-        self.token = sign(PRIVATE, header(), claims())
-
-    def decide(self, token: str | None = None, **demands: Any) -> Decision | None:
-        token = self.token if token is None else token
-        return self.local.try_local(token, demands.pop("audience", "orders"), **demands)
-
-    def verdict(self, token: str | None = None, **demands: Any) -> Verdict | None:
-        decision = self.decide(token, **demands)
-        return None if decision is None else decision.verdict
-
-    def delta(self, revision: int, *entries: Any) -> None:
-        trust = self.trust
-        trust.apply_delta("epoch", trust.revision, revision, self.hand.reading, entries)
-
-    def go_stale(self) -> None:
-        self.hand.advance(5.001)
 
 
 @pytest.fixture
 def here() -> Here:
     return Here()
-
-
-def opaque(**changes: Any) -> str:
-    fields = {
-        "key_id": OPAQUE_KID,
-        "issued_at": NOW,
-        "expires_at": NOW + 300,
-        "rev": 100,
-        "audience_index": 0,
-    }
-    return seal_access(access(**{**fields, **changes}), b"the server's own")
-
-
-def told(**changes: Any) -> Principal:
-    """What the server answers about `opaque()`."""
-    known = Principal.of(
-        facts(
-            issued_at=NOW,
-            expires_at=NOW + 300,
-            auth_time=1_799_999_000,
-            acr="aal2",
-            amr=("pwd", "app"),
-            token_id="7d1d9a52-06f5-4d4e-9f43-0f7b6f0f3a11.3.0",
-        )
-    )
-    return replace(known, **changes)
-
-
-def learn(here: Here, token: str, confirmation: bytes = b"", max_age: float = 300.0) -> None:
-    requirement = here.local.requirement("orders", confirmation=confirmation)
-    here.local.learn(token, requirement, told(), here.hand.reading, max_age)
 
 
 def test_the_signature_is_checked_once(here: Here) -> None:
@@ -214,130 +135,7 @@ def test_without_a_clock_nothing_is_active(here: Here) -> None:
 # --- opaque tokens ---
 
 
-def test_what_the_server_told_is_used_until_its_time_is_over(here: Here) -> None:
-    token = opaque()
-    assert here.decide(token) is None
-    learn(here, token, max_age=20)
-    decision = here.decide(token)
-    assert decision is not None
-    assert decision.principal == told()
-    assert here.verdict(token, scopes=["orders.admin"]) is Verdict.INSUFFICIENT_SCOPE
-    assert here.verdict(token, acr="aal3") is Verdict.STEP_UP_REQUIRED
-    here.hand.advance(4)
-    here.delta(101)
-    here.hand.advance(16)
-    here.delta(102)
-    assert here.decide(token) is None
-    assert here.decide(token, scopes=["orders.admin"]) is None
-
-
-def test_a_time_of_nothing_is_not_kept(here: Here) -> None:
-    learn(here, opaque(), max_age=0)
-    assert len(here.local.cache) == 0
-
-
-@pytest.mark.parametrize(
-    "killer",
-    [
-        entry(101, TrustEntryKind.SESSION, told().session_id),
-        entry(101, TrustEntryKind.SUBJECT, told().subject),
-        entry(101, TrustEntryKind.CLIENT, told().client_id),
-        entry(101, TrustEntryKind.TOKEN, told().token_id),
-        entry(101, TrustEntryKind.KEY, OPAQUE_KID),
-        entry(101, TrustEntryKind.EVERYTHING, ""),
-    ],
-)
-def test_the_feed_ends_it_at_once(here: Here, killer: Any) -> None:
-    token = opaque()
-    learn(here, token)
-    assert here.verdict(token) is Verdict.ACTIVE
-    here.delta(101, killer)
-    assert here.verdict(token) is Verdict.REVOKED
-
-
-def test_what_was_issued_after_a_revocation_survives_it(here: Here) -> None:
-    """Its own revision is written in it, whatever the server's answer was made from."""
-    token = opaque(rev=101)
-    learn(here, token)
-    here.delta(101, entry(101, TrustEntryKind.SUBJECT, told().subject))
-    assert here.verdict(token) is Verdict.ACTIVE
-
-
-def test_an_answer_that_does_not_fit_the_token_is_not_kept(here: Here) -> None:
-    requirement = here.local.requirement("orders")
-    for odd in (told(session_id="x"), told(expires_at=NOW + 301), told(token_id="y")):
-        here.local.learn(opaque(), requirement, odd, here.hand.reading, 300)
-    assert len(here.local.cache) == 0
-
-
-def test_a_binding_that_is_not_sure_is_asked_about(here: Here) -> None:
-    token = opaque()
-    learn(here, token, confirmation=BOUND)
-    assert here.verdict(token, confirmation=BOUND) is Verdict.ACTIVE
-    assert here.decide(token, confirmation=OTHER) is None
-    learn(here, token)  # it was good without one, too: it is not bound
-    assert here.verdict(token, confirmation=OTHER) is Verdict.ACTIVE
-
-
-def test_an_opaque_token_of_no_known_key_is_not_asked_about(here: Here) -> None:
-    assert here.verdict(opaque(key_id="0000aaaa")) is Verdict.UNKNOWN
-    assert here.verdict(opaque()[:-1] + "A") is Verdict.MALFORMED
-
-
-def test_what_was_checked_here_is_not_replaced_by_what_was_told(here: Here) -> None:
-    here.decide()
-    requirement = here.local.requirement("orders")
-    decision = here.decide()
-    assert decision is not None
-    assert decision.principal is not None
-    here.local.learn(here.token, requirement, decision.principal, here.hand.reading, 1)
-    here.hand.advance(2)
-    assert here.verdict() is Verdict.ACTIVE
-
-
 # --- stale, and the server does not answer ---
-
-
-def test_a_route_may_accept_until_expiry(here: Here) -> None:
-    requirement = here.local.requirement("orders")
-    here.decide()
-    here.go_stale()
-    for token in (here.token, sign(PRIVATE, header(), claims(jti="new"))):
-        decision = here.local.judge_stale(token, requirement, 0)
-        assert decision is not None
-        assert decision.active
-        assert decision.reason == "stale"
-        assert here.local.judge_stale(token, requirement, 101) is None
-    here.hand.advance(300)
-    expired = here.local.judge_stale(here.token, requirement, 0)
-    assert expired is not None
-    assert expired.verdict is Verdict.EXPIRED
-
-
-def test_what_the_old_view_knows_still_refuses(here: Here) -> None:
-    here.delta(101, entry(101, TrustEntryKind.SESSION, claims()["sid"]))
-    here.go_stale()
-    decision = here.local.judge_stale(here.token, here.local.requirement("orders"), 0)
-    assert decision is not None
-    assert decision.verdict is Verdict.REVOKED
-
-
-def test_what_is_not_known_or_was_never_checked_is_not_accepted(here: Here) -> None:
-    requirement = here.local.requirement("orders")
-    here.go_stale()
-    for token in (
-        opaque(),
-        sign(PRIVATE, header(kid="newer"), claims()),
-        sign(Ed25519PrivateKey.generate(), header(), claims()),
-    ):
-        assert here.local.judge_stale(token, requirement, 0) is None
-
-
-def test_a_view_that_is_known_to_be_wrong_accepts_nothing(here: Here) -> None:
-    here.decide()
-    here.trust.distrust()
-    assert here.decide() is None
-    assert here.local.judge_stale(here.token, here.local.requirement("orders"), 0) is None
 
 
 # --- the rest ---
