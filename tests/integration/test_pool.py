@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.postgres_world import until_blocked
 from tests.support.waiting import patience
-from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.pool import TELLING_SECONDS, Database
 from token_service.domain import deadline
 from token_service.domain.errors import Reason, TokenServiceError
 
@@ -120,9 +120,10 @@ async def test_a_transaction_has_one_deadline_for_all_of_it(
 
 
 async def test_a_full_pool_is_load_and_does_not_open_the_circuit(dsn: str) -> None:
-    database = await Database.open(dsn, size=1, call_timeout=0.5)
+    database = await Database.open(dsn, size=1, call_timeout=AN_HOUR)
     async with database._pool.acquire():
-        await asyncio.gather(*(refused(database.fetchrow("SELECT 1")) for _ in range(10)))
+        with deadline.until(TELLING_SECONDS + 0.1):
+            await asyncio.gather(*(refused(database.fetchrow("SELECT 1")) for _ in range(10)))
 
     assert await value(database, "SELECT 1") == 1
     await database.close()
@@ -130,14 +131,15 @@ async def test_a_full_pool_is_load_and_does_not_open_the_circuit(dsn: str) -> No
 
 async def test_a_store_that_does_not_answer_is_left_alone_for_a_while(dsn: str) -> None:
     now = 1000.0
-    database = await Database.open(dsn, size=2, call_timeout=0.5, clock=lambda: now)
+    database = await Database.open(dsn, size=2, call_timeout=AN_HOUR, clock=lambda: now)
 
     for _ in range(10):  # too little time to tell
         with deadline.until(0.02):
             await refused(database.fetchrow("SELECT pg_sleep(60)"))
     assert await value(database, "SELECT 1") == 1
     for _ in range(5):
-        await refused(database.fetchrow("SELECT pg_sleep(60)"))
+        with deadline.until(TELLING_SECONDS + 0.1):
+            await refused(database.fetchrow("SELECT pg_sleep(60)"))
     for _ in range(10):
         await refused(database.fetchrow("SELECT 1"))
     now += 1.0
