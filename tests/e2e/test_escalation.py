@@ -8,9 +8,10 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from tests.support.api import Api, basic
-from tests.support.certificates import Issued, issue
+from tests.support.certificates import issue, server_files
 from tests.support.fixtures import StartApplication, StartServer
 from tests.support.outcomes import all_at_once, outcome
+from tests.support.policies import client_of, put_policy
 from tests.support.world import World
 from tokenservice import Tls
 from tokenservice.v1 import client_policy_pb2 as policies
@@ -45,21 +46,6 @@ async def let_in(admin: Api, policy: policies.ClientPolicy) -> tuple[str, str]:
         )
     )
     return client_id, basic(client_id, collected.client_secret)
-
-
-async def client_of(api: Api, client_id: str) -> pb.Client:
-    """A client as it is now."""
-    request = pb.GetClientRequest(client_id=client_id)
-    return (await api.clients.GetClient(request, metadata=api.metadata)).client
-
-
-async def update(
-    api: Api, client_id: str, policy: policies.ClientPolicy
-) -> pb.UpdateClientPolicyResponse:
-    """Replace a policy."""
-    return await api.clients.UpdateClientPolicy(
-        pb.UpdateClientPolicyRequest(client_id=client_id, policy=policy), metadata=api.metadata
-    )
 
 
 async def switch(api: Api, client_id: str, *, enabled: bool) -> Any:
@@ -118,7 +104,7 @@ async def test_it_changes_nothing_about_a_stronger_client(
     before = await client_of(admin, client_id)
     certified = policies.ClientPolicy(certificate_thumbprints=[bytes(32)], permissions=[strong])
     for policy in (certified, before.policy, policies.ClientPolicy(), CLIENTS):
-        assert await outcome(update(api, client_id, policy)) == REFUSED
+        assert await outcome(put_policy(api, client_id, policy)) == REFUSED
     for enabled in (False, True):
         assert await outcome(switch(api, client_id, enabled=enabled)) == REFUSED
     assert await client_of(admin, client_id) == before
@@ -161,9 +147,9 @@ async def test_it_adds_no_power_to_policies(
     own_id, api = reviewer
     client_id = own_id if target == "self" else target
     policy = (await client_of(api, client_id)).policy
-    assert (await update(api, client_id, policy)).client.policy == policy
+    assert (await put_policy(api, client_id, policy)).client.policy == policy
     policy.MergeFrom(policies.ClientPolicy(**change))
-    assert await outcome(update(api, client_id, policy)) == reason
+    assert await outcome(put_policy(api, client_id, policy)) == reason
 
 
 async def test_it_adds_no_power_to_what_it_opens_sessions_for(admin: Api) -> None:
@@ -174,9 +160,9 @@ async def test_it_adds_no_power_to_what_it_opens_sessions_for(admin: Api) -> Non
     async with Api(admin.address, authorization) as api:
         policy = (await client_of(api, "demo-web")).policy
         policy.scopes.append("orders.refund")
-        assert await outcome(update(api, "demo-web", policy)) == "SELF_REVIEW"
+        assert await outcome(put_policy(api, "demo-web", policy)) == "SELF_REVIEW"
         del policy.scopes[:]
-        assert not (await update(api, "demo-web", policy)).client.policy.scopes
+        assert not (await put_policy(api, "demo-web", policy)).client.policy.scopes
 
 
 async def test_an_access_token_leaves_no_certificate_behind(
@@ -191,9 +177,9 @@ async def test_an_access_token_leaves_no_certificate_behind(
     async with Api(admin.address, f"Bearer {token}") as api:
         policy = (await client_of(api, client_id)).policy
         policy.certificate_thumbprints.append(bytes(32))
-        assert await outcome(update(api, client_id, policy)) == "CREDENTIAL_NOT_ALLOWED"
+        assert await outcome(put_policy(api, client_id, policy)) == "CREDENTIAL_NOT_ALLOWED"
         del policy.certificate_thumbprints[:]
-        await update(api, client_id, policy)
+        await put_policy(api, client_id, policy)
 
 
 def types_request(**request: Any) -> Any:
@@ -207,7 +193,7 @@ async def test_no_certificate_speaks_for_a_stronger_client(
     world: World, start_application: StartApplication, tmp_path: Path
 ) -> None:
     authority = issue("authority")
-    server = await start_application(**tls_files(authority, tmp_path))
+    server = await start_application(**server_files(authority, tmp_path, mutual=True))
     own = issue("reviewer", authority)
     tls = Tls(authority.certificate, own.certificate, own.key).channel_credentials()
     secret = basic("demo-admin", world.clients["demo-admin"])
@@ -218,7 +204,7 @@ async def test_no_certificate_speaks_for_a_stronger_client(
         for client_id, expected in ((strong_id, REFUSED), (weak_id, None)):
             policy = (await client_of(api, client_id)).policy
             policy.certificate_thumbprints.append(bytes.fromhex(own.thumbprint))
-            changed = await outcome(update(api, client_id, policy))
+            changed = await outcome(put_policy(api, client_id, policy))
             assert changed == expected or expected is None
         calls = {
             client_id: await outcome(
@@ -227,19 +213,6 @@ async def test_no_certificate_speaks_for_a_stronger_client(
             for client_id in (strong_id, weak_id)
         }
     assert calls == {strong_id: "CALLER_UNAUTHENTICATED", weak_id: REFUSED}
-
-
-def tls_files(authority: Issued, folder: Path) -> dict[str, Path]:
-    """Settings of a server that asks for client certificates."""
-    server = issue("server", authority)
-    files = {
-        "tls_cert": server.certificate,
-        "tls_key": server.key,
-        "tls_client_ca": authority.certificate,
-    }
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    return {name: folder / name for name in files}
 
 
 async def test_who_strengthens_a_client_and_who_takes_it_over_do_not_both_win(
@@ -259,13 +232,13 @@ async def test_who_strengthens_a_client_and_who_takes_it_over_do_not_both_win(
                 call
                 for client_id in targets
                 for call in (
-                    update(admin, client_id, strong),
-                    update(api, client_id, taken),
+                    put_policy(admin, client_id, strong),
+                    put_policy(api, client_id, taken),
                     switch(api, client_id, enabled=False),
                 )
             )
             for client_id in targets:
-                assert await outcome(update(api, client_id, taken)) == REFUSED
+                assert await outcome(put_policy(api, client_id, taken)) == REFUSED
                 assert await outcome(rotate(api, client_id)) == REFUSED
                 policy = (await client_of(admin, client_id)).policy
                 assert list(policy.permissions) == ["admin.keys"]

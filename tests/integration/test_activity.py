@@ -9,8 +9,9 @@ from google.protobuf.duration_pb2 import Duration
 from tests.support.api import Api, reason_of
 from tests.support.clocks import ShiftedClock
 from tests.support.fixtures import LocalServer, StartApplication
+from tests.support.policies import change_policy
 from tests.support.world import World
-from tokenservice.v1 import client_service_pb2 as clients
+from tokenservice.v1 import client_policy_pb2 as policies
 from tokenservice.v1 import trust_service_pb2 as trust
 from tokenservice.v1 import types_pb2 as types
 
@@ -19,15 +20,9 @@ IDLE = timedelta(minutes=1)
 
 
 async def shorten_idle(admin: Api, client_id: str) -> None:
-    found = await admin.clients.GetClient(
-        clients.GetClientRequest(client_id=client_id), metadata=admin.metadata
-    )
-    own = found.client.policy.session_lifetimes.add(platform=types.PLATFORM_WEB)
+    own = policies.SessionLifetime(platform=types.PLATFORM_WEB)
     own.idle.FromTimedelta(IDLE)
-    await admin.clients.UpdateClientPolicy(
-        clients.UpdateClientPolicyRequest(client_id=client_id, policy=found.client.policy),
-        metadata=admin.metadata,
-    )
+    await change_policy(admin, client_id, session_lifetimes=[own])
 
 
 async def pass_time(clock: ShiftedClock, seconds: int, *servers: LocalServer) -> None:

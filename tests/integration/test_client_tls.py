@@ -6,9 +6,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.support.certificates import Issued, issue
+from tests.support.api import Api, basic
+from tests.support.certificates import Issued, issue, server_files
 from tests.support.clients import secret_of
 from tests.support.fixtures import LocalServer, StartApplication
+from tests.support.policies import change_policy
 from tests.support.waiting import PATIENCE
 from tests.support.world import World
 from tokenservice import (
@@ -24,9 +26,7 @@ from tokenservice import (
     Unreachable,
     call_credentials,
 )
-from tokenservice.v1 import client_service_pb2 as clients
 from tokenservice.v1 import session_service_pb2 as sessions
-from tokenservice.v1.client_service_pb2_grpc import ClientServiceStub
 from tokenservice.v1.session_service_pb2_grpc import SessionServiceStub
 
 
@@ -38,13 +38,7 @@ def authority() -> Issued:
 async def serve(
     start: StartApplication, authority: Issued, folder: Path, *, mutual: bool = False
 ) -> LocalServer:
-    server = issue("server", authority)
-    files = {"tls_cert": server.certificate, "tls_key": server.key}
-    if mutual:
-        files["tls_client_ca"] = authority.certificate
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    return await start(**{name: folder / name for name in files})
+    return await start(**server_files(authority, folder, mutual=mutual))
 
 
 async def test_tls(
@@ -76,9 +70,10 @@ async def test_a_certificate_speaks_for_a_client(
     def tls(issued: Issued) -> Tls:
         return Tls(authority.certificate, issued.certificate, issued.key)
 
-    admin = Connection(server.address, secret_of(world, "demo-admin"), tls=tls(other))
-    async with admin:
-        await list_certificate(admin, tls(other), "demo-api", own)
+    secret = basic("demo-admin", world.clients["demo-admin"])
+    async with Api(server.address, secret, tls(other).channel_credentials()) as admin:
+        thumbprints = [bytes.fromhex(own.thumbprint)]
+        await change_policy(admin, "demo-api", certificate_thumbprints=thumbprints)
     for issued, known in ((own, True), (other, False)):
         certificate = ClientCertificate("demo-api")
         async with Connection(server.address, certificate, tls=tls(issued)) as connection:
@@ -93,23 +88,6 @@ async def test_a_certificate_speaks_for_a_client(
     async with Connection(server.address, caller, tls=without) as connection:
         with pytest.raises(Unreachable):
             await TokenClient(connection).login_as_client(timeout=0.5)
-
-
-async def list_certificate(admin: Connection, tls: Tls, client_id: str, issued: Issued) -> None:
-    """Write the certificate's thumbprint into the client's policy."""
-    target = repr(admin).removeprefix("Connection(").removesuffix(")")
-    async with grpc.aio.secure_channel(target, tls.channel_credentials()) as channel:
-        stub = ClientServiceStub(channel)
-        metadata = await admin.metadata()
-        found = await stub.GetClient(
-            clients.GetClientRequest(client_id=client_id), metadata=metadata
-        )
-        policy = found.client.policy
-        policy.certificate_thumbprints.append(bytes.fromhex(issued.thumbprint))
-        await stub.UpdateClientPolicy(
-            clients.UpdateClientPolicyRequest(client_id=client_id, policy=policy),
-            metadata=metadata,
-        )
 
 
 async def test_grpc_calls_carry_the_sources_token(

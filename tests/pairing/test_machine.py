@@ -30,7 +30,6 @@ from tests.support.callers import Callers
 from tests.support.clocks import ShiftedClock
 from tests.support.devices import (
     Pair,
-    change_policy,
     end_name,
     following,
     other_number,
@@ -40,6 +39,7 @@ from tests.support.devices import (
 )
 from tests.support.fixtures import StartApplication
 from tests.support.outcomes import outcome
+from tests.support.policies import change_policy
 from tests.support.world import World
 from tokenservice.v1 import pairing_service_pb2 as pb
 
@@ -242,7 +242,7 @@ async def test_every_answer_is_the_models(
         task.cancel()
     async with Callers(world, server.address) as callers:
         if direct:
-            await change_policy(callers, "demo-mobile", pam_direct=True)
+            await change_policy(callers.admin, "demo-mobile", pam_direct=True)
         clock.stand()
         with redis.from_url(redis_url) as cache:
             place = Place(asyncio.get_running_loop(), callers, clock, cache.flushall, direct=direct)

@@ -13,7 +13,6 @@ from tests.support.callers import Callers, Person
 from tests.support.devices import (
     FAR_PHONE,
     Pair,
-    change_policy,
     following,
     other_number,
     scan,
@@ -23,6 +22,7 @@ from tests.support.devices import (
 )
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.outcomes import outcome
+from tests.support.policies import change_policy
 from tests.support.removing import removed
 from tests.support.waiting import patience
 from tests.support.world import World
@@ -165,7 +165,7 @@ async def test_approving_takes_a_recent_login(here: Here) -> None:
     await here.pass_by(minutes=1)
     await pair.scanned(session_token=here.phone)
     second = Duration(seconds=30)
-    await change_policy(here.callers, "demo-web", pairing_max_auth_age=second)
+    await change_policy(here.callers.admin, "demo-web", pairing_max_auth_age=second)
     assert await outcome(pair.approve(here.phone)) == "STEP_UP_REQUIRED"
     mobile, person = here.callers.client("mobile"), here.person
     credential = tokens_pb.PasswordCredential(username=person.username, password=person.password)
@@ -186,7 +186,7 @@ async def test_approving_takes_a_recent_login(here: Here) -> None:
 async def test_networks_may_have_to_be_the_same(here: Here) -> None:
     pair = await start_map(here.callers)
     deny = pb_rule("DENY")
-    await change_policy(here.callers, "demo-web", pairing_network=deny)
+    await change_policy(here.callers.admin, "demo-web", pairing_network=deny)
     far = pair.scanned(session_token=here.phone, device=FAR_PHONE)
     assert await outcome(far) == "PAIRING_NETWORK_MISMATCH"
     nowhere = pair.scanned(session_token=here.phone, device=types.Device())
@@ -201,7 +201,7 @@ def pb_rule(name: str) -> int:
 
 @pytest.fixture
 async def direct(here: Here) -> Here:
-    await change_policy(here.callers, "demo-mobile", pam_direct=True)
+    await change_policy(here.callers.admin, "demo-mobile", pam_direct=True)
     return here
 
 
@@ -228,7 +228,7 @@ async def test_scan_and_go_takes_a_recent_login(direct: Here) -> None:
 
 
 async def test_scan_and_go_does_not_hold_in_the_other_direction(direct: Here) -> None:
-    await change_policy(direct.callers, "demo-web", pam_direct=True)
+    await change_policy(direct.callers.admin, "demo-web", pam_direct=True)
     pair = await start_map(direct.callers)
     assert state_name((await pair.scanned(session_token=direct.phone)).state) == "SCANNED"
     assert await outcome(pair.collect()) == "PAIRING_STATE"

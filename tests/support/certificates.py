@@ -1,10 +1,9 @@
 """Certificates for real handshakes on this machine, made on the spot."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -59,6 +58,17 @@ def issue(
     key = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     certificate = built.public_bytes(Encoding.PEM)
     return Issued(subject, private, certificate, key, built.not_valid_after_utc)
+
+
+def server_files(authority: Issued, folder: Path, *, mutual: bool) -> dict[str, Path]:
+    """Settings of a server with a certificate, which asks for one of clients if it is `mutual`."""
+    server = issue("server", authority)
+    files = {"tls_cert": server.certificate, "tls_key": server.key}
+    if mutual:
+        files["tls_client_ca"] = authority.certificate
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return {name: folder / name for name in files}
 
 
 def shown(name: str = "client") -> tuple[str, bytes]:

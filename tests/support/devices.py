@@ -6,11 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
-
 from tests.support.api import Api
 from tests.support.callers import Callers
-from tokenservice.v1 import client_service_pb2 as clients
 from tokenservice.v1 import pairing_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
 
@@ -171,19 +168,3 @@ async def following(call: Any) -> AsyncIterator[Any]:
         yield call
     finally:
         call.cancel()
-
-
-async def change_policy(callers: Callers, client_id: str, **changes: Any) -> None:
-    """Replace parts of a client's policy."""
-    admin = callers.admin
-    found = await admin.clients.GetClient(
-        clients.GetClientRequest(client_id=client_id), metadata=admin.metadata
-    )
-    policy = found.client.policy
-    for name, value in changes.items():
-        if isinstance(value, Duration):
-            getattr(policy, name).CopyFrom(value)
-        else:
-            setattr(policy, name, value)
-    request = clients.UpdateClientPolicyRequest(client_id=client_id, policy=policy)
-    await admin.clients.UpdateClientPolicy(request, metadata=admin.metadata)
