@@ -63,20 +63,7 @@ _NOT_THERE = (
 
 _VIEWS = {"desktop": (1280, 800), "phone": (360, 740)}
 
-# What a page must have, whoever reads it with whatever.
-_FAULTS = """
-const faults = [];
-const named = (e) => e.labels?.length || e.ariaLabel || e.textContent.trim();
-for (const e of document.querySelectorAll("input:not([type=hidden]), button, a")) {
-  if (!named(e)) faults.push(e.outerHTML);
-}
-for (const e of document.querySelectorAll("img")) if (!e.alt) faults.push(e.outerHTML);
-if (document.querySelectorAll("h1").length !== 1) faults.push("not one h1");
-if (!document.documentElement.lang) faults.push("no language");
-if (document.documentElement.scrollWidth > innerWidth) faults.push("wider than the screen");
-if (document.querySelector("[style], style, script:not([src])")) faults.push("inline");
-return faults;
-"""
+_FAULTS = Path(__file__).with_name("page_faults.js").read_text()
 
 
 def programs() -> tuple[str, str]:
@@ -244,7 +231,8 @@ class Browser:
         views = [(kind, theme) for kind in _VIEWS for theme in ("light", "dark")]
         for kind, theme in views if all_views else [(own, "light")]:
             self.view(kind, theme)
-            assert self.driver.execute_script(_FAULTS) == [], (name, kind)
+            faults = self.driver.execute_script(_FAULTS)
+            assert not faults, (name, kind, theme, faults)
             picture = SCREENSHOTS / f"{self.role}-{name}-{kind}-{theme}.png"
             picture.write_bytes(self.screenshot())
         self.view(own)

@@ -1,27 +1,22 @@
 """The example gateway in two real browsers: a PC and a phone let each other in by QR code."""
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import zxingcpp
-from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from clients.examples.qr_login import texts
 from clients.examples.qr_login.backend import Credentials
 from tests.e2e.browser import Browser, programs
-from tests.support.clocks import ShiftedClock
+from tests.e2e.scene import PICTURE, Scene, read
 from tests.support.fixtures import StartApplication
-from tests.support.qr_gateway import HEARTBEAT, Gateway, noticed
+from tests.support.qr_gateway import HEARTBEAT, Gateway
 from tests.support.world import World
 
-PICTURE = "Photo or screenshot of the code"
 PC_NUMBER, PHONE_NUMBER = "Number that the PC shows", "Number that the phone shows"
 # How prominent the two buttons are.
 CHOICES = """
@@ -34,46 +29,7 @@ return Array.from(document.querySelectorAll(".choice button"), (button) => {
 ACCESS_LIFE = timedelta(minutes=5, seconds=30)
 
 
-@dataclass
-class Scene:
-    """Two browsers at one gateway, and the service's clock."""
-
-    pc: Browser
-    phone: Browser
-    clock: ShiftedClock
-    gateway: Gateway
-    username: str
-    password: str
-    folder: Path
-
-    def sign_in(self, browser: Browser) -> None:
-        browser.open("login").sign_in(self.username, self.password)
-        browser.sees("Your devices")
-
-    def advance(self, by: timedelta) -> None:
-        """Let time pass at the service, and the gateway notice it."""
-        self.clock.advance(by)
-        self.pc.until(lambda: noticed(self.clock, self.gateway.backend) or None, "later time")
-
-    def move_to(self, moment: datetime) -> None:
-        """Let time pass, unless it is later already."""
-        self.advance(max(timedelta(0), moment - self.clock.now()))
-
-    def scan(self) -> str:
-        """The phone reads the PC's screen; the text of the QR code."""
-        picture = self.pc.screenshot()
-        self.phone.open("scan").upload(PICTURE, picture, self.folder)
-        self.phone.press("Read the picture")
-        return read(picture)
-
-
 Play = Callable[[Scene], None]
-
-
-def read(picture: bytes) -> str:
-    """The text of the QR code; "" while the page does not show one."""
-    found = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))
-    return str(found[0].text) if found else ""
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +56,8 @@ async def played(
     """Plays a scene on a thread: the token service runs on this one's event loop."""
     pc, phone = browsers
     server = await start_application(heartbeat=HEARTBEAT)
-    with Gateway(Credentials(server.address, world.clients)) as gateway:
+    credentials = Credentials(server.address, world.clients)
+    with Gateway(credentials, patience=30.0) as gateway:  # however slow this machine is
         scene = Scene(pc, phone, server.clock, gateway, world.username, world.password, tmp_path)
 
         def begun(play: Play) -> None:
@@ -135,6 +92,10 @@ def phone_lets_pc_in(scene: Scene) -> None:
     phone.fill(PC_NUMBER, f"{(int(number) + 1) % 100:02}")
     phone.press("Approve")
     phone.sees(texts.WRONG_NUMBER)
+    phone.record("pairing-wrong-number")
+    assert phone.driver.title.startswith("Error: ")
+    phone.use(By.CSS_SELECTOR, "#notice:focus a", WebElement.click)
+    phone.use(By.CSS_SELECTOR, "#check_number:focus[aria-describedby=notice]", WebElement.clear)
     phone.fill(PC_NUMBER, number)
     phone.press("Approve")
     pc.sees("You were let in by another device")
@@ -189,10 +150,18 @@ def refusal(scene: Scene) -> None:
     approve, refuse = phone.driver.execute_script(CHOICES)
     assert approve == refuse
     phone.press("Refuse")
-    phone.sees("This was refused")
-    pc.sees("This was refused")
+    phone.sees("You refused this.")
+    pc.sees("This was refused on the phone.")
     pc.record("pairing-refused", all_views=False)
     assert "this device" not in pc.open().text
+    pc.open("pairing").press("Show a new code")
+    pc.sees("Waiting for a phone")
+    scene.scan()
+    phone.sees("Is this your PC")
+    pc.press("Cancel")
+    pc.sees("You cancelled this.")
+    phone.sees("This was cancelled on the PC.")
+    phone.record("pairing-cancelled", all_views=False)
 
 
 def rotation_and_expiry(scene: Scene) -> None:

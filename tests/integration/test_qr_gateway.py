@@ -197,7 +197,37 @@ async def test_nobody_is_in_while_the_service_is_away(
     answer = await visitor.get()
     assert answer.status_code == 503
     assert texts.UNREACHABLE in answer.text
+    assert answer.headers["retry-after"] == "1"
+    assert 'http-equiv="refresh" content="5; url=/pc"' in answer.text, "for who runs no scripts"
     assert "__Host-pc-session" in visitor.http.cookies
+    assert (await visitor.get("answers")).status_code == 503
+    csrf = await visitor.csrf()
+    for sent_from, again in (
+        (f"{ORIGIN}/pc/confirm?x", "/pc/confirm"),
+        (f"{ORIGIN}.evil.example/pc/confirm", "/pc"),
+        ("https://evil.example/", "/pc"),
+        ("", "/pc"),
+    ):
+        headers = {**OURS, "referer": sent_from}
+        answer = await visitor.post_from(headers, "devices/sign-out-others", csrf=csrf)
+        assert answer.status_code == 503
+        assert f'id="again" href="{again}"' in answer.text
+    assert texts.NOT_KNOWN in (await visitor.get("login")).text
+
+
+async def test_what_is_not_there_is_said_in_the_callers_form(app: Starlette) -> None:
+    visitor = Visitor(app, "pc")
+    answer = await visitor.get("nowhere")
+    assert answer.status_code == 404
+    assert "<title>Error: Page not found · PC</title>" in answer.text
+    answer = await visitor.get("nowhere", headers={"accept": "application/json"})
+    assert (answer.status_code, answer.json()) == (
+        404,
+        {"notice": "There is no page at this address."},
+    )
+    answer = await visitor.http.get("/pc/logout")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert (await visitor.get("answers")).status_code == 204
 
 
 async def test_links_and_texts_scan_nothing(world: World, app: Starlette) -> None:

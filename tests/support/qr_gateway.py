@@ -11,6 +11,7 @@ import uvicorn
 
 from clients.examples.qr_login.app import create_app
 from clients.examples.qr_login.backend import Backend, Credentials
+from clients.examples.qr_login.patience import SECONDS
 from tests.support.clocks import ShiftedClock
 
 START_SECONDS = 20.0
@@ -26,10 +27,10 @@ def noticed(clock: ShiftedClock, backend: Backend) -> bool:
 class Gateway:
     """Serves while the block runs."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, patience: float = SECONDS) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.origin = f"http://localhost:{self._socket.getsockname()[1]}"
-        app = create_app(credentials, self.origin)
+        app = create_app(credentials, self.origin, patience)
         self.backend: Backend = app.state.backend
         config = uvicorn.Config(
             app,

@@ -5,35 +5,36 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from tokenservice import Reason, SessionOver, TokenServiceError, Unreachable
 
-from . import pages_account, pages_pairing, pages_scan, sessions, texts
+from . import pages_account, pages_pairing, pages_problem, pages_scan, sessions, texts
 from .backend import Backend
 from .guard import Guard, from_our_pages
 from .here import Here, Site
+from .patience import SECONDS, NoAnswer
 from .roles import Role
 from .visits import Visits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 
     from starlette.requests import Request
     from starlette.responses import Response
 
     from .backend import Credentials
 
-Handler: TypeAlias = "Callable[[Here], Awaitable[Response]]"
+Handler: TypeAlias = "Callable[[Here], Coroutine[Any, Any, Response]]"
 
 _FOLDER: Final = Path(__file__).parent
 
@@ -45,6 +46,7 @@ _GET: Final[dict[str, Handler]] = {
     "pairing": pages_pairing.show,
     "pairing/qr.svg": pages_pairing.picture,
     "pairing/events": pages_pairing.events,
+    "answers": pages_problem.answers,
 }
 _POST: Final[dict[str, Handler]] = {
     "login": pages_account.log_in,
@@ -61,9 +63,12 @@ _POST: Final[dict[str, Handler]] = {
 }
 
 
-def create_app(credentials: Credentials, origin: str) -> Starlette:
-    """Make the application, to be reached at ``origin``; it calls the service once it starts."""
-    backend = Backend(credentials)
+def create_app(credentials: Credentials, origin: str, patience: float = SECONDS) -> Starlette:
+    """Make the application, to be reached at ``origin``; it calls the service once it starts.
+
+    A page says that the service does not answer after twice ``patience`` seconds.
+    """
+    backend = Backend(credentials, patience)
     pages = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
@@ -88,7 +93,17 @@ def create_app(credentials: Credentials, origin: str) -> Starlette:
             for page, handler in _POST.items()
         ),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Guard, origin=origin)])
+
+    async def not_served(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return pages_problem.not_served(site, request, error)
+
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[Middleware(Guard, origin=origin)],
+        exception_handlers={HTTPException: not_served},
+    )
     app.state.backend = backend
     return app
 
@@ -139,24 +154,18 @@ def _role(request: Request) -> Role:
 async def _answer(here: Here, handler: Handler) -> Response:
     try:
         try:
-            response = await handler(here)
+            response = await here.site.backend.patience.wait(handler(here))
         except TokenServiceError as error:
             if error.reason is not Reason.TOKEN_SUPERSEDED and not isinstance(error, SessionOver):
                 raise
             # Another request exchanged the token meanwhile, or the session is over.
-            await sessions.renew(here)
+            await here.site.backend.patience.wait(sessions.renew(here))
             response = here.go("", texts.TRY_AGAIN)
     except sessions.LoginNeeded as needed:
         sessions.forget(here)
         response = here.go("login", needed.notice)
-    except (sessions.NotAnswered, Unreachable):
-        response = _problem(here, texts.UNREACHABLE, HTTPStatus.SERVICE_UNAVAILABLE)
+    except (NoAnswer, sessions.NotAnswered, Unreachable):
+        response = pages_problem.unreachable(here)
     except TokenServiceError as error:
-        response = _problem(here, texts.refused(error), HTTPStatus.BAD_REQUEST)
+        response = pages_problem.refused(here, texts.refused(error))
     return here.leave(response)
-
-
-def _problem(here: Here, text: str, status: HTTPStatus) -> Response:
-    if here.wants_json:
-        return JSONResponse({"notice": text}, status)
-    return here.render("problem.html", status, text=text)

@@ -7,9 +7,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from tokenservice import ClientSecret, Connection, PairingClient, TokenClient, Validator
+from tokenservice import (
+    ClientSecret,
+    Connection,
+    PairingClient,
+    TokenClient,
+    TokenServiceError,
+    Unreachable,
+    Validator,
+)
 
-from .roles import Role
+from .patience import SECONDS, Patience
+from .roles import AUDIENCE, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,11 +46,14 @@ class Credentials:
 class Backend:
     """The clients of the token service. Use it as an async context manager."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, patience: float = SECONDS) -> None:
         self._credentials = credentials
+        self.patience = Patience(self._answers, patience)
+        """Waits for the service, unless that does not answer."""
         self._open = AsyncExitStack()
         self._tokens: dict[Role, TokenClient] = {}
         self._pairings: dict[Role, PairingClient] = {}
+        self._checks: TokenClient | None = None
         self._validator: Validator | None = None
 
     async def __aenter__(self) -> Self:
@@ -51,8 +63,9 @@ class Backend:
             # get the same successor, by the ids that this client makes.
             self._tokens[role] = TokenClient(connection)
             self._pairings[role] = PairingClient(connection)
-        validator = Validator(await self._connected(GATEWAY_CLIENT))
-        self._validator = await self._open.enter_async_context(validator)
+        connection = await self._connected(GATEWAY_CLIENT)
+        self._checks = TokenClient(connection)
+        self._validator = await self._open.enter_async_context(Validator(connection))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -74,6 +87,18 @@ class Backend:
         if self._validator is None:
             raise RuntimeError("the backend is not open")
         return self._validator
+
+    async def _answers(self, within: float) -> bool:
+        """Ask about what is no token: any answer will do, and this one needs no store."""
+        if self._checks is None:
+            return False
+        try:
+            await self._checks.validate("?", audience=AUDIENCE, timeout=within)
+        except Unreachable:
+            return False
+        except TokenServiceError:
+            return True
+        return True
 
     async def _connected(self, client_id: str) -> Connection:
         secret = ClientSecret(client_id, self._credentials.clients[client_id])

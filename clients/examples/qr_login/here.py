@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 
+from . import texts
 from .devices import device_of
 from .visits import Visit
 
@@ -31,6 +32,11 @@ _DEVICE: Final = "__Host-device"
 _DEVICE_SECONDS: Final = 365 * 24 * 3600
 
 
+def wants_json(request: Request) -> bool:
+    """Whether a script asked, and not the browser for a page."""
+    return request.headers.get("accept") == "application/json"
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """What all requests share."""
@@ -39,6 +45,10 @@ class Site:
     backend: Backend
     visits: Visits
     pages: Environment
+
+    def render(self, page: str, status: int, **values: object) -> HTMLResponse:
+        """Give a page."""
+        return HTMLResponse(self.pages.get_template(page).render(values), status)
 
 
 @dataclass(slots=True)
@@ -86,7 +96,17 @@ class Here:
     @property
     def wants_json(self) -> bool:
         """Whether a script asked, and not the browser for a page."""
-        return self.request.headers.get("accept") == "application/json"
+        return wants_json(self.request)
+
+    @property
+    def again(self) -> str:
+        """The path of the page to try again: this one, or the one whose form was sent."""
+        if self.request.method == "GET":
+            return self.request.url.path
+        origin, sent_from = self.site.origin, self.request.headers.get("referer", "")
+        path = sent_from.removeprefix(origin).partition("?")[0]
+        ours = sent_from.startswith(f"{origin}/") and path.startswith(self.role.path())
+        return path if ours else self.role.path()
 
     def text(self, name: str) -> str:
         """Give a field of the form, "" where it is missing."""
@@ -120,13 +140,14 @@ class Here:
             "notice": self.visit.take_notice(),
             "username": "",
         }
-        text = self.site.pages.get_template(page).render({**shared, **values})
-        return HTMLResponse(text, status)
+        return self.site.render(page, status, **{**shared, **values})
 
-    def go(self, page: str = "", notice: str = "") -> Response:
-        """Send the browser to another page of this device, which says ``notice`` first."""
+    def go(self, page: str = "", notice: str = "", *, field: str = "") -> Response:
+        """Send the browser to another page of this device, which says ``notice`` first, as about
+        the field with that id.
+        """
         if notice:
-            self.visit.notice = notice
+            self.visit.notice = texts.notice(notice, field)
         path = self.role.path(page)
         if self.wants_json:
             return JSONResponse({"next": path})

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from tokenservice import Reason, SessionOver, TokenServiceError
+from tokenservice import Reason, SessionOver, TokenServiceError, Unreachable
 from tokenservice.core import Platform, RevocationReason
 
 from . import sessions, texts
@@ -81,6 +81,8 @@ async def log_in(here: Here) -> Response:
             audiences=[AUDIENCE],
             device=here.device,
         )
+    except Unreachable:
+        raise
     except TokenServiceError as error:
         return _again(here, username, error, confirming=False)
     await sessions.enter(here, tokens)
@@ -106,7 +108,7 @@ async def confirm(here: Here) -> Response:
             device=here.device,
         )
     except TokenServiceError as error:
-        if isinstance(error, SessionOver):
+        if isinstance(error, SessionOver | Unreachable):
             raise
         if error.reason is Reason.TOKEN_SUPERSEDED:  # another tab renewed the session meanwhile
             await sessions.renew(here)
@@ -117,7 +119,8 @@ async def confirm(here: Here) -> Response:
 
 
 def _again(here: Here, username: str, error: TokenServiceError, *, confirming: bool) -> Response:
-    here.visit.notice = texts.refused(error)
+    wrong = error.reason is Reason.CREDENTIALS_INVALID
+    here.visit.notice = texts.notice(texts.refused(error), "username" if wrong else "")
     status = HTTPStatus.UNAUTHORIZED
     return here.render("login.html", status, confirming=confirming, username=username)
 

@@ -24,11 +24,8 @@ from .visits import OpenPairing
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from tokenservice import PairingClient
-
     from .here import Here
 
-_ALIVE_SECONDS: Final = 15.0
 _OVER: Final = frozenset({Reason.PAIRING_NOT_FOUND, Reason.CLIENT_MISMATCH})
 
 
@@ -61,6 +58,9 @@ async def show(here: Here) -> Response:
     except TokenServiceError as error:
         return _refused(here, error, "")
     standing = standing_of(pairing, status, time.time())
+    notice = here.visit.notice
+    if notice is not None and notice.field and not standing.decides:
+        here.visit.take_notice()  # about a field that is not there any more
     to_pc = pairing.direction is PairingDirection.MAP
     return here.render("pairing.html", standing=standing, to_pc=to_pc)
 
@@ -79,17 +79,20 @@ async def events(here: Here) -> Response:
     pairing = here.visit.pairings.get(here.role)
     if pairing is None:
         return Response(status_code=HTTPStatus.NO_CONTENT)  # tells the browser not to come back
-    return StreamingResponse(_events(here.pairings, pairing), media_type="text/event-stream")
+    return StreamingResponse(_events(here, pairing), media_type="text/event-stream")
 
 
-async def _events(client: PairingClient, pairing: OpenPairing) -> AsyncGenerator[str, None]:
-    async with aclosing(client.watch(pairing.key)) as statuses:
+async def _events(here: Here, pairing: OpenPairing) -> AsyncGenerator[str, None]:
+    patience, there = here.site.backend.patience, True
+    async with aclosing(here.pairings.watch(pairing.key)) as statuses:
         coming = asyncio.ensure_future(anext(statuses, None))
         try:
             while True:
-                done, _ = await asyncio.wait({coming}, timeout=_ALIVE_SECONDS)
+                done, _ = await asyncio.wait({coming}, timeout=patience.seconds)
                 if not done:
-                    yield ": still here\n\n"
+                    before, there = there, await patience.answers()
+                    told = f"event: {'there' if there else 'away'}\ndata: {{}}\n\n"
+                    yield ": still here\n\n" if there is before else told
                     continue
                 status = coming.result()
                 if status is None:
@@ -120,8 +123,8 @@ async def approve(here: Here) -> Response:
         if error.reason is Reason.STEP_UP_REQUIRED:
             return here.go("confirm", texts.CONFIRM)
         if error.reason is Reason.FIELD_INVALID:  # not two digits: not counted
-            return here.go("pairing", "The number has two digits.")
-        return _refused(here, error)
+            return here.go("pairing", texts.TWO_DIGITS, field="check_number")
+        return _refused(here, error, field="check_number")
     return here.go("pairing")
 
 
@@ -161,7 +164,9 @@ async def collect(here: Here) -> Response:
     return here.go()
 
 
-def _refused(here: Here, error: TokenServiceError, page: str = "pairing") -> Response:
+def _refused(
+    here: Here, error: TokenServiceError, page: str = "pairing", *, field: str = ""
+) -> Response:
     """Say what the service refused, on the pairing's page or without it when it is no more.
 
     Raises what is not about the pairing.
@@ -173,4 +178,5 @@ def _refused(here: Here, error: TokenServiceError, page: str = "pairing") -> Res
         page, notice = "", texts.PAIRING_GONE
     if not page:
         here.visit.pairings.pop(here.role, None)
-    return here.go(page, notice)
+    wrong = error.reason is Reason.CHECK_NUMBER_WRONG
+    return here.go(page, notice, field=field if wrong else "")

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Final
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
-from tokenservice import PairingDirection, Reason, SessionOver, TokenServiceError, code_of
+from tokenservice import (
+    PairingDirection,
+    Reason,
+    SessionOver,
+    TokenServiceError,
+    Unreachable,
+    code_of,
+)
 
 from . import sessions, texts
 from .pictures import NotAPicture, texts_in
@@ -68,14 +75,14 @@ async def _present(here: Here, code: str, *, into_pc: bool) -> Response:
             device=here.device,
         )
     except TokenServiceError as error:
-        if isinstance(error, SessionOver):
+        if isinstance(error, SessionOver | Unreachable):
             raise
         dead = error.reason in (Reason.PAIRING_STATE, Reason.FIELD_INVALID)
-        return here.go("scan", texts.CODE_DEAD if dead else texts.refused(error))
+        return here.go("scan", texts.CODE_DEAD if dead else texts.refused(error), field="picture")
     direction = PairingDirection.MAP if into_pc else PairingDirection.PAM
     if scanned.direction is not direction:  # the text said one thing and the service another
         await here.pairings.cancel(scanned.key)
-        return here.go("scan", texts.FOREIGN_CODE)
+        return here.go("scan", texts.FOREIGN_CODE, field="picture")
     here.renew_visit()
     here.visit.pairings[here.role] = OpenPairing(scanned.key, scanned.direction)
     return here.go("pairing")
@@ -85,4 +92,4 @@ def _not_found(here: Here, notice: str) -> Response:
     """Have the camera go on, or the person choose another picture."""
     if here.wants_json:
         return JSONResponse({"notice": "" if notice == texts.NO_CODE else notice})
-    return here.go("scan", notice)
+    return here.go("scan", notice, field="picture")

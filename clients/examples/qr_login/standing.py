@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from tokenservice import PairingDirection, PairingState, Side
+from tokenservice import PairingDirection, PairingEndReason, PairingState, Side
 
 if TYPE_CHECKING:
     from tokenservice import PairingStatus, Peer
@@ -16,22 +16,30 @@ if TYPE_CHECKING:
 ROTATION_SECONDS: Final = 60.0
 """A new code comes this long before the one that is shown dies."""
 
-_ENDED: Final = {
-    PairingState.DENIED: "This was refused. Nobody was signed in.",
-    PairingState.EXPIRED: "Nothing happened in time. Nobody was signed in.",
-    PairingState.CANCELLED: "This was called off: by one of the devices, because the number was "
-    "wrong twice, or because a second device scanned the code. Nobody was signed in.",
+_NOBODY: Final = "Nobody was signed in."
+
+_LABELS: Final = {
+    PairingState.PENDING: "Waiting",
+    PairingState.SCANNED: "Scanned",
+    PairingState.APPROVED: "Approved",
+    PairingState.COMPLETED: "Done",
+    PairingState.DENIED: "Refused",
+    PairingState.EXPIRED: "Expired",
+    PairingState.CANCELLED: "Cancelled",
 }
+_SIDES: Final = {PairingEndReason.STARTER: Side.STARTER, PairingEndReason.SCANNER: Side.SCANNER}
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What one side's page says. ``check_number`` is for the side that displays it.
 
+    ``label`` is the state in a word; ``nearness`` is "same", "other" or "", of the networks.
     ``qr`` changes with the code and tells nothing about it; ``seconds`` until the next code.
     """
 
     state: str
+    label: str
     sentence: str
     qr: str = ""
     seconds: int = 0
@@ -40,6 +48,7 @@ class Standing:
     peer_agent: str = ""
     peer_address: str = ""
     network: str = ""
+    nearness: str = ""
     decides: bool = False
     collects: bool = False
 
@@ -61,7 +70,8 @@ def standing_of(pairing: OpenPairing, status: PairingStatus, now: float) -> Stan
         seconds = int(min(max(left, 0.0), ROTATION_SECONDS))
     return Standing(
         state=state.name.lower(),
-        sentence=_ENDED.get(state) or _sentence(state, "phone" if starter else "PC", collects),
+        label=_LABELS.get(state, "Waiting"),
+        sentence=_sentence(pairing, status, collects=collects),
         qr=qr,
         seconds=seconds,
         check_number=status.check_number,
@@ -71,8 +81,9 @@ def standing_of(pairing: OpenPairing, status: PairingStatus, now: float) -> Stan
     )
 
 
-def _sentence(state: PairingState, other: str, collects: bool) -> str:
-    match state:
+def _sentence(pairing: OpenPairing, status: PairingStatus, *, collects: bool) -> str:
+    other = "phone" if pairing.key.side is Side.STARTER else "PC"
+    match status.state:
         case PairingState.PENDING:
             return "Waiting for a phone to scan the code."
         case PairingState.SCANNED if collects:
@@ -85,8 +96,31 @@ def _sentence(state: PairingState, other: str, collects: bool) -> str:
             return f"Approved. The {other} is being signed in…"
         case PairingState.COMPLETED:
             return "Done. This device is signed in." if collects else f"Done. The {other} is in."
+        case PairingState.EXPIRED:
+            return f"Nothing happened in time. {_NOBODY}"
+        case PairingState.DENIED | PairingState.CANCELLED:
+            return _ended(pairing, status, other)
         case _:
             return "Waiting…"
+
+
+def _ended(pairing: OpenPairing, status: PairingStatus, other: str) -> str:
+    """Say who or what ended it."""
+    verb = "refused" if status.state is PairingState.DENIED else "cancelled"
+    match status.end_reason:
+        case PairingEndReason.CHECK_NUMBER:
+            return f"The number was wrong twice. {_NOBODY}"
+        case PairingEndReason.SECOND_SCAN:
+            return (
+                "A second device scanned the code: somebody else may have seen it. "
+                "Nobody stays signed in by it."
+            )
+        case reason if reason not in _SIDES:
+            return f"This was {verb}. {_NOBODY}"
+        case reason if _SIDES[reason] is pairing.key.side:
+            return f"You {verb} this. {_NOBODY}"
+        case _:
+            return f"This was {verb} on the {other}. {_NOBODY}"
 
 
 def _peer(peer: Peer | None) -> dict[str, str]:
@@ -100,4 +134,5 @@ def _peer(peer: Peer | None) -> dict[str, str]:
         "peer_agent": peer.device.user_agent,
         "peer_address": peer.device.ip_address or "unknown",
         "network": network,
+        "nearness": "same" if peer.same_network else "other",
     }

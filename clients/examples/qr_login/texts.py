@@ -9,6 +9,8 @@ from typing import Final
 from tokenservice import RateLimited, Reason, TokenServiceError, Unreachable
 from tokenservice.core import RevocationReason
 
+from .visits import Notice, NoticeKind
+
 MINUTE: Final = timedelta(minutes=1)
 
 USED_TWICE: Final = (
@@ -17,7 +19,11 @@ USED_TWICE: Final = (
 )
 EXPIRED: Final = "You were signed out because nothing happened for a while. Please sign in again."
 ENDED: Final = "Your session was ended. Please sign in again."
-UNREACHABLE: Final = "The token service does not answer at the moment. Please try again."
+UNREACHABLE: Final = "The token service does not answer at the moment."
+NOT_KNOWN: Final = (
+    "The token service did not answer in time. Look whether what you sent took effect before you "
+    "send it again."
+)
 TRY_AGAIN: Final = "That did not work. Please try again."
 FORM_EXPIRED: Final = "That page was too old to be sent. Please try again."
 NO_CODE: Final = "No QR code was found in the picture. Get closer, keep it straight, avoid glare."
@@ -28,6 +34,7 @@ CODE_DEAD: Final = "That code is not good any more. Scan the one that is shown n
 WRONG_NUMBER: Final = "That is not the number. Another wrong one ends this."
 WRONG_CREDENTIALS: Final = "The user name or the password is not right."
 CONFIRM: Final = "It is a while since you signed in. Confirm that it is you to go on."
+TWO_DIGITS: Final = "The number has two digits."
 TOO_LATE: Final = "It was too late for that."
 PAIRING_GONE: Final = "That code is gone. Start again."
 DEVICE_SIGNED_OUT: Final = "That device was signed out."
@@ -49,6 +56,20 @@ _REFUSED: Final = {
     Reason.PAIRING_NOT_FOUND: PAIRING_GONE,
     Reason.PAIRING_NETWORK_MISMATCH: "Both devices must be on the same network, and are not.",
 }
+
+_DONE: Final = frozenset({DEVICE_SIGNED_OUT, OTHERS_SIGNED_OUT, SIGNED_OUT})
+_WARNINGS: Final = frozenset(
+    {USED_TWICE, EXPIRED, ENDED, SIGN_IN_FIRST, CONFIRM, NOT_KNOWN, *_REVOKED.values()}
+)
+
+
+def notice(text: str, field: str = "") -> Notice:
+    """Give a text as what a page says first; what is neither done nor a warning is an error."""
+    if text in _DONE:
+        return Notice(text, NoticeKind.DONE)
+    if text in _WARNINGS:
+        return Notice(text, NoticeKind.WARNING)
+    return Notice(text, NoticeKind.ERROR, field)
 
 
 def revoked(reason: RevocationReason) -> str:

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from tokenservice import random_id
@@ -34,12 +35,29 @@ class OpenPairing:
     direction: PairingDirection
 
 
+class NoticeKind(Enum):
+    """How a notice looks, and how much it interrupts. The value is in pages."""
+
+    DONE = "done"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a page says first. ``field`` is the id of the field that it is about, "" for none."""
+
+    text: str
+    kind: NoticeKind = NoticeKind.ERROR
+    field: str = ""
+
+
 @dataclass(slots=True)
 class Visit:
     """One browser. ``notice`` is what its next page says first."""
 
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
-    notice: str = ""
+    notice: Notice | None = None
     session_ids: dict[Role, str] = field(default_factory=dict)
     pairings: dict[Role, OpenPairing] = field(default_factory=dict)
     _scans: dict[str, bytes] = field(default_factory=dict, repr=False)
@@ -48,9 +66,9 @@ class Visit:
         """Whether a form came from one of our pages in this browser."""
         return hmac.compare_digest(self.csrf.encode(), presented.encode())
 
-    def take_notice(self) -> str:
+    def take_notice(self) -> Notice | None:
         """Give the notice, once."""
-        notice, self.notice = self.notice, ""
+        notice, self.notice = self.notice, None
         return notice
 
     def scan_id(self, code: str) -> bytes:

@@ -1,6 +1,7 @@
 """The parts of the example gateway that need no service."""
 
 import ast
+import asyncio
 import io
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import pytest
 from PIL import Image
 
 from clients.examples.qr_login.devices import name_of
+from clients.examples.qr_login.patience import SECONDS, NoAnswer, Patience
 from clients.examples.qr_login.pictures import NotAPicture, texts_in
 from clients.examples.qr_login.standing import standing_of
 from clients.examples.qr_login.visits import IDLE_SECONDS, MOST_VISITS, OpenPairing, Visit, Visits
 from tokenservice import (
     Device,
     PairingDirection,
+    PairingEndReason,
     PairingKey,
     PairingState,
     PairingStatus,
@@ -147,6 +150,100 @@ def test_who_decides_and_who_collects(
     assert ("PC" if side is Side.SCANNER else "phone") in scanned.sentence
     assert "Another network" in scanned.network
     assert scanned.peer_address == "203.0.113.9"
+
+
+MAP_PHONE = OpenPairing(PairingKey("p", Side.SCANNER, "secret"), PairingDirection.MAP)
+CANCELLED, DENIED = PairingState.CANCELLED, PairingState.DENIED
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "said"),
+    [
+        (CANCELLED, PairingEndReason.SCANNER, "You cancelled this."),
+        (CANCELLED, PairingEndReason.STARTER, "This was cancelled on the PC."),
+        (CANCELLED, PairingEndReason.CHECK_NUMBER, "The number was wrong twice."),
+        (CANCELLED, PairingEndReason.SECOND_SCAN, "A second device scanned the code"),
+        (CANCELLED, PairingEndReason.UNSPECIFIED, "This was cancelled. "),
+        (DENIED, PairingEndReason.SCANNER, "You refused this."),
+        (DENIED, PairingEndReason.STARTER, "This was refused on the PC."),
+        (DENIED, PairingEndReason.UNSPECIFIED, "This was refused. "),
+        (PairingState.EXPIRED, PairingEndReason.UNSPECIFIED, "Nothing happened in time."),
+    ],
+)
+def test_what_is_over_says_why(state: PairingState, reason: PairingEndReason, said: str) -> None:
+    standing = standing_of(MAP_PHONE, PairingStatus(state, end_reason=reason), 0.0)
+    assert standing.sentence.startswith(said)
+    assert "Nobody " in standing.sentence
+
+
+def test_every_state_has_a_word_of_its_own() -> None:
+    states = set(PairingState) - {PairingState.UNSPECIFIED}
+    words = {standing_of(MAP_PHONE, PairingStatus(state), 0.0).label for state in states}
+    assert len(words) == len(states)
+
+
+async def test_a_slow_answer_is_waited_for() -> None:
+    asked: list[float] = []
+    told = asyncio.Event()
+
+    async def ask(within: float) -> bool:
+        asked.append(within)
+        if len(asked) == 3:
+            told.set()
+        return True
+
+    async def slow() -> str:
+        await told.wait()
+        return "done"
+
+    assert await Patience(ask, 0.01).wait(slow()) == "done"
+    assert asked == [0.01, 0.01, 0.01]
+
+
+async def test_no_answer_ends_the_waiting() -> None:
+    left: list[str] = []
+
+    async def ask(_: float) -> bool:
+        return False
+
+    async def silent() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.append("the call")
+
+    with pytest.raises(NoAnswer):
+        await Patience(ask, 0.01).wait(silent())
+    assert left == ["the call"]
+
+
+async def test_what_answers_at_once_asks_nothing() -> None:
+    async def ask(_: float) -> bool:
+        raise AssertionError
+
+    async def quick() -> str:
+        raise LookupError("as it is")
+
+    with pytest.raises(LookupError, match="as it is"):
+        await Patience(ask, 60.0).wait(quick())
+
+
+async def test_those_who_wait_at_the_same_time_ask_once() -> None:
+    asked: list[float] = []
+
+    async def ask(within: float) -> bool:
+        asked.append(within)
+        await asyncio.sleep(0)
+        return False
+
+    patience = Patience(ask, 60.0)
+    assert await asyncio.gather(*(patience.answers() for _ in range(8))) == [False] * 8
+    assert len(asked) == 1
+
+
+def test_people_are_told_within_a_second() -> None:
+    """They wait once before the service is asked whether it is there, and once for its answer."""
+    assert 2 * SECONDS < 1.0
 
 
 @pytest.mark.parametrize(("now", "seconds"), [(0.0, 40), (100.0, 0), (-1000.0, 60)])

@@ -6,6 +6,8 @@ const qr = document.getElementById("qr");
 const countdown = document.getElementById("countdown");
 const collect = document.getElementById("collect");
 const peer = document.querySelector("[data-peer]");
+const away = document.getElementById("away");
+const title = document.title;
 const FINAL = new Set(["completed", "denied", "expired", "cancelled"]);
 
 let nextCodeAt = performance.now() + 1000 * Number(countdown?.dataset.seconds ?? 0);
@@ -24,6 +26,7 @@ function show(standing) {
   for (const [slot, text] of Object.entries(standing)) put(slot, String(text));
   document.querySelector(".number").hidden = !standing.check_number;
   peer.hidden = !standing.peer_name;
+  peer.dataset.peer = standing.nearness;
   if (qr && standing.qr) {
     nextCodeAt = performance.now() + 1000 * standing.seconds;
     if (standing.qr !== page.dataset.qr) qr.src = `${qr.src.split("?")[0]}?${standing.qr}`;
@@ -31,6 +34,11 @@ function show(standing) {
   }
   if (standing.decides && before !== standing.state) document.getElementById("check_number").focus();
   if (standing.collects) collect.requestSubmit();
+}
+
+function answers(there) {
+  away.hidden = there;
+  document.title = there || title.startsWith("Error:") ? title : `Error: ${title}`;
 }
 
 function tick() {
@@ -42,6 +50,7 @@ function tick() {
 const events = new EventSource(page.dataset.events);
 events.addEventListener("message", (event) => {
   const standing = JSON.parse(event.data);
+  answers(true);
   show(standing);
   if (FINAL.has(standing.state)) events.close();
 });
@@ -49,5 +58,9 @@ events.addEventListener("lost", () => {
   events.close();
   setTimeout(() => location.reload(), 2000);
 });
+events.addEventListener("away", () => answers(false));
+events.addEventListener("there", () => answers(true));
+events.addEventListener("error", () => answers(false)); // this gateway is gone; the browser asks again
+events.addEventListener("open", () => answers(true));
 setInterval(tick, 1000);
 tick();

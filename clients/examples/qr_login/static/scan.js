@@ -9,6 +9,7 @@ const view = document.getElementById("view");
 const seen = document.getElementById("seen");
 const open = document.getElementById("open");
 const upload = document.getElementById("upload");
+const title = document.title;
 const frame = document.createElement("canvas");
 
 function picture() {
@@ -22,12 +23,16 @@ async function look() {
   const form = new FormData();
   form.append("csrf", upload.elements.csrf.value);
   form.append("picture", await picture(), "frame.jpg");
-  const answer = await fetch(upload.action, {
-    method: "POST",
-    body: form,
-    headers: { accept: "application/json" },
-  });
-  return answer.json();
+  try {
+    const answer = await fetch(upload.action, {
+      method: "POST",
+      body: form,
+      headers: { accept: "application/json" },
+    });
+    return await answer.json();
+  } catch {
+    return { notice: "There is no answer. It is tried again." };
+  }
 }
 
 async function watch() {
@@ -56,10 +61,13 @@ async function start() {
     view.hidden = true;
     open.hidden = false;
     seen.textContent = "The camera cannot be used. Choose a picture instead.";
+    document.title = `Error: ${title}`;
+    document.getElementById("picture").focus();
   }
 }
 
 if (navigator.mediaDevices?.getUserMedia) {
   camera.hidden = false;
+  document.getElementById("read").classList.remove("primary");
   open.addEventListener("click", start);
 }
