@@ -91,7 +91,7 @@ class _Validated:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._connection)
             await stack.enter_async_context(self.validator)
-            assert await self.validator.wait_ready(10)
+            assert await self.validator.wait_ready(PATIENCE)
             yield
 
 
@@ -186,7 +186,7 @@ def flask_on_waitress(world: World, address: str, staleness: float = 5.0) -> Ite
         SyncConnection(address, credentials(world)) as connection,
         SyncValidator(connection, staleness_limit=staleness) as validator,
     ):
-        assert validator.wait_ready(10)
+        assert validator.wait_ready(PATIENCE)
         guarded = wsgi.TokenMiddleware(
             app, validator=validator, audience="orders", routes=ROUTES, cookie=CookieAuth()
         )

@@ -26,7 +26,7 @@ from tests.support.grpc_services import (
     handlers,
 )
 from tests.support.servers import ServerProcess
-from tests.support.waiting import patience
+from tests.support.waiting import PATIENCE, patience
 from tests.support.world import World
 from tokenservice import Connection, SyncConnection, SyncValidator, Validator
 from tokenservice.middleware import grpc_aio, grpc_sync
@@ -53,7 +53,7 @@ async def aio(
         Connection(address, credentials(world)) as connection,
         Validator(connection, staleness_limit=staleness) as validator,
     ):
-        assert await validator.wait_ready(10)
+        assert await validator.wait_ready(PATIENCE)
         interceptor = grpc_aio.TokenInterceptor(validator, **SETTINGS)
         server = grpc.aio.server(interceptors=[interceptor])
         server.add_generic_rpc_handlers(handlers(orders))

@@ -11,7 +11,7 @@ import pytest_asyncio
 from tests.support.callers import Callers
 from tests.support.fixtures import LocalServer, StartApplication
 from tests.support.validators import validating
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.world import World
 from tokenservice import Decision, Source, Validator
 from tokenservice.core import Verdict, parse_jwt
@@ -103,7 +103,9 @@ async def server(start_application: StartApplication) -> LocalServer:
 async def load(world: World, server: LocalServer) -> AsyncIterator[Load]:
     async with (
         Callers(world, server.address) as callers,
-        validating(world, server.address, staleness_limit=LIMIT) as validator,
+        validating(
+            world, server.address, staleness_limit=LIMIT, remote_timeout=PATIENCE
+        ) as validator,
         Load(callers, validator) as running,
     ):
         yield running

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.postgres_world import NOW, World, make_world
 from tests.integration.trust_sink import Sink, add, add_silently, following
-from tests.support.waiting import patience
+from tests.support.waiting import PATIENCE, patience
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust import log as trust
 from token_service.adapters.postgres.trust.follower import TrustFollower
@@ -276,7 +276,7 @@ async def test_entries_that_come_between_two_pages_are_left_to_the_next_reading(
             cast("asyncpg.Connection[Record]", Between()),
             0,
             boot=time.monotonic,
-            within=5.0,
+            within=PATIENCE,
             page=1,
         )
     finally:

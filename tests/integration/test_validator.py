@@ -206,7 +206,7 @@ async def test_threads_decide_by_themselves(
             SyncConnection(server.address, credentials) as over,
             SyncValidator(over) as validator,
         ):
-            assert validator.wait_ready(10)
+            assert validator.wait_ready(PATIENCE)
             with ThreadPoolExecutor(8) as pool:
 
                 def one(number: int) -> Decision:

@@ -13,8 +13,8 @@ from clients.examples.qr_login.app import create_app
 from clients.examples.qr_login.backend import Backend, Credentials
 from clients.examples.qr_login.patience import SECONDS
 from tests.support.clocks import ShiftedClock
+from tests.support.waiting import PATIENCE
 
-START_SECONDS = 20.0
 HEARTBEAT = timedelta(milliseconds=200)
 """Of the service's trust feed, by which validators learn what time it is there."""
 
@@ -49,7 +49,7 @@ class Gateway:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._server.should_exit = True
-        self._thread.join(START_SECONDS)
+        self._thread.join(PATIENCE)
         self._socket.close()
 
     def _run(self) -> None:

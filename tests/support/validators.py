@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from tests.support.waiting import PATIENCE
 from tests.support.world import World
 from tokenservice import ClientSecret, Connection, Validator
-
-READY_SECONDS = 15.0
 
 
 def connection(
@@ -26,5 +25,5 @@ async def validating(
         connection(world, targets, "demo-gateway", channels=channels) as open_connection,
         Validator(open_connection, **options) as validator,
     ):
-        assert await validator.wait_ready(READY_SECONDS)
+        assert await validator.wait_ready(PATIENCE)
         yield validator

@@ -18,8 +18,8 @@ WAITING = TESTS / "support" / "waiting.py"
 
 CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time"}
 LIMITS = {"asyncio.timeout", "asyncio.timeout_at", "asyncio.wait_for"}
-WAITS = {"wait", "join", "acquire"}
-"""Methods whose only argument is a number of seconds, of threads, processes and events."""
+WAITS = {"wait", "join", "acquire", "wait_ready", "Timer"}
+"""Whose first argument is a number of seconds: of threads, processes, events and validators."""
 LONG = 60.0
 EXPECTING = {"raises", "suppress"}
 
@@ -27,6 +27,7 @@ EXPECTING = {"raises", "suppress"}
 def found(source: str) -> list[str]:
     """What the rules forbid in a module, as "line: what"."""
     tree = ast.parse(source)
+    named = _numbers(tree)
     expected = {
         id(inner)
         for outer in ast.walk(tree)
@@ -38,7 +39,7 @@ def found(source: str) -> list[str]:
         if isinstance(node, ast.Call):
             if ast.unparse(node.func) in LIMITS and id(node) not in expected:
                 faults.append((node.lineno, "a limit of its own: use patience() or until()"))
-            elif any(1.0 <= seconds < LONG for seconds in _seconds_of(node)):
+            elif any(1.0 <= seconds < LONG for seconds in _seconds_of(node, named)):
                 faults.append((node.lineno, "a wait that a slow machine ends: use PATIENCE"))
         elif (
             isinstance(node, ast.BinOp)
@@ -55,13 +56,28 @@ def _expects(block: ast.With | ast.AsyncWith) -> bool:
     return any(_name(head.func) in EXPECTING for head in heads if isinstance(head, ast.Call))
 
 
-def _seconds_of(call: ast.Call) -> Iterator[float]:
-    given = [one.value for one in call.keywords if one.arg == "timeout"]
+def _numbers(tree: ast.Module) -> dict[str, float]:
+    """The module's named numbers."""
+    return {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, int | float)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _seconds_of(call: ast.Call, named: dict[str, float]) -> Iterator[float]:
+    given = [one.value for one in call.keywords if one.arg in {"timeout", "within"}]
     if _name(call.func) in WAITS and isinstance(call.func, ast.Attribute):
-        given += call.args
+        given += call.args[:1]
     for value in given:
         if isinstance(value, ast.Constant) and isinstance(value.value, int | float):
             yield value.value
+        elif isinstance(value, ast.Name) and value.id in named:
+            yield named[value.id]
 
 
 def _name(function: ast.expr) -> str:
@@ -157,6 +173,7 @@ def test_no_result_depends_on_the_speed_of_the_machine() -> None:
         "await asyncio.wait_for(done.wait(), LIMIT)",
         "process.wait(10)",
         "queue.get(timeout=30)",
+        "SECONDS = 20.0\nthread.join(SECONDS)",
         "began = time.monotonic()\nassert time.monotonic() - began < 4.0",
         "began = time.monotonic()\nassert 0.2 <= time.monotonic() - began < 4.0",
         "took = time.perf_counter() - began\nassert LIMIT > took",

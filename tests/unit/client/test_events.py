@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from tests.support.small_service import AUTHORITY, CALLER, Service, serving
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tokenservice import (
     Connection,
     Decision,
@@ -203,7 +203,7 @@ async def test_questions_of_threads_are_counted() -> None:
                 ) as connection,
                 SyncValidator(connection, events=counting) as validator,
             ):
-                assert validator.wait_ready(10)
+                assert validator.wait_ready(PATIENCE)
                 assert validator.view_age < 10
                 return validator.validate(token, audience="orders", min_revision=8)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import PATIENCE
 from tokenservice import Source
 from tokenservice._validator.assembled import AssembledValidator
 from tokenservice._validator.sync_validator import SyncAssembledValidator
@@ -146,7 +147,7 @@ def test_threads(token_issuer: Issuer, sync_token_validator: SyncAssembledValida
 
 async def test_as_a_context(token_issuer: Issuer) -> None:
     async with token_issuer.validator() as validator:
-        assert await validator.wait_ready(1)
+        assert await validator.wait_ready(PATIENCE)
         assert validator.fresh
         assert await judged(validator, token_issuer.token()) == "ACTIVE"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.client_fakes import token_set
-from tests.support.waiting import patience
+from tests.support.waiting import PATIENCE, patience
 from tokenservice import (
     FileTokenStore,
     MemoryTokenStore,
@@ -160,7 +160,7 @@ async def test_nobody_waits_forever(path: Path) -> None:
             with pytest.raises(TokenStoreError, match="let go"):
                 async with held(second, within=0.05):
                     pass
-        async with held(second, within=5):
+        async with held(second, within=PATIENCE):
             pass
 
 
