@@ -17,8 +17,8 @@ from tokenservice.core import (
     unpack_access,
     unpack_session,
 )
-from tokenservice.core.encoding import decode_base64url
-from tokenservice.core.strict_json import parse_object
+from tokenservice.core.tokens.encoding import decode_base64url
+from tokenservice.core.tokens.strict_json import parse_object
 
 REDACTED = "(redacted)"
 

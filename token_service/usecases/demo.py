@@ -31,7 +31,7 @@ from token_service.usecases.clients.bootstrap import BootstrapClient
 from token_service.usecases.clients.credentials import DEFAULT_OVERLAP
 from token_service.usecases.tokens.token_limits import TokenLimits
 from tokenservice.core import MalformedToken
-from tokenservice.core.opaque import CLIENT_SECRET_CODE
+from tokenservice.core.tokens.opaque import CLIENT_SECRET_CODE
 
 ACTOR = "demo"
 USERNAME = "alice"

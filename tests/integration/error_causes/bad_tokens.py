@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from tests.integration.error_causes.scene import WEB, Cause, Scene
-from tokenservice.core.opaque import format_opaque, parse_opaque
+from tokenservice.core.tokens.opaque import format_opaque, parse_opaque
 
 
 async def _malformed(_: Scene) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from tests.integration.error_causes.scene import ADMIN, NOBODY, Cause, Scene
 from tests.support.api import Api, basic
 from token_service.domain.clients.policy import ClientPolicy
-from tokenservice.core.opaque import REGISTRATION_SECRET_CODE, format_opaque
+from tokenservice.core.tokens.opaque import REGISTRATION_SECRET_CODE, format_opaque
 from tokenservice.v1 import client_policy_pb2
 from tokenservice.v1 import client_service_pb2 as pb
 from tokenservice.v1 import token_service_pb2 as tokens

@@ -16,7 +16,7 @@ from tokenservice.core import (
     seal_session,
     session_payload,
 )
-from tokenservice.core.opaque import ROLLING_CODE
+from tokenservice.core.tokens.opaque import ROLLING_CODE
 
 KEY = secrets.token_bytes(32)
 LOOKUP = secrets.token_bytes(16)

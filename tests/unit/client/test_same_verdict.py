@@ -23,7 +23,7 @@ from tokenservice.core import (
     TrustState,
     seal_session,
 )
-from tokenservice.core.opaque import format_opaque
+from tokenservice.core.tokens.opaque import format_opaque
 
 SUBJECT = "00000000-0000-0000-0000-000000000009"
 BOUND = b"c" * 32

@@ -17,7 +17,8 @@ from tests.support.client_fakes import (
 from tokenservice import MemoryTokenStore, StoredTokens, TokenServiceError, TokenSource, Unreachable
 from tokenservice._outgoing.server_time import ServerTime
 from tokenservice._outgoing.token_source import MARGIN
-from tokenservice.core import AnchoredClock, encoding
+from tokenservice.core import AnchoredClock
+from tokenservice.core.tokens import encoding
 
 DUE = LIFETIME * 0.75
 """Seconds until a refresh, with randomness in the middle."""

@@ -7,7 +7,6 @@ from token_service.config import Settings
 from token_service.config.values import Algorithm
 from token_service.domain.clients.policy_rules import SIGNING_ALGORITHMS
 from token_service.rpc.policy_table import METHODS
-from tokenservice.core.jose import ALGORITHMS
 from tokenservice.core.limits import (
     COOKIE_BYTES,
     COOKIE_TOKEN_LENGTH,
@@ -15,6 +14,7 @@ from tokenservice.core.limits import (
     MAX_QUESTIONS,
     MAX_TOKEN_LENGTH,
 )
+from tokenservice.core.tokens.jose import ALGORITHMS
 from tokenservice.v1 import token_service_pb2 as tokens
 from tokenservice.v1 import trust_service_pb2 as trust
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.tokens import ISSUER, b64, claims, header, jwt
 from tokenservice.core import MalformedToken, UnknownToken, parse_jwt
-from tokenservice.core.encoding import decode_base64url, encode_base64url
+from tokenservice.core.tokens.encoding import decode_base64url, encode_base64url
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -23,7 +23,7 @@ from tokenservice.core import (
     unpack_access,
     unpack_session,
 )
-from tokenservice.core.opaque import PAYLOAD_LENGTHS, ROLLING_CODE, SESSION_KINDS
+from tokenservice.core.tokens.opaque import PAYLOAD_LENGTHS, ROLLING_CODE, SESSION_KINDS
 
 KEY = bytes(range(32))
 KEY_ID = "0a0b0c0d"

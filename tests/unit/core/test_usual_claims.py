@@ -11,8 +11,8 @@ from tests.support.tokens import ISSUER, KID, NOW, b64, claims, rolling_claims
 from tests.unit.crypto.test_access import any_facts
 from token_service.adapters.crypto.access_tokens import _claims
 from tokenservice.core import Facts, MalformedToken, TokenError, TokenKind
-from tokenservice.core.jose import _read
-from tokenservice.core.usual_claims import read_usual
+from tokenservice.core.tokens.jose import _read
+from tokenservice.core.tokens.usual_claims import read_usual
 
 Read = tuple[Facts, bytes | None] | type[TokenError] | None
 

@@ -23,7 +23,7 @@ from tokenservice.core import (
     unpack_access,
     unpack_session,
 )
-from tokenservice.core.encoding import decode_base64url
+from tokenservice.core.tokens.encoding import decode_base64url
 
 
 def test_names_are_unique() -> None:

@@ -31,7 +31,7 @@ from tokenservice.core import (
     parse_opaque,
     seal_access,
 )
-from tokenservice.core.encoding import decode_base64url, encode_base64url
+from tokenservice.core.tokens.encoding import decode_base64url, encode_base64url
 
 ALGORITHMS = ("EdDSA", "ES256", "RS256", "PS256", "HS256")
 SIGNING = new_key(KeyPurpose.SIGNING, "EdDSA")

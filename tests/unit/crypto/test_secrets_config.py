@@ -4,7 +4,7 @@ import pytest
 
 from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.domain.kinds import KeyPurpose
-from tokenservice.core.encoding import encode_base64url
+from tokenservice.core.tokens.encoding import encode_base64url
 
 A = encode_base64url(b"a" * 32)
 B = encode_base64url(b"b" * 48)

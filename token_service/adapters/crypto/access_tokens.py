@@ -21,9 +21,13 @@ from tokenservice.core import (
     seal_access,
     unpack_access,
 )
-from tokenservice.core.claim_values import MAX_REVISION
-from tokenservice.core.encoding import encode_base64url, encoded_length
-from tokenservice.core.opaque import ACCESS_CODE, ACCESS_PAYLOAD_LENGTH, SESSION_PAYLOAD_LENGTH
+from tokenservice.core.tokens.claim_values import MAX_REVISION
+from tokenservice.core.tokens.encoding import encode_base64url, encoded_length
+from tokenservice.core.tokens.opaque import (
+    ACCESS_CODE,
+    ACCESS_PAYLOAD_LENGTH,
+    SESSION_PAYLOAD_LENGTH,
+)
 
 # Built once: json.dumps with separators would build an encoder on every call.
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode

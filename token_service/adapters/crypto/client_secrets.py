@@ -5,7 +5,7 @@ import hmac
 from token_service.adapters.crypto.keyring import Keyring
 from token_service.domain.kinds import KeyPurpose
 from tokenservice.core import MalformedToken, format_opaque, parse_opaque
-from tokenservice.core.opaque import CLIENT_SECRET_CODE, REGISTRATION_SECRET_CODE
+from tokenservice.core.tokens.opaque import CLIENT_SECRET_CODE, REGISTRATION_SECRET_CODE
 
 CODES = frozenset({CLIENT_SECRET_CODE, REGISTRATION_SECRET_CODE})
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from token_service.domain.kinds import KeyPurpose
 from tokenservice.core import MalformedToken
-from tokenservice.core.encoding import decode_base64url, encode_base64url
+from tokenservice.core.tokens.encoding import decode_base64url, encode_base64url
 
 MIN_SECRET_BYTES = 32
 DERIVED_BYTES = 32

@@ -16,7 +16,7 @@ from tokenservice.core import (
     session_payload,
     unpack_session,
 )
-from tokenservice.core.opaque import PREFIX, ROLLING_CODE, SESSION_CODES, SESSION_KINDS
+from tokenservice.core.tokens.opaque import PREFIX, ROLLING_CODE, SESSION_CODES, SESSION_KINDS
 
 
 class HeldMintKey:

@@ -11,7 +11,7 @@ from token_service.domain.kinds import KeyPurpose
 from token_service.domain.pairing.decision import Pairing, Side
 from token_service.domain.pairing.qr_codes import SECRET_BYTES, spell_code
 from tokenservice.core import MalformedToken, format_opaque, parse_opaque
-from tokenservice.core.opaque import (
+from tokenservice.core.tokens.opaque import (
     SCAN_SECRET_CODE,
     SECRET_PAYLOAD_LENGTH,
     WATCH_SECRET_CODE,

@@ -31,8 +31,8 @@ from nacl.bindings import crypto_sign, crypto_sign_BYTES
 from token_service.domain.kinds import TokenKind
 from tokenservice._decisions.signatures import KeyRefused, PublicKey, SignatureVerifier
 from tokenservice.core import ParsedJwt
-from tokenservice.core.encoding import encode_base64url
-from tokenservice.core.jose import TYPE_OF_KIND
+from tokenservice.core.tokens.encoding import encode_base64url
+from tokenservice.core.tokens.jose import TYPE_OF_KIND
 
 RSA_BITS = 3072
 """128 bits of security (NIST SP 800-57 part 1, table 2)."""

@@ -6,7 +6,6 @@ from datetime import timedelta
 from token_service.domain.clients.policy import ClientPolicy, Lifetimes
 from token_service.domain.errors import TokenServiceError, invalid_field
 from token_service.domain.kinds import AccessFormat, PairingNetworkRule, Platform, TokenScheme
-from tokenservice.core.jose import ALGORITHMS
 from tokenservice.core.limits import (
     AUDIENCE,
     CLIENT_ID,
@@ -15,6 +14,7 @@ from tokenservice.core.limits import (
     SCOPE,
     THUMBPRINT_LENGTH,
 )
+from tokenservice.core.tokens.jose import ALGORITHMS
 
 SIGNING_ALGORITHMS = ALGORITHMS
 MAX_CLIENT_IDS = 64

@@ -17,7 +17,7 @@ from token_service.usecases.names import MAX_CONTACT_CHARACTERS, shown_name
 from token_service.usecases.refusals import Refusals
 from token_service.usecases.shielding import Shield
 from token_service.usecases.tokens.token_limits import TokenLimits
-from tokenservice.core.opaque import REGISTRATION_SECRET_CODE
+from tokenservice.core.tokens.opaque import REGISTRATION_SECRET_CODE
 
 _TRIES = 4
 _SETTLED = frozenset({ClientState.APPROVED, ClientState.ACTIVE, ClientState.DISABLED})

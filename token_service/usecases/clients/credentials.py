@@ -24,7 +24,7 @@ from token_service.usecases.clients.records import ClientRecords, wrong_state
 from token_service.usecases.refusals import UNKNOWN, Refusals
 from token_service.usecases.shielding import Shield
 from tokenservice.core import MalformedToken
-from tokenservice.core.opaque import CLIENT_SECRET_CODE, REGISTRATION_SECRET_CODE
+from tokenservice.core.tokens.opaque import CLIENT_SECRET_CODE, REGISTRATION_SECRET_CODE
 
 DEFAULT_OVERLAP = timedelta(hours=24)
 MAX_OVERLAP = timedelta(days=7)

@@ -8,7 +8,6 @@ from token_service.domain.kinds import AccessFormat, Platform, TokenKind, TokenS
 from token_service.domain.ports import AccessTokens
 from token_service.domain.sessions.exchange import own_audiences
 from tokenservice.core import Facts
-from tokenservice.core.claim_values import MAX_REVISION, MAX_TIME
 from tokenservice.core.facts import ACR_LEVELS, AMR_METHODS
 from tokenservice.core.limits import (
     COOKIE_TOKEN_LENGTH,
@@ -18,6 +17,7 @@ from tokenservice.core.limits import (
     MAX_USER_ROLES,
     THUMBPRINT_LENGTH,
 )
+from tokenservice.core.tokens.claim_values import MAX_REVISION, MAX_TIME
 
 _ROLES = tuple(f"{number:02d}".ljust(MAX_ROLE_LENGTH, "r") for number in range(MAX_USER_ROLES))
 _UUID = "00000000-0000-4000-8000-000000000000"

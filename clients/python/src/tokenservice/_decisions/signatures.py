@@ -31,7 +31,7 @@ from nacl.exceptions import BadSignatureError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tokenservice.core.jose import ParsedJwt
+    from tokenservice.core.tokens.jose import ParsedJwt
     from tokenservice.core.trust import TrustKey
 
 PublicKey: TypeAlias = Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey

@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from tokenservice.core import AnchoredClock, MalformedToken, parse_opaque, unpack_access
-from tokenservice.core.encoding import decode_base64url
-from tokenservice.core.opaque import PREFIX
-from tokenservice.core.strict_json import parse_object
+from tokenservice.core.tokens.encoding import decode_base64url
+from tokenservice.core.tokens.opaque import PREFIX
+from tokenservice.core.tokens.strict_json import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,6 @@ gateways' local validators run this same code.
 """
 
 from tokenservice.core.challenge import challenge
-from tokenservice.core.classify import Form, Shape, shape_of
 from tokenservice.core.clock import AnchoredClock
 from tokenservice.core.errors import (
     MalformedToken,
@@ -24,7 +23,6 @@ from tokenservice.core.facts import (
     amr_mask,
     amr_names,
 )
-from tokenservice.core.jose import ParsedJwt, SignatureCheck, parse_jwt
 from tokenservice.core.kinds import (
     AccessFormat,
     KeyState,
@@ -37,7 +35,9 @@ from tokenservice.core.kinds import (
     Verdict,
 )
 from tokenservice.core.limits import MAX_TOKEN_LENGTH
-from tokenservice.core.opaque import (
+from tokenservice.core.tokens.classify import Form, Shape, shape_of
+from tokenservice.core.tokens.jose import ParsedJwt, SignatureCheck, parse_jwt
+from tokenservice.core.tokens.opaque import (
     Opaque,
     OpaqueAccess,
     SessionRef,

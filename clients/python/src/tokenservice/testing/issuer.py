@@ -26,7 +26,7 @@ from tokenservice.core import (
     parse_jwt,
 )
 from tokenservice.core.clock import boottime
-from tokenservice.core.opaque import SESSION_PAYLOAD_LENGTH
+from tokenservice.core.tokens.opaque import SESSION_PAYLOAD_LENGTH
 from tokenservice.testing.tokens import SigningKey
 
 if TYPE_CHECKING:

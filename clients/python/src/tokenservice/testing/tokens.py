@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tokenservice.core import KeyState, TrustKey
-from tokenservice.core.encoding import encode_base64url
-from tokenservice.core.jose import TYPE_OF_KIND
+from tokenservice.core.tokens.encoding import encode_base64url
+from tokenservice.core.tokens.jose import TYPE_OF_KIND
 
 if TYPE_CHECKING:
     from tokenservice.core import Facts

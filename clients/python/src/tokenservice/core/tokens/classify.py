@@ -9,7 +9,7 @@ from typing import Final
 from tokenservice.core.errors import MalformedToken
 from tokenservice.core.kinds import TokenKind
 from tokenservice.core.limits import MAX_TOKEN_LENGTH
-from tokenservice.core.opaque import ACCESS_CODE, PREFIX, SESSION_KINDS, parse_opaque
+from tokenservice.core.tokens.opaque import ACCESS_CODE, PREFIX, SESSION_KINDS, parse_opaque
 
 
 class Form(Enum):
@@ -18,7 +18,7 @@ class Form(Enum):
     MALFORMED = auto()
     """Empty, too long, or nothing of ours."""
     JWT = auto()
-    """Three parts; :func:`tokenservice.core.jose.parse_jwt` says more."""
+    """Three parts; :func:`tokenservice.core.tokens.jose.parse_jwt` says more."""
     SESSION = auto()
     """A session token: never good for calls (verdict WRONG_KIND)."""
     OPAQUE_ACCESS = auto()

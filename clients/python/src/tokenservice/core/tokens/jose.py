@@ -12,16 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
-from tokenservice.core.claim_values import (
-    MAX_METHODS,
-    MAX_REVISION,
-    MAX_ROLES,
-    MAX_TIME,
-    scope_set,
-    shared,
-    shared_words,
-)
-from tokenservice.core.encoding import decode_base64url
 from tokenservice.core.errors import MalformedToken, UnknownToken
 from tokenservice.core.facts import Facts
 from tokenservice.core.kinds import TokenKind
@@ -32,9 +22,19 @@ from tokenservice.core.limits import (
     MAX_TOKEN_LENGTH,
     THUMBPRINT_LENGTH,
 )
-from tokenservice.core.opaque import SESSION_PAYLOAD_LENGTH
-from tokenservice.core.strict_json import parse_object
-from tokenservice.core.usual_claims import read_usual
+from tokenservice.core.tokens.claim_values import (
+    MAX_METHODS,
+    MAX_REVISION,
+    MAX_ROLES,
+    MAX_TIME,
+    scope_set,
+    shared,
+    shared_words,
+)
+from tokenservice.core.tokens.encoding import decode_base64url
+from tokenservice.core.tokens.opaque import SESSION_PAYLOAD_LENGTH
+from tokenservice.core.tokens.strict_json import parse_object
+from tokenservice.core.tokens.usual_claims import read_usual
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ class ParsedJwt:
     """A well-formed token of our issuer, its signature not yet checked.
 
     ``exchange`` is the session payload of a rolling token (see
-    :mod:`tokenservice.core.opaque`), None for an access token.
+    :mod:`tokenservice.core.tokens.opaque`), None for an access token.
     """
 
     kid: str

@@ -15,9 +15,9 @@ from typing import Final
 from uuid import UUID
 from zlib import crc32
 
-from tokenservice.core.encoding import decode_base64url, encode_base64url
 from tokenservice.core.errors import MalformedToken
 from tokenservice.core.kinds import TokenKind
+from tokenservice.core.tokens.encoding import decode_base64url, encode_base64url
 
 WEB_CODE: Final = "web"
 MOBILE_CODE: Final = "mob"

@@ -1,9 +1,9 @@
 """Claims in the very spelling that the server writes, read in one step.
 
 Reading a token for the first time should cost little beside the check of its signature, and the
-general reader (:mod:`tokenservice.core.jose`) costs a quarter of that. Here one pattern stands for
-the document and the rules of every claim. Whatever it does not match is left to the general
-reader, and what it does match reads the same there: a test compares the two.
+general reader (:mod:`tokenservice.core.tokens.jose`) costs a quarter of that. Here one pattern
+stands for the document and the rules of every claim. Whatever it does not match is left to the
+general reader, and what it does match reads the same there: a test compares the two.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from tokenservice.core.claim_values import MAX_METHODS, MAX_ROLES, MAX_TIME, scope_set, shared
-from tokenservice.core.encoding import decode_base64url
 from tokenservice.core.errors import MalformedToken, UnknownToken
 from tokenservice.core.facts import Facts
 from tokenservice.core.kinds import TokenKind
@@ -22,6 +20,14 @@ from tokenservice.core.limits import (
     MAX_DEVICE_ID_LENGTH,
     MAX_ISSUER_LENGTH,
 )
+from tokenservice.core.tokens.claim_values import (
+    MAX_METHODS,
+    MAX_ROLES,
+    MAX_TIME,
+    scope_set,
+    shared,
+)
+from tokenservice.core.tokens.encoding import decode_base64url
 
 # JSON strings without escapes: visible ASCII but for quote and backslash.
 _CHAR: Final = r"[!#-\[\]-~]"

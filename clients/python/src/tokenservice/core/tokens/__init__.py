@@ -1,0 +1,1 @@
+"""Tokens as text: their grammar, and the claims that they carry."""
