@@ -11,9 +11,9 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from tokenservice._decisions.signatures import KeyRefused, SignatureVerifier, load_public_key
 from tokenservice.core import MalformedToken
-from tokenservice.core.encoding import decode_base64url
-from tokenservice.core.jose import ALGORITHMS
-from tokenservice.core.strict_json import parse_object
+from tokenservice.core.tokens.encoding import decode_base64url
+from tokenservice.core.tokens.jose import ALGORITHMS
+from tokenservice.core.tokens.strict_json import parse_object
 
 FOLDER = Path(__file__).parents[4] / "shared" / "vectors" / "wycheproof"
 

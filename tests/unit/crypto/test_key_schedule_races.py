@@ -7,7 +7,7 @@ with, and no key stops to verify while a token of it is alive.
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.crypto.builders import NOW
@@ -106,8 +106,8 @@ def signer(keys: dict[str, Key], slot: Slot) -> Key | None:
 
 
 class World:
-    """Three nodes over one store. A node hears of a change within the staleness limit, and
-    writes within it what it decided, or not at all."""
+    """Three nodes over one store. A node hears of a change before the staleness limit is over,
+    and writes within it what it decided, or not at all."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -138,7 +138,7 @@ class World:
     def _pass(self, time: timedelta) -> None:
         after = self.now + time
         for node in self.nodes:
-            if after - node.heard_at > STALE:
+            if after - node.heard_at >= STALE:
                 node.view, node.heard_at = dict(self.store.keys), self.now
             if after - node.decided_at > STALE:
                 node.plan = KeyPlan()
@@ -209,8 +209,13 @@ def steps(*actions: str) -> st.SearchStrategy[list[tuple[int, int, str]]]:
     return st.lists(one, min_size=60, max_size=120)
 
 
+LATE = [(0, 1, "rotate"), (5, 0, "hear"), (0, 1, "hear"), (0, 1, "apply")]
+"""A rotation is written at the last moment, when a node has just heard of what was before."""
+
+
 @settings(max_examples=100)
 @given(steps("hear", "tick", "decide", "apply", "rotate", "disown"))
+@example([(20, 0, "tick"), (5, 0, "tick"), *LATE, *[(1, 0, "hear")] * 4, (1, 0, "tick")])
 def test_nodes_that_decide_at_the_same_time_lose_no_signer_and_no_token(
     taken: list[tuple[int, int, str]],
 ) -> None:
