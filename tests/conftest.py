@@ -28,6 +28,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 pytest_plugins = ["tests.support.fixtures"]
 
+_TESTS = Path(__file__).parent
 _SLOW_FOLDERS = {"e2e", "faults", "pairing"}
 _SLOW_FIXTURES = {"start_server"}
 _SLOW_CLASSES = {ServerProcess, EmbeddedPostgres, EmbeddedValkey, RuleBasedStateMachine}
@@ -52,7 +53,7 @@ def _is_slow(item: pytest.Function) -> bool:
     if item.path.stem in _FAST_MODULES:
         return False
     return (
-        item.path.parent.name in _SLOW_FOLDERS
+        item.path.relative_to(_TESTS).parts[0] in _SLOW_FOLDERS
         or not _SLOW_FIXTURES.isdisjoint(item.fixturenames)
         or any(one in _SLOW_CLASSES for one in vars(item.module).values() if isinstance(one, type))
     )

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.code_world import ANA, COUPON, SHOP, VERIFICATION, Codes, wish, wrong
+from tests.integration.codes.code_world import ANA, COUPON, SHOP, VERIFICATION, Codes, wish, wrong
 from tests.integration.postgres_world import NOW, holding, until_blocked
 from tests.support.node import Node, started
 from token_service.adapters.postgres.codes.store import CodeStore

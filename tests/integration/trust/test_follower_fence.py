@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from tests.integration.postgres_world import World, event, make_world
-from tests.integration.trust_sink import Sink, add, following
+from tests.integration.trust.trust_sink import Sink, add, following
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust import log as trust
 from token_service.domain.kinds import TrustEffect, TrustEntryKind

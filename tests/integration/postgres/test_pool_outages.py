@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import Stores
 from tests.integration.postgres_world import NOW, World, advance_of, event, make_world, revocation
-from tests.integration.trust_sink import Sink, following
+from tests.integration.trust.trust_sink import Sink, following
 from tests.support.hands import Hands
 from tests.support.waiting import patience
 from token_service.adapters.embedded import EmbeddedPostgres

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from tests.integration.code_world import Codes
+from tests.integration.codes.code_world import Codes
 from tests.support.clocks import StandingClock
 from tests.support.node import ADMIN, Node, started
 from tests.support.servers import ServerProcess

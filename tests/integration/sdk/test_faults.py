@@ -97,7 +97,7 @@ async def test_a_process_that_dies_before_it_stored_the_successor(
     path = tmp_path / "session.json"
     victim = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "tests.integration.dying_client", server.address, "demo-api", str(path)),
+        *("-m", "tests.integration.sdk.dying_client", server.address, "demo-api", str(path)),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
     )

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.code_world import (
+from tests.integration.codes.code_world import (
     ANA,
     BANK,
     COUPON,

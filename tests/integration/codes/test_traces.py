@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.integration.code_world import COUPON, VERIFICATION, Codes, wrong
+from tests.integration.codes.code_world import COUPON, VERIFICATION, Codes, wrong
 from tests.support.node import Node, started
 
 

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from tests.integration.postgres_world import NOW, World, make_world
-from tests.integration.trust_sink import Sink, add, add_silently, following
+from tests.integration.trust.trust_sink import Sink, add, add_silently, following
 from tests.support.waiting import PATIENCE, patience
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust import log as trust
