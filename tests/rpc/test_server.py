@@ -50,7 +50,7 @@ def status(data: bytes) -> int:
     return int(health_pb2.HealthCheckResponse.FromString(data).status)
 
 
-async def wait_for(messages: Any, wanted: int) -> None:
+async def until_told(messages: Any, wanted: int) -> None:
     async with patience():
         while status(await messages.read()) != wanted:
             pass
@@ -64,7 +64,7 @@ async def test_health_is_told_by_service_and_to_anybody(service: str) -> None:
         assert status(await watch.read()) == SERVING
         assert world.server is not None
         world.server.health.tell(serving=False)
-        await wait_for(watch, NOT_SERVING)
+        await until_told(watch, NOT_SERVING)
         assert status(await unary_unary(channel, CHECK)(health_of(service))) == NOT_SERVING
 
 
@@ -171,7 +171,7 @@ async def test_a_stop_lets_calls_in_flight_finish_and_refuses_new_ones(method: s
         assert status(await watch.read()) == SERVING
         assert world.server is not None
         stopping = asyncio.create_task(world.server.stop())
-        await wait_for(watch, NOT_SERVING)
+        await until_told(watch, NOT_SERVING)
         refused = await failure(call(raw("new"), metadata=ALICE))
         assert (refused.code, refused.reason) == (StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
         assert status(await unary_unary(channel, CHECK)(health_of(""))) == NOT_SERVING

@@ -107,6 +107,7 @@ async def test_every_tenth_where_the_limits_are_wider(node: Node, alice: User) -
     assert {row["cause"] for row in noted} == {"wrong_password"}
 
 
+@pytest.mark.slow
 async def test_64_attackers_leave_no_more_rows_than_the_limits_allow(
     node: Node, alice: User
 ) -> None:
@@ -142,6 +143,7 @@ async def test_whoever_types_the_password_as_the_name_is_not_quoted(
     assert WRONG not in str(about)
 
 
+@pytest.mark.slow
 async def test_names_that_nobody_has_leave_eleven_rows_however_many_they_are(node: Node) -> None:
     for number in range(120):
         await attempt(node, username=f"nobody{number}", address=f"2001:db8:0:{number:x}::1")
@@ -149,6 +151,7 @@ async def test_names_that_nobody_has_leave_eleven_rows_however_many_they_are(nod
     assert [row["of_caller"] for row in noted] == ["1", *map(str, range(10, 101, 10))]
 
 
+@pytest.mark.slow
 async def test_wrong_passwords_of_users_hide_no_names_that_nobody_has(
     node: Node, alice: User
 ) -> None:
