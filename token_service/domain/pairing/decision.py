@@ -3,7 +3,7 @@
 PENDING → SCANNED → APPROVED → COMPLETED; or DENIED, EXPIRED, CANCELLED.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from uuid import UUID
@@ -152,6 +152,7 @@ class Move:
     state: PairingState
     ends_at: datetime
     wrong_numbers: int = 0
+    _: KW_ONLY
     refusal: Reason | None = None
     revokes_child: bool = False
     end_reason: PairingEndReason = PairingEndReason.UNSPECIFIED
