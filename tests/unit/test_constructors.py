@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,10 @@ def positionals(node: ast.ClassDef) -> int:
     for made_by in node.decorator_list:
         spelt = ast.unparse(made_by)
         if spelt.startswith("dataclass") and "kw_only=True" not in spelt:
-            return sum(isinstance(part, ast.AnnAssign) for part in node.body)
+            parts = (part for part in node.body if isinstance(part, ast.AnnAssign))
+            return len(
+                list(takewhile(lambda part: ast.unparse(part.annotation) != "KW_ONLY", parts))
+            )
     for part in node.body:
         if isinstance(part, ast.FunctionDef) and part.name == "__init__":
             return len(part.args.posonlyargs + part.args.args) - 1
@@ -42,6 +46,7 @@ def test_no_constructor_takes_more_than_five_values_by_position() -> None:
     ("source", "count"),
     [
         ("@dataclass\nclass A:\n    a: int\n    b: int", 2),
+        ("@dataclass\nclass A:\n    a: int\n    _: KW_ONLY\n    b: int", 1),
         ("@dataclass(frozen=True, kw_only=True)\nclass A:\n    a: int\n    b: int", 0),
         ("class A:\n    def __init__(self, a, b, c, *, d): ...", 3),
     ],
