@@ -17,6 +17,7 @@ from tests.support.servers import ServerProcess
 from tests.support.world import World
 from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.app.parts import Parts
+from token_service.app.usecases.offline import bootstrap_client
 from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.policy import ClientPolicy, Lifetimes
 from token_service.domain.kinds import (
@@ -27,8 +28,6 @@ from token_service.domain.kinds import (
     TokenKind,
     TokenScheme,
 )
-from token_service.usecases.clients.bootstrap import BootstrapClient
-from token_service.usecases.tokens.token_limits import TokenLimits
 from tokenservice.core import Facts
 
 AUDIENCE, OTHER_AUDIENCE = "orders", "billing"
@@ -141,13 +140,7 @@ async def prepare(dsn: str, redis_url: str, fillers: int) -> SoakWorld:
     world = World(dsn, redis_url, SecretKeys.generate_text(), {}, "", "")
     parts = await Parts.open(world.settings())
     try:
-        create = BootstrapClient(
-            store=parts.clients,
-            secrets=parts.secrets,
-            clock=parts.clock,
-            random=parts.random,
-            limits=TokenLimits(parts.tokens),
-        )
+        create = bootstrap_client(parts)
         for client_id, policy in POLICIES.items():
             made = await create(client_id, client_id, "", policy)
             world.clients[client_id] = made.client_secret
