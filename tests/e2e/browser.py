@@ -223,7 +223,7 @@ class Browser:
 
     def record(self, name: str, *, all_views: bool = True) -> None:
         """Check the page, and keep its pictures: desktop and phone, light and dark, or one."""
-        source = self.driver.page_source
+        source = self.until(lambda: self.driver.page_source, "source")
         assert "tsk_" not in source
         assert "eyJ" not in source
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ class Browser:
         views = [(kind, theme) for kind in _VIEWS for theme in ("light", "dark")]
         for kind, theme in views if all_views else [(own, "light")]:
             self.view(kind, theme)
-            faults = self.driver.execute_script(_FAULTS)
+            faults = self.until(lambda: self.driver.execute_script(_FAULTS), "whole page")
             assert not faults, (name, kind, theme, faults)
             picture = SCREENSHOTS / f"{self.role}-{name}-{kind}-{theme}.png"
             picture.write_bytes(self.screenshot())

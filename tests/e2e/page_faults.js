@@ -1,4 +1,5 @@
-// What a page must have, whoever reads it with whatever: gives what it lacks.
+// What a page must have, whoever reads it with whatever: gives what it lacks, null while it loads.
+if (document.readyState !== "complete") return null;
 const faults = [];
 const named = (e) => e.labels?.length || e.ariaLabel || e.textContent.trim();
 for (const e of document.querySelectorAll("input:not([type=hidden]), button, a")) {

@@ -224,6 +224,7 @@ def an_old_login_without_scripts(scene: Scene) -> None:
     scene.scan()
     phone.sees("Number that the PC shows")
     number = pc.open("pairing").slot("check_number")
+    pc.record("pairing-without-scripts")
     phone.fill(PC_NUMBER, number)
     phone.press("Approve")
     phone.sees(texts.CONFIRM)
