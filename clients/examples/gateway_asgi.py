@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import uvicorn
 from starlette.applications import Starlette
@@ -37,7 +38,7 @@ async def health(_: Request) -> PlainTextResponse:
 
 ROUTES = {
     "GET /orders": Route(scopes=["orders.read"]),
-    "POST /orders": Route(scopes=["orders.write"], max_auth_age=3600),
+    "POST /orders": Route(scopes=["orders.write"], max_auth_age=timedelta(hours=1)),
     "GET /health": PUBLIC,
 }
 guard = Middleware(TokenMiddleware, validator=validator, audience="orders", routes=ROUTES)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Annotated
 
 import uvicorn
@@ -26,7 +27,8 @@ app = FastAPI(lifespan=lifespan)
 protect(app, validator, audience="orders")
 
 Reader = Annotated[Principal, Depends(require(scopes=["orders.read"]))]
-Writer = Annotated[Principal, Depends(require(scopes=["orders.write"], max_auth_age=3600))]
+recently = require(scopes=["orders.write"], max_auth_age=timedelta(hours=1))
+Writer = Annotated[Principal, Depends(recently)]
 
 
 @app.get("/orders")

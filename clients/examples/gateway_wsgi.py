@@ -1,6 +1,7 @@
 """The same API with Flask on a WSGI server with threads."""
 
 import os
+from datetime import timedelta
 
 import waitress.server  # type: ignore[import-untyped]  # waitress has no types
 from flask import Flask, request
@@ -19,7 +20,7 @@ def orders() -> dict[str, str]:
 
 ROUTES = {
     "GET /orders": Route(scopes=["orders.read"]),
-    "POST /orders": Route(scopes=["orders.write"], max_auth_age=3600),
+    "POST /orders": Route(scopes=["orders.write"], max_auth_age=timedelta(hours=1)),
 }
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class Following:
         """Follow; raises RuntimeError when the view does not get fresh."""
         await self.connection.__aenter__()
         await self.validator.__aenter__()
-        if not await self.validator.wait_ready(30):
+        if not await self.validator.wait_ready(timedelta(seconds=30)):
             raise RuntimeError("a validator has no view of the log")
 
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
 from typing import Annotated, Any
 
 import flask
@@ -37,10 +38,10 @@ from tokenservice.middleware.fastapi import protect, require
 OUTAGE = 1.0
 """Staleness limit in seconds for tests of an outage; the server's heartbeats take longer."""
 
-RECHECK = 0.05
+RECHECK = timedelta(milliseconds=50)
 
 READ = Route(scopes=["orders.read"])
-PAY = Route(max_auth_age=600)
+PAY = Route(max_auth_age=timedelta(seconds=600))
 ROUTES = {
     "GET /orders": READ,
     "POST /orders": Route(scopes=["orders.write"]),
@@ -84,14 +85,14 @@ class _Validated:
 
     def __init__(self, world: World, address: str, staleness: float) -> None:
         self._connection = Connection(address, credentials(world))
-        self.validator = Validator(self._connection, staleness_limit=staleness)
+        self.validator = Validator(self._connection, staleness_limit=timedelta(seconds=staleness))
 
     @asynccontextmanager
     async def lifespan(self, _: Any) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._connection)
             await stack.enter_async_context(self.validator)
-            assert await self.validator.wait_ready(PATIENCE)
+            assert await self.validator.wait_ready(timedelta(seconds=PATIENCE))
             yield
 
 
@@ -155,7 +156,7 @@ def fastapi(world: World, address: str, staleness: float = 5.0) -> Iterator[str]
     add("POST", "/orders", scopes=["orders.write"])
     add("GET", "/admin", scopes=["orders.admin"])
     add("GET", "/billing", audience="billing")
-    add("POST", "/payments", max_auth_age=600)
+    add("POST", "/payments", max_auth_age=timedelta(minutes=10))
 
     @app.get("/health")
     async def health() -> None:
@@ -184,9 +185,9 @@ def flask_on_waitress(world: World, address: str, staleness: float = 5.0) -> Ite
 
     with (
         SyncConnection(address, credentials(world)) as connection,
-        SyncValidator(connection, staleness_limit=staleness) as validator,
+        SyncValidator(connection, staleness_limit=timedelta(seconds=staleness)) as validator,
     ):
-        assert validator.wait_ready(PATIENCE)
+        assert validator.wait_ready(timedelta(seconds=PATIENCE))
         guarded = wsgi.TokenMiddleware(
             app, validator=validator, audience="orders", routes=ROUTES, cookie=CookieAuth()
         )

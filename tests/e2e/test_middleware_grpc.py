@@ -51,9 +51,9 @@ async def aio(
     orders = AsyncOrders()
     async with (
         Connection(address, credentials(world)) as connection,
-        Validator(connection, staleness_limit=staleness) as validator,
+        Validator(connection, staleness_limit=timedelta(seconds=staleness)) as validator,
     ):
-        assert await validator.wait_ready(PATIENCE)
+        assert await validator.wait_ready(timedelta(seconds=PATIENCE))
         interceptor = grpc_aio.TokenInterceptor(validator, **SETTINGS)
         server = grpc.aio.server(interceptors=[interceptor])
         server.add_generic_rpc_handlers(handlers(orders))
@@ -75,9 +75,9 @@ async def threads(
     orders = ThreadOrders()
     with (
         SyncConnection(address, credentials(world)) as connection,
-        SyncValidator(connection, staleness_limit=staleness) as validator,
+        SyncValidator(connection, staleness_limit=timedelta(seconds=staleness)) as validator,
     ):
-        assert await asyncio.to_thread(validator.wait_ready, 10)
+        assert await asyncio.to_thread(validator.wait_ready, timedelta(seconds=10))
         interceptor = grpc_sync.TokenInterceptor(validator, **SETTINGS)
         pool = ThreadPoolExecutor(4)
         server = grpc.server(pool, interceptors=[interceptor])

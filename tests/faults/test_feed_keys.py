@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Self
 
 import pytest_asyncio
@@ -104,7 +105,10 @@ async def load(world: World, server: LocalServer) -> AsyncIterator[Load]:
     async with (
         Callers(world, server.address) as callers,
         validating(
-            world, server.address, staleness_limit=LIMIT, remote_timeout=PATIENCE
+            world,
+            server.address,
+            staleness_limit=timedelta(seconds=LIMIT),
+            remote_timeout=timedelta(seconds=PATIENCE),
         ) as validator,
         Load(callers, validator) as running,
     ):

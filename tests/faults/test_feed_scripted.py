@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import grpc
 import pytest
@@ -47,7 +48,7 @@ def whole(revision: int, epoch: str = EPOCH) -> pb.WatchTrustResponse:
 
 
 def validator_at(connection: Connection) -> Validator:
-    return Validator(connection, staleness_limit=2.0, report_activity=False)
+    return Validator(connection, staleness_limit=timedelta(seconds=2.0), report_activity=False)
 
 
 def connected(feed: ScriptedFeed) -> Connection:

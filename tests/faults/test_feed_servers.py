@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
@@ -74,7 +75,9 @@ class Gateway:
         await self.stack.aclose()
 
     async def open(self, targets: str | Sequence[str], **options: Any) -> Validator:
-        validating_ = validating(self.world, targets, staleness_limit=LIMIT, **options)
+        validating_ = validating(
+            self.world, targets, staleness_limit=timedelta(seconds=LIMIT), **options
+        )
         return await self.stack.enter_async_context(validating_)
 
     async def show(
@@ -148,7 +151,7 @@ async def test_a_network_that_is_cut(
         Proxy(pair[0].address) as proxy,
         Gateway(shared_world, pair[0].address) as gateway,
     ):
-        validator = await gateway.open(proxy.address, remote_timeout=0.5)
+        validator = await gateway.open(proxy.address, remote_timeout=timedelta(seconds=0.5))
         doomed = await gateway.show(validator, gateway.doomed)
         kept = await gateway.show(validator, gateway.kept)
         how(proxy)

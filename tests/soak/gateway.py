@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Coroutine
+from datetime import timedelta
 
 import uvloop
 
@@ -123,7 +124,7 @@ async def main(address: str, client_id: str, secret: str) -> None:
         validator = Validator(connection)
         settle(validator.local.clock)
         async with validator:
-            if not await validator.wait_ready(READY_SECONDS):
+            if not await validator.wait_ready(timedelta(seconds=READY_SECONDS)):
                 raise SystemExit("the validator has no view of the trust log")
             gateway = Gateway(validator)
             reporting = asyncio.create_task(report(gateway))

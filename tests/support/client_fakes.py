@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -148,9 +149,14 @@ class FakeConnection:
         )
 
 
+def at(unix: float) -> datetime:
+    """The time of so many Unix seconds."""
+    return datetime.fromtimestamp(unix, UTC)
+
+
 def access(token: str, expires_at: float, audience: str = "orders") -> AccessToken:
     """An access token."""
-    return AccessToken(token, audience, ("orders.read",), AccessFormat.JWT, expires_at)
+    return AccessToken(token, audience, ("orders.read",), AccessFormat.JWT, at(expires_at))
 
 
 def token_set(session: int, generation: int, expires_at: float) -> TokenSet:
@@ -159,8 +165,8 @@ def token_set(session: int, generation: int, expires_at: float) -> TokenSet:
         f"session-{session}.{generation}",
         TokenKind.API_SESSION,
         f"id-{session}",
-        expires_at + 1_000,
-        expires_at + 10_000,
+        at(expires_at + 1_000),
+        at(expires_at + 10_000),
         (access(f"access-{session}.{generation}", expires_at),),
     )
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any, Self
 
 import grpc
@@ -23,7 +24,7 @@ METHODS = {
     "/shop.Orders/Write": READ,
     "/shop.Orders/Abort": READ,
     "/shop.Orders/Fail": READ,
-    "/shop.Orders/Pay": Route(max_auth_age=600, acr="aal2"),
+    "/shop.Orders/Pay": Route(max_auth_age=timedelta(seconds=600), acr="aal2"),
     "/shop.Health/*": PUBLIC,
 }
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -111,7 +112,8 @@ async def serving(
 async def call(connection: Connection, within: float = PATIENCE, effort: Effort = READ) -> None:
     """Make one call. Raises TokenServiceError."""
     request = pb.ValidateRequest(token="t", audience="a")
-    await Calls(connection).call(lambda stubs: stubs.tokens.Validate, request, effort, within)
+    timeout = timedelta(seconds=within)
+    await Calls(connection).call(lambda stubs: stubs.tokens.Validate, request, effort, timeout)
 
 
 async def once(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from tests.support.waiting import PATIENCE
@@ -25,5 +26,5 @@ async def validating(
         connection(world, targets, "demo-gateway", channels=channels) as open_connection,
         Validator(open_connection, **options) as validator,
     ):
-        assert await validator.wait_ready(PATIENCE)
+        assert await validator.wait_ready(timedelta(seconds=PATIENCE))
         yield validator

@@ -81,11 +81,18 @@ def _seconds_of(call: ast.Call, named: dict[str, float]) -> Iterator[float]:
     given = [one.value for one in call.keywords if one.arg in {"timeout", "within"}]
     if _name(call.func) in WAITS and isinstance(call.func, ast.Attribute):
         given += call.args[:1]
-    for value in given:
+    for value in [part for one in given for part in _parts(one)]:
         if isinstance(value, ast.Constant) and isinstance(value.value, int | float):
             yield value.value
         elif isinstance(value, ast.Name) and value.id in named:
             yield named[value.id]
+
+
+def _parts(value: ast.expr) -> list[ast.expr]:
+    """A number of seconds, or that of a timedelta."""
+    if isinstance(value, ast.Call) and _name(value.func) == "timedelta":
+        return [one.value for one in value.keywords if one.arg == "seconds"]
+    return [value]
 
 
 def _name(function: ast.expr) -> str:
@@ -184,6 +191,7 @@ def test_no_result_depends_on_the_speed_of_the_machine() -> None:
         "await asyncio.wait_for(done.wait(), LIMIT)",
         "with pytest.raises(Closed):\n    async with asyncio.timeout(5): await done.wait()",
         "process.wait(10)",
+        "validator.wait_ready(timedelta(seconds=10))",
         "queue.get(timeout=30)",
         "SECONDS = 20.0\nthread.join(SECONDS)",
         "began = time.monotonic()\nassert time.monotonic() - began < 4.0",
@@ -203,6 +211,7 @@ def test_a_bound_is_found(forbidden: str) -> None:
     [
         "with pytest.raises(TimeoutError):\n    async with asyncio.timeout(0.05): await never()",
         "process.wait(PATIENCE)",
+        "validator.wait_ready(timedelta(seconds=PATIENCE))",
         "subprocess.run(command, timeout=120)",
         "await asyncio.wait([task], timeout=0.2)",
         "took = time.monotonic() - began\nassert took >= 0.2",

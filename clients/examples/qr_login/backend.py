@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from tokenservice import (
@@ -93,7 +94,7 @@ class Backend:
         if self._checks is None:
             return False
         try:
-            await self._checks.validate("?", audience=AUDIENCE, timeout=within)
+            await self._checks.validate("?", audience=AUDIENCE, timeout=timedelta(seconds=within))
         except Unreachable:
             return False
         except TokenServiceError:

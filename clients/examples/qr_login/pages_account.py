@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .here import Here
 
-_PATIENCE_SECONDS: Final = 3.0
+_PATIENCE: Final = timedelta(seconds=3)
 """A person is waiting for the page."""
 
 
@@ -38,7 +38,7 @@ class Row:
 async def home(here: Here) -> Response:
     """Show where the person is signed in."""
     person = await sessions.signed_in(here)
-    found = here.tokens.list_sessions(session_token=person.session_token, timeout=_PATIENCE_SECONDS)
+    found = here.tokens.list_sessions(session_token=person.session_token, timeout=_PATIENCE)
     listed = [session async for session in found]
     names = {one.session_id: one.device.name for one in listed}
     rows = [_row(one, names, person.principal.session_id) for one in listed]
@@ -61,8 +61,8 @@ def _row(session: Session, names: dict[str, str], current: str) -> Row:
     )
 
 
-def _time(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%d %b %Y, %H:%M UTC")
+def _time(when: datetime) -> str:
+    return when.strftime("%d %b %Y, %H:%M UTC")
 
 
 async def show_login(here: Here) -> Response:

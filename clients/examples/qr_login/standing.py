@@ -66,7 +66,7 @@ def standing_of(pairing: OpenPairing, status: PairingStatus, now: float) -> Stan
     qr, seconds = "", 0
     if status.shown is not None:
         qr = hashlib.sha256(status.shown.code.encode()).hexdigest()[:16]
-        left = status.shown.expires_at - ROTATION_SECONDS - now
+        left = status.shown.expires_at.timestamp() - ROTATION_SECONDS - now
         seconds = int(min(max(left, 0.0), ROTATION_SECONDS))
     return Standing(
         state=state.name.lower(),

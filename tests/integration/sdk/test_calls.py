@@ -67,7 +67,11 @@ async def test_from_login_to_logout(world: World, server: LocalServer) -> None:
         access = second.access_token("orders")
         assert (access.scopes, second.session_id) == (("orders.read",), first.session_id)
         decision = await gateway.validate(
-            access.token, audience="orders", scopes=["orders.read"], max_auth_age=60, acr="aal1"
+            access.token,
+            audience="orders",
+            scopes=["orders.read"],
+            max_auth_age=timedelta(seconds=60),
+            acr="aal1",
         )
         assert (decision.verdict, decision.http_status, decision.source) == (
             Verdict.ACTIVE,

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -233,4 +234,4 @@ async def test_a_login_fails_over_before_it_is_sent(
         assert len(sessions) == 4
     async with connect(world, dead, "demo-api") as nowhere:
         with pytest.raises(Unreachable, match="no server can be reached"):
-            await TokenClient(nowhere).login_as_client(timeout=0.3)
+            await TokenClient(nowhere).login_as_client(timeout=timedelta(seconds=0.3))

@@ -84,7 +84,11 @@ async def test_codes(world: World, start_application: StartApplication) -> None:
     async with connect(world, server.address, "demo-admin") as connection:
         codes = CodeClient(connection)
         issued = await codes.issue(
-            purpose="spring", kind=CodeKind.COUPON, max_uses=2, payload=b"20%", ttl=3600
+            purpose="spring",
+            kind=CodeKind.COUPON,
+            max_uses=2,
+            payload=b"20%",
+            ttl=timedelta(seconds=3600),
         )
         first = await codes.redeem(purpose="spring", code=issued.code, request_id="r-1")
         again = await codes.redeem(purpose="spring", code=issued.code, request_id="r-1")

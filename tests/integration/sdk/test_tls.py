@@ -1,6 +1,7 @@
 """The client package over TLS, with certificates that speak for the caller, and tokens for gRPC."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -58,7 +59,7 @@ async def test_tls(
     for wrong in (stranger, Tls(), None):  # trusts another, trusts the usual ones, no TLS
         async with Connection(server.address, caller, tls=wrong) as connection:
             with pytest.raises(Unreachable):
-                await TokenClient(connection).login_as_client(timeout=0.5)
+                await TokenClient(connection).login_as_client(timeout=timedelta(seconds=0.5))
 
 
 async def test_a_certificate_speaks_for_a_client(
@@ -87,7 +88,7 @@ async def test_a_certificate_speaks_for_a_client(
     caller = secret_of(world, "demo-api")
     async with Connection(server.address, caller, tls=without) as connection:
         with pytest.raises(Unreachable):
-            await TokenClient(connection).login_as_client(timeout=0.5)
+            await TokenClient(connection).login_as_client(timeout=timedelta(seconds=0.5))
 
 
 async def test_grpc_calls_carry_the_sources_token(

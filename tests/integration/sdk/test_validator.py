@@ -115,7 +115,7 @@ async def test_over_the_wire_both_say_the_same(
         for audience, scopes, (age, acr) in itertools.product(
             ("orders", "billing"),
             ((), ("orders.read",), ("orders.read", "nothing")),
-            ((None, ""), (0, ""), (3600, "aal1"), (None, "aal2")),
+            ((None, ""), (timedelta(0), ""), (timedelta(hours=1), "aal1"), (None, "aal2")),
         )
     ]
     asked = list(itertools.product(tokens, demands))[::5]
@@ -137,12 +137,12 @@ async def test_over_the_wire_both_say_the_same(
 
 
 def message(token: str, demand: dict[str, Any], revision: int) -> pb.ValidateRequest:
-    age = demand["max_auth_age"]
+    age: timedelta | None = demand["max_auth_age"]
     return pb.ValidateRequest(
         token=token,
         audience=demand["audience"],
         required_scopes=demand["scopes"],
-        max_auth_age=None if age is None else Duration(seconds=age),
+        max_auth_age=None if age is None else Duration(seconds=age // timedelta(seconds=1)),
         required_acr=demand["acr"],
         min_revision=revision,
     )
@@ -206,7 +206,7 @@ async def test_threads_decide_by_themselves(
             SyncConnection(server.address, credentials) as over,
             SyncValidator(over) as validator,
         ):
-            assert validator.wait_ready(PATIENCE)
+            assert validator.wait_ready(timedelta(seconds=PATIENCE))
             with ThreadPoolExecutor(8) as pool:
 
                 def one(number: int) -> Decision:
@@ -240,7 +240,7 @@ async def test_a_caller_without_permission_validates_nothing(
         connection(world, server.address, "demo-web") as opened,
         Validator(opened) as validator,
     ):
-        assert not await validator.wait_ready(0.2)
+        assert not await validator.wait_ready(timedelta(seconds=0.2))
         decision = await validator.validate(access, audience="orders")
         assert (decision.verdict, decision.http_status, decision.source) == UNANSWERED
         assert decision.reason == "permission_missing"

@@ -1,6 +1,7 @@
 """An application behind the ASGI middleware, and what belongs to it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from tokenservice import PUBLIC, Route
@@ -9,7 +10,7 @@ from tokenservice.middleware.asgi import TokenMiddleware
 ROUTES = {
     "GET /orders": Route(scopes=["orders.read"]),
     "POST /orders": Route(scopes=["orders.write"]),
-    "POST /payments": Route(max_auth_age=600, acr="aal2"),
+    "POST /payments": Route(max_auth_age=timedelta(seconds=600), acr="aal2"),
     "GET /billing": Route(audience="billing", on_stale="allow_until_expiry"),
     "WEBSOCKET /feed": Route(scopes=["orders.read"]),
     "GET /stream": Route(scopes=["orders.read"]),

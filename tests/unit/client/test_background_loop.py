@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_whoever_stops_waiting_cancels(loop: BackgroundLoop) -> None:
             ended.set()
 
     with pytest.raises(TimeoutError):
-        loop.run(endless(), timeout=0.02)
+        loop.run(endless(), timeout=timedelta(seconds=0.02))
     assert ended.wait(PATIENCE)
     loop.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -227,7 +228,7 @@ async def test_a_pairing_that_is_followed(failure: Exception) -> None:
     key = PairingKey("id", Side.STARTER, "watch-secret")
 
     async def follow() -> None:
-        async for _ in client.watch(key, patience=10 * SECONDS):
+        async for _ in client.watch(key, patience=timedelta(seconds=10 * SECONDS)):
             pass
 
     await for_a_minute(pairings.time, follow())

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from tokenservice import CookieAuth
-from tokenservice.middleware.bearer import bearer, presented, without_cookie
-from tokenservice.middleware.common import Refusal, Refused
+from tokenservice.middleware._bearer import bearer, presented, without_cookie
+from tokenservice.middleware._common import Refusal, Refused
 
 COOKIE = CookieAuth()
 NO_TOKEN = Refusal(401, "Bearer")

@@ -22,7 +22,7 @@ STRANGER = rpc_error(StatusCode.UNAUTHENTICATED, "CALLER_UNAUTHENTICATED")
 DENIED = rpc_error(StatusCode.PERMISSION_DENIED, "PERMISSION_MISSING")
 
 
-async def call(connection: FakeConnection, effort: Effort, within: float | None = None) -> Any:
+async def call(connection: FakeConnection, effort: Effort, within: timedelta | None = None) -> Any:
     def method(stubs: Any) -> Any:
         return stubs.method
 
@@ -108,7 +108,7 @@ async def test_what_must_not_be_sent_twice_waits_for_a_server() -> None:
     connection = FakeConnection(FakeTime())
     connection.reachable = False
     with pytest.raises(Unreachable, match="no server can be reached"):
-        await call(connection, ONCE, within=0.05)
+        await call(connection, ONCE, within=timedelta(seconds=0.05))
     assert connection.requests == []
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from grpc import StatusCode
 
-from tests.support.client_fakes import FakeConnection, FakeTime, half, rpc_error
+from tests.support.client_fakes import FakeConnection, FakeTime, at, half, rpc_error
 from tokenservice import CodeClient, CodeKind, TokenServiceError, Unreachable
 from tokenservice.v1 import code_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
@@ -67,7 +67,7 @@ async def test_a_record_says_what_did_not_happen_yet() -> None:
     record = pb.CodeRecord(code_id="c", kind=types.CODE_KIND_VERIFICATION)
     record.expires_at.seconds = 1_800_000_000
     found = await client(CodeService(FakeTime(), pb.GetCodeResponse(record=record))).get("c")
-    assert (found.kind, found.expires_at) == (CodeKind.VERIFICATION, 1_800_000_000.0)
+    assert (found.kind, found.expires_at) == (CodeKind.VERIFICATION, at(1_800_000_000))
     assert (found.revoked_at, found.last_redeemed_at) == (None, None)
 
 

@@ -181,7 +181,7 @@ async def test_a_stream_that_is_refused_asks_for_another_credential() -> None:
             Connection(service.address, credentials) as connection,
             Validator(connection) as validator,
         ):
-            assert await validator.wait_ready(PATIENCE)
+            assert await validator.wait_ready(timedelta(seconds=PATIENCE))
         assert service.secrets == ["Bearer token-1", "Bearer token-2"]
 
 
@@ -194,7 +194,7 @@ async def test_a_stream_moves(files: Files) -> None:
         Connection(service.address, CALLER, tls=files.tls, clock=hand) as connection,
         Validator(connection) as validator,
     ):
-        assert await validator.wait_ready(PATIENCE)
+        assert await validator.wait_ready(timedelta(seconds=PATIENCE))
         files.install(issue("renewed", AUTHORITY))
         hand.now += 1
         await until(lambda: service.watchers == ["former", "renewed"])
@@ -380,7 +380,7 @@ async def test_another_kind_of_server(secure: bool, tmp_path: Path) -> None:
 
 async def connected(connection: Connection) -> None:
     """What a call that is sent once waits for. Raises Unreachable."""
-    await connection.ready_stubs(0.01)
+    await connection.ready_stubs(timedelta(seconds=0.01))
 
 
 async def test_nobody_there() -> None:
@@ -391,5 +391,5 @@ async def test_nobody_there() -> None:
         assert set(caught.value.targets) == set(targets)
         assert caught.value.hint == ""
         with pytest.raises(Unreachable, match="no server can be reached: connections") as caught:
-            await connection.ready_stubs(0.2)
+            await connection.ready_stubs(timedelta(seconds=0.2))
         assert set(caught.value.targets) == set(targets)

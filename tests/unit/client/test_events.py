@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
 
 import grpc
 import pytest
@@ -44,21 +45,23 @@ class Counting(ValidatorEvents):
     def decided(self, decision: Decision) -> None:
         self.decisions.append((decision.verdict, decision.source, decision.reason))
 
-    def asked(self, questions: int, seconds: float, reason: str) -> None:
-        assert seconds >= 0.0
+    def asked(self, questions: int, took: timedelta, reason: str) -> None:
+        assert took >= timedelta(0)
         self.calls.append((questions, reason))
 
     def outage_began(self, error: Exception) -> None:
         self.outages.append(str(error))
 
-    def outage_ended(self, seconds: float) -> None:
-        assert seconds >= 0.0
+    def outage_ended(self, lasted: timedelta) -> None:
+        assert lasted >= timedelta(0)
         self.outages.append("ended")
 
 
 @pytest.fixture(autouse=True)
 def levels(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("tokenservice._validator.server_calls.CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(
+        "tokenservice._validator.server_calls.CONNECT_WITHIN", timedelta(seconds=0.1)
+    )
     with caplog.at_level(logging.DEBUG, "tokenservice"):
         yield
 
@@ -76,7 +79,7 @@ async def test_one_warning_per_outage_with_target_and_cause(
         address, port = first.address, first.port
     async with (
         Connection(address, CALLER, channels=1) as connection,
-        Validator(connection, staleness_limit=0.3, events=counting) as validator,
+        Validator(connection, staleness_limit=timedelta(seconds=0.3), events=counting) as validator,
     ):
         await until(lambda: len(said(caplog)) == 1)
         for _ in range(5):
@@ -88,7 +91,7 @@ async def test_one_warning_per_outage_with_target_and_cause(
         async with serving(port=port):
             await until(lambda: len(said(caplog)) == 2)
             assert validator.fresh
-            assert validator.view_age < 0.3
+            assert validator.view_age < timedelta(seconds=0.3)
         level, text = said(caplog)[1]
         assert (level, text[:30]) == ("INFO", f"the token service at {address}"[:30])
         await until(lambda: len(said(caplog)) == 3)
@@ -203,8 +206,8 @@ async def test_questions_of_threads_are_counted() -> None:
                 ) as connection,
                 SyncValidator(connection, events=counting) as validator,
             ):
-                assert validator.wait_ready(PATIENCE)
-                assert validator.view_age < 10
+                assert validator.wait_ready(timedelta(seconds=PATIENCE))
+                assert validator.view_age < timedelta(seconds=PATIENCE)
                 return validator.validate(token, audience="orders", min_revision=8)
 
         decision = await asyncio.to_thread(ask)
@@ -217,16 +220,16 @@ async def test_a_hook_that_fails_changes_no_decision(caplog: pytest.LogCaptureFi
         def decided(self, decision: Decision) -> None:
             raise KeyError(decision.verdict)
 
-        def asked(self, questions: int, seconds: float, reason: str) -> None:
-            raise OSError(reason, questions, seconds)
+        def asked(self, questions: int, took: timedelta, reason: str) -> None:
+            raise OSError(reason, questions, took)
 
     issuer = Issuer(audience="orders")
     events = GuardedEvents(Failing())
     validator = AssembledValidator(issuer.validator().local, events=events)
     token = issuer.token()
     assert (await validator.validate(token, audience="orders")).active
-    events.asked(1, 0.0, "")
+    events.asked(1, timedelta(0), "")
     events.outage_began(DOWN)
-    events.outage_ended(1.0)
+    events.outage_ended(timedelta(seconds=1))
     assert [level for level, _ in said(caplog)] == ["ERROR", "ERROR"]
     assert token not in caplog.text

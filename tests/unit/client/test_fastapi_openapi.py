@@ -1,6 +1,7 @@
 """What the OpenAPI document of a protected FastAPI application tells its readers."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated, Any
 
 import httpx
@@ -26,7 +27,7 @@ SCOPES = {
 ROUTES = {
     "GET /orders/{id}": Route(scopes=["orders.read"]),
     "PUT /orders/{id}": Route(scopes=["orders.write", "orders.read"]),
-    "POST /payments": Route(max_auth_age=300, acr="aal2"),
+    "POST /payments": Route(max_auth_age=timedelta(seconds=300), acr="aal2"),
     "/health": PUBLIC,
     "/openapi.json": PUBLIC,
     "/docs": PUBLIC,
@@ -51,7 +52,10 @@ def dependencies(judge: Judge, cookie: CookieAuth | None) -> FastAPI:
     ) -> str:
         return order_id
 
-    @app.post("/payments", dependencies=[Depends(require(max_auth_age=300, acr="aal2"))])
+    @app.post(
+        "/payments",
+        dependencies=[Depends(require(max_auth_age=timedelta(seconds=300), acr="aal2"))],
+    )
     def pay() -> str:
         return "paid"
 

@@ -1,13 +1,15 @@
 """What goes into requests and comes out of replies."""
 
 import traceback
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tokenservice import Check, Source, TokenClient, TokenServiceError
 from tokenservice import _messages as messages
+from tokenservice._times import moment_of
 from tokenservice.core import Platform, TokenKind, Verdict
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import types_pb2 as types
@@ -63,16 +65,24 @@ async def test_an_exchange_id_has_16_bytes() -> None:
         await client(Recorder()).exchange("token", exchange_id=b"short")
 
 
-async def test_ages_are_seconds_or_timedeltas() -> None:
-    recorder = Recorder(pb.ValidateResponse(), pb.ValidateResponse())
-    for age in (90.5, timedelta(seconds=90.5)):
-        await client(recorder).validate("token", audience="orders", max_auth_age=age)
-    first, second = recorder.requests
-    assert first == second
-    assert first.max_auth_age.ToTimedelta() == timedelta(seconds=90.5)
-    for nonsense in (float("nan"), float("inf")):
-        with pytest.raises(TokenServiceError, match="FIELD_INVALID"):
-            await client(Recorder()).validate("t", audience="orders", max_auth_age=nonsense)
+async def test_durations_are_timedeltas() -> None:
+    recorder, age = Recorder(pb.ValidateResponse()), timedelta(seconds=90.5)
+    await client(recorder).validate("token", audience="orders", max_auth_age=age)
+    assert recorder.requests[0].max_auth_age.ToTimedelta() == age
+    number: Any = 300
+    with pytest.raises(TypeError, match="max_auth_age is a timedelta"):
+        await client(Recorder()).validate("t", audience="orders", max_auth_age=number)
+    with pytest.raises(TypeError, match="replay_within is a timedelta"):
+        await client(Recorder()).exchange("token", replay_within=number)
+
+
+@pytest.mark.parametrize("seconds", [-(2**62), 2**62, 0, 1_800_000_000])
+def test_times_that_no_calendar_has_are_the_nearest_ones(seconds: int) -> None:
+    moment = moment_of(Timestamp(seconds=seconds, nanos=1_500))
+    assert moment.tzinfo is UTC
+    assert datetime.min.replace(tzinfo=UTC) <= moment <= datetime.max.replace(tzinfo=UTC)
+    if 0 <= seconds < 2**40:
+        assert moment == datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=1)
 
 
 async def test_a_verdict_that_is_not_known_refuses() -> None:
@@ -135,7 +145,10 @@ def test_token_sets_are_read_and_show_nothing() -> None:
     message.session_idle_expires_at.FromNanoseconds(1_500_000_000)
     message.access_tokens.add(token="SECRET-2", audience="orders", scopes=["a", "b"])
     tokens = messages.token_set(message, replayed=True)
-    assert (tokens.session_kind, tokens.idle_expires_at) == (TokenKind.WEB_SESSION, 1.5)
+    assert (tokens.session_kind, tokens.idle_expires_at) == (
+        TokenKind.WEB_SESSION,
+        datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC),
+    )
     assert tokens.exchangeable == "SECRET-1"
     assert tokens.access_token("orders").scopes == ("a", "b")
     assert tokens.replayed
@@ -150,7 +163,7 @@ def test_the_rolling_token_is_the_one_that_is_exchanged() -> None:
     message.access_tokens[0].exchange_until.FromSeconds(9)
     tokens = messages.token_set(message)
     assert tokens.exchangeable == "rolling"
-    assert tokens.access_tokens[0].exchange_until == 9.0
+    assert tokens.access_tokens[0].exchange_until == datetime(1970, 1, 1, 0, 0, 9, tzinfo=UTC)
 
 
 def test_enums_of_newer_servers_are_unspecified() -> None:

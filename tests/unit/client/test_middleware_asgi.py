@@ -81,7 +81,7 @@ async def test_step_up(wrap: Wrap, issuer: Issuer) -> None:
     strong = issuer.token(acr="aal2", amr=["pwd", "otp"])
     pay = scope("POST", "/payments", headers=bearer(strong))
     assert (await call(wrap(), pay)).status == 200
-    old = issuer.token(acr="aal2", auth_time=issuer.now() - 601)
+    old = issuer.token(acr="aal2", auth_time=issuer.now() - timedelta(seconds=601))
     pay = scope("POST", "/payments", headers=bearer(old))
     assert (await call(wrap(), pay)).headers["www-authenticate"] == demand
 

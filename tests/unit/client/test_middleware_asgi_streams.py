@@ -73,7 +73,8 @@ async def test_a_websocket_ends_with_its_token(
         "down": (lambda: setattr(judge, "down", True), "temporarily_unavailable"),
     }
     end, error = ends[reason]
-    answer = await ended(wrap(listen, recheck_every=0.005), websocket(headers=bearer(token)), end)
+    wrapped = wrap(listen, recheck_every=timedelta(milliseconds=5))
+    answer = await ended(wrapped, websocket(headers=bearer(token)), end)
     assert answer.types == ["websocket.accept", "websocket.close"]
     assert answer.messages[1] == {"type": "websocket.close", "code": 1008, "reason": error}
 
@@ -96,7 +97,7 @@ async def test_an_application_that_does_not_stop_is_cut_off(wrap: Wrap, issuer: 
         await receive()
         await send({"type": "websocket.accept"})
 
-    wrapped = wrap(stubborn, recheck_every=0.005)
+    wrapped = wrap(stubborn, recheck_every=timedelta(milliseconds=5))
     answer = await ended(
         wrapped, websocket(headers=bearer(token)), lambda: issuer.revoke(token=token)
     )
@@ -117,7 +118,11 @@ async def test_a_recheck_that_fails_ends_the_websocket(judge: Judge, issuer: Iss
             return await judge.validate(token, **demanded)
 
     wrapped = TokenMiddleware(
-        listen, validator=Sometimes(), audience="orders", routes=ROUTES, recheck_every=0.005
+        listen,
+        validator=Sometimes(),
+        audience="orders",
+        routes=ROUTES,
+        recheck_every=timedelta(seconds=0.005),
     )
 
     def breaks() -> None:
@@ -169,11 +174,11 @@ async def stream(scope: Any, receive: Any, send: Any) -> None:
 
 async def test_a_long_response_is_broken_off_if_wanted(wrap: Wrap, issuer: Issuer) -> None:
     token = issuer.token(scopes=["orders.read"])
-    wrapped = wrap(stream, recheck_every=0.005, recheck_responses=True)
+    wrapped = wrap(stream, recheck_every=timedelta(milliseconds=5), recheck_responses=True)
     answer = await ended(
         wrapped, scope(path="/stream", headers=bearer(token)), lambda: issuer.revoke(token=token)
     )
     assert answer.messages[-1]["more_body"], "the client sees that there is something missing"
-    plain = wrap(recheck_every=0.005, recheck_responses=True)
+    plain = wrap(recheck_every=timedelta(milliseconds=5), recheck_responses=True)
     other = issuer.token(scopes=["orders.read"])
     assert (await call(plain, scope(headers=bearer(other)))).status == 200

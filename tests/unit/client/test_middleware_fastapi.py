@@ -27,7 +27,10 @@ def application() -> FastAPI:
         assert request.state.principal is caller
         return {"subject": caller.subject}
 
-    @app.post("/payments", dependencies=[Depends(require(max_auth_age=600, acr="aal2"))])
+    @app.post(
+        "/payments",
+        dependencies=[Depends(require(max_auth_age=timedelta(seconds=600), acr="aal2"))],
+    )
     def pay() -> str:
         return "paid"
 
@@ -87,7 +90,7 @@ async def test_step_up(client: httpx.AsyncClient, issuer: Issuer) -> None:
     strong = issuer.token(acr="aal2")
     assert (await client.post("/payments", headers=bearer(strong))).status_code == 200
     issuer.advance(timedelta(minutes=11))
-    old = issuer.token(acr="aal2", auth_time=issuer.now() - 601)
+    old = issuer.token(acr="aal2", auth_time=issuer.now() - timedelta(seconds=601))
     assert (await client.post("/payments", headers=bearer(old))).status_code == 401
 
 

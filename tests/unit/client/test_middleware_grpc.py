@@ -25,9 +25,10 @@ from tests.support.waiting import until
 from tests.unit.client.judges import Judge, SyncJudge
 from tokenservice import PUBLIC, Route
 from tokenservice.middleware import grpc_aio, grpc_sync
-from tokenservice.middleware.grpc_common import MethodTable, peer_thumbprint
+from tokenservice.middleware._grpc_common import MethodTable, peer_thumbprint
 from tokenservice.testing import Issuer
 
+OFTEN = timedelta(milliseconds=10)
 NO_TOKEN = ("UNAUTHENTICATED", "MISSING_TOKEN", "Bearer")
 BAD_REQUEST = ("UNAUTHENTICATED", "INVALID_REQUEST", 'Bearer error="invalid_request"')
 BAD_TOKEN = ("UNAUTHENTICATED", "INVALID_TOKEN", 'Bearer error="invalid_token"')
@@ -98,7 +99,7 @@ async def start(request: pytest.FixtureRequest) -> AsyncIterator[Start]:
         return Served(issuer, judge, orders, f"127.0.0.1:{port}")
 
     begin = {"aio": start_aio, "threads": start_threads}[request.param]
-    yield lambda **settings: begin(**{"methods": METHODS, "recheck_every": 0.01, **settings})
+    yield lambda **settings: begin(**{"methods": METHODS, "recheck_every": OFTEN, **settings})
     for stop in stops:
         await stop()
 
@@ -107,8 +108,8 @@ def everywhere(outcome: Any) -> dict[str, Any]:
     return dict.fromkeys(("get", "list", "write", "put", "talk"), outcome)
 
 
-@pytest.mark.parametrize("recheck_every", [0.01, None])
-async def test_a_good_token_in_all_shapes(start: Start, recheck_every: float | None) -> None:
+@pytest.mark.parametrize("recheck_every", [OFTEN, None])
+async def test_a_good_token_in_all_shapes(start: Start, recheck_every: timedelta | None) -> None:
     served = await start(recheck_every=recheck_every)
     who = served.issuer.subject.encode()
     async with served.reader() as client:
@@ -222,7 +223,7 @@ async def test_a_client_that_goes_ends_its_stream(start: Start) -> None:
 
 async def test_the_handlers_own_end_is_kept(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)  # gRPC logs what handlers raise
-    for every in (0.01, None):
+    for every in (OFTEN, None):
         served = await start(recheck_every=every)
         async with served.reader() as client:
             aborted = client.list(method="/shop.Orders/Abort")

@@ -1,6 +1,7 @@
 """Following a pairing over streams that break, and what is kept over retries."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -118,7 +119,7 @@ async def test_what_the_server_asks_for_is_waited_for() -> None:
 async def test_nobody_waits_for_ever() -> None:
     service = PairingService(FakeTime(), streams=tuple(Stream(GONE) for _ in range(99)))
     with pytest.raises(Unreachable):
-        await followed(service, patience=10.0)
+        await followed(service, patience=timedelta(seconds=10))
     assert 8.0 < sum(service.time.slept) <= 10.0
 
 
@@ -158,7 +159,9 @@ async def test_polling_honours_when_to_come_back() -> None:
     same = pb.GetPairingResponse(state=types.PAIRING_STATE_PENDING)
     over = pb.GetPairingResponse(state=types.PAIRING_STATE_EXPIRED)
     service = PairingService(FakeTime(), same, early, same, over)
-    states = [one.state async for one in service.client().poll(KEY, interval=2.0)]
+    states = [
+        one.state async for one in service.client().poll(KEY, interval=timedelta(seconds=2.0))
+    ]
     assert states == [PairingState.PENDING, PairingState.EXPIRED]
     assert service.time.slept[0] == 2.0
     assert service.time.slept[1] >= 4.0

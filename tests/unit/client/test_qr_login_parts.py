@@ -13,6 +13,7 @@ from clients.examples.qr_login.patience import SECONDS, NoAnswer, Patience
 from clients.examples.qr_login.pictures import NotAPicture, texts_in
 from clients.examples.qr_login.standing import standing_of
 from clients.examples.qr_login.visits import IDLE_SECONDS, MOST_VISITS, OpenPairing, Visit, Visits
+from tests.support.client_fakes import at
 from tokenservice import (
     Device,
     PairingDirection,
@@ -30,7 +31,7 @@ EXAMPLE = Path(__file__).parents[3] / "clients" / "examples" / "qr_login"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 EDGE = "Mozilla/5.0 (Windows NT 10.0) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0"
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Safari/604.1"
-ELSEWHERE = Peer(Device("d", "Firefox on Linux", FIREFOX, "203.0.113.9"), 1.0, False)
+ELSEWHERE = Peer(Device("d", "Firefox on Linux", FIREFOX, "203.0.113.9"), at(1), False)
 
 
 def png(image: Image.Image) -> bytes:
@@ -249,7 +250,7 @@ def test_people_are_told_within_a_second() -> None:
 @pytest.mark.parametrize(("now", "seconds"), [(0.0, 40), (100.0, 0), (-1000.0, 60)])
 def test_the_countdown(now: float, seconds: int) -> None:
     pairing = OpenPairing(PairingKey("p", Side.STARTER, "secret"), PairingDirection.MAP)
-    shown = ShownCode("c0de", "x/map/c0de", 100.0)
+    shown = ShownCode("c0de", "x/map/c0de", at(100))
     standing = standing_of(pairing, PairingStatus(PairingState.PENDING, shown), now)
     assert standing.seconds == seconds
     assert "c0de" not in repr(standing.as_json())

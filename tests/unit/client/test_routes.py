@@ -121,7 +121,7 @@ def test_what_a_route_may_say() -> None:
     demands: list[dict[str, Any]] = [
         {"scopes": ["a"]},
         {"acr": "aal2"},
-        {"max_auth_age": 0},
+        {"max_auth_age": timedelta(0)},
         {"audience": "x"},
     ]
     for demand in demands:
@@ -130,7 +130,7 @@ def test_what_a_route_may_say() -> None:
     assert Route(max_auth_age=timedelta(0)) != Route()
     unfit: list[dict[str, Any]] = [
         {"scopes": ["a b"]},
-        {"max_auth_age": -1},
+        {"max_auth_age": timedelta(seconds=-1)},
         {"acr": "high"},
         {"audience": "a b"},
     ]

@@ -1,6 +1,7 @@
 """The local decision is the server's: over tokens, keys, trust logs, demands and clocks."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import event, given, settings
@@ -196,11 +197,12 @@ class Both:
         assert local.revision == remote.revision
 
     def decide(self, token: str, requirement: Requirement) -> Decision | None:
+        age = requirement.max_auth_age
         return self.local.try_local(
             token,
             requirement.audience,
             requirement.scopes,
-            requirement.max_auth_age,
+            None if age is None else timedelta(seconds=age),
             requirement.acr,
             requirement.confirmation,
         )

@@ -85,7 +85,7 @@ def test_a_twin_has_the_same_methods(name: str) -> None:
 def test_a_server_that_is_not_there_is_found_at_the_start() -> None:
     with pytest.raises(Unreachable, match="no server can be reached"):
         SyncConnection.connect(
-            "127.0.0.1:1", ClientSecret("web", "s3cret"), within=timedelta(seconds=1)
+            "127.0.0.1:1", ClientSecret("web", "s3cret"), within=timedelta(seconds=0.5)
         )
 
 

@@ -9,7 +9,7 @@
     ...
     redeemed = await client.redeem(purpose="signup-email", code=typed, recipient=address)
 
-Times are Unix seconds; no repr shows a code or its payload.
+No repr shows a code or its payload.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from tokenservice import _messages as messages
 from tokenservice._sync.face import SyncFace, waiting
+from tokenservice._times import moment_of
 from tokenservice._transport import calls
 from tokenservice._transport.calls import Calls, Effort
 from tokenservice._transport.service_client import random_request_id
@@ -32,7 +31,7 @@ from tokenservice.v1 import code_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from tokenservice._backoff import Backoff
     from tokenservice._sync.connection import SyncConnection
@@ -59,7 +58,7 @@ class IssuedCode:
 
     code_id: str
     code: str = field(repr=False)
-    expires_at: float
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +82,15 @@ class CodeRecord:
     subject: str
     max_uses: int
     uses: int
-    created_at: float
-    not_before: float
-    expires_at: float
-    revoked_at: float | None
-    last_redeemed_at: float | None
+    created_at: datetime
+    not_before: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    last_redeemed_at: datetime | None
 
 
 class CodeClient:
-    """The calls of CodeService. ``timeout`` is in seconds, of all attempts together.
+    """The calls of CodeService. ``timeout`` is for all attempts together.
 
     ``issue`` and ``redeem`` are retried with one request id: the one given, or a random one. To
     try again after Unreachable give the same id, which costs neither a code nor a use. Everything
@@ -117,18 +116,15 @@ class CodeClient:
         recipient: str = "",
         subject: str = "",
         max_uses: int = 1,
-        ttl: float | timedelta | None = None,
-        not_before: float | None = None,
+        ttl: timedelta | None = None,
+        not_before: datetime | None = None,
         length: int = 0,
         alphabet: str = "",
         payload: bytes = b"",
         request_id: str | None = None,
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> IssuedCode:
-        """Make a code. What is left out is as the service has it for the kind.
-
-        ``ttl`` is in seconds or a timedelta, ``not_before`` in Unix seconds.
-        """
+        """Make a code. What is left out is as the service has it for the kind."""
         with messages.sendable():
             request = pb.IssueCodeRequest(
                 purpose=purpose,
@@ -136,8 +132,8 @@ class CodeClient:
                 recipient=recipient,
                 subject=subject,
                 max_uses=max_uses,
-                ttl=messages.duration(ttl),
-                not_before=_timestamp(not_before),
+                ttl=messages.duration(ttl, "ttl"),
+                not_before=messages.timestamp(not_before, "not_before"),
                 length=length,
                 alphabet=alphabet,
                 payload=payload,
@@ -146,7 +142,7 @@ class CodeClient:
         reply = await self._calls.call(
             lambda stubs: stubs.codes.IssueCode, request, _effort(request.request_id), timeout
         )
-        return IssuedCode(reply.code_id, reply.code, messages.unix(reply.expires_at))
+        return IssuedCode(reply.code_id, reply.code, moment_of(reply.expires_at))
 
     async def redeem(
         self,
@@ -156,7 +152,7 @@ class CodeClient:
         recipient: str = "",
         redeemer: str = "",
         request_id: str | None = None,
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> RedeemedCode:
         """Use a code once. Reasons include CODE_UNKNOWN and, after too many wrong ones,
         ACCOUNT_LOCKED (``retry_after`` says for how long).
@@ -178,7 +174,7 @@ class CodeClient:
         return RedeemedCode(reply.code_id, reply.payload, reply.uses_left, reply.replayed)
 
     async def revoke(
-        self, code_id: str, *, note: str = "", timeout: float | None = None
+        self, code_id: str, *, note: str = "", timeout: timedelta | None = None
     ) -> CodeRecord:
         """End a code; one that is over already is no error."""
         with messages.sendable():
@@ -188,7 +184,7 @@ class CodeClient:
         )
         return _record(reply.record)
 
-    async def get(self, code_id: str, *, timeout: float | None = None) -> CodeRecord:
+    async def get(self, code_id: str, *, timeout: timedelta | None = None) -> CodeRecord:
         """Fetch what is known of a code."""
         with messages.sendable():
             request = pb.GetCodeRequest(code_id=code_id)
@@ -215,14 +211,6 @@ def _effort(request_id: str) -> Effort:
     return _CHANGE if request_id else Effort(_CHANGE.timeout)
 
 
-def _timestamp(unix: float | None) -> Timestamp | None:
-    if unix is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromNanoseconds(round(unix * 1e9))
-    return timestamp
-
-
 def _record(message: pb.CodeRecord) -> CodeRecord:
     return CodeRecord(
         code_id=message.code_id,
@@ -232,13 +220,11 @@ def _record(message: pb.CodeRecord) -> CodeRecord:
         subject=message.subject,
         max_uses=message.max_uses,
         uses=message.uses,
-        created_at=messages.unix(message.created_at),
-        not_before=messages.unix(message.not_before),
-        expires_at=messages.unix(message.expires_at),
-        revoked_at=messages.unix(message.revoked_at) if message.HasField("revoked_at") else None,
+        created_at=moment_of(message.created_at),
+        not_before=moment_of(message.not_before),
+        expires_at=moment_of(message.expires_at),
+        revoked_at=moment_of(message.revoked_at) if message.HasField("revoked_at") else None,
         last_redeemed_at=(
-            messages.unix(message.last_redeemed_at)
-            if message.HasField("last_redeemed_at")
-            else None
+            moment_of(message.last_redeemed_at) if message.HasField("last_redeemed_at") else None
         ),
     )

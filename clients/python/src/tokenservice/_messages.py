@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
 from tokenservice import _values as plain
 from tokenservice._decisions.decision import Decision, Principal, Source, unanswered
 from tokenservice._errors import SessionOver, TokenServiceError
 from tokenservice._reason import Reason
+from tokenservice._times import check_duration, check_moment, moment, moment_of
 from tokenservice.core import (
     MAX_TOKEN_LENGTH,
     AccessFormat,
@@ -28,8 +29,8 @@ from tokenservice.v1 import types_pb2 as types_pb
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from datetime import datetime, timedelta
 
-    from google.protobuf.timestamp_pb2 import Timestamp
 
 Member = TypeVar("Member", bound=IntEnum)
 
@@ -83,24 +84,35 @@ def names(values: Collection[str]) -> Collection[str]:
     return values
 
 
-def duration(seconds: float | timedelta | None) -> Duration | None:
-    """Make the message, None of None. Raises OverflowError or ValueError for what is no number."""
-    if seconds is None:
+def duration(given: timedelta | None, name: str) -> Duration | None:
+    """Make the message, None of None. Raises TypeError for anything but a timedelta."""
+    check_duration(given, name)
+    if given is None:
         return None
     made = Duration()
-    made.FromTimedelta(seconds if isinstance(seconds, timedelta) else timedelta(seconds=seconds))
+    made.FromTimedelta(given)
+    return made
+
+
+def timestamp(given: datetime | None, name: str) -> Timestamp | None:
+    """Make the message, None of None. Raises TypeError for a time without a time zone."""
+    check_moment(given, name)
+    if given is None:
+        return None
+    made = Timestamp()
+    made.FromDatetime(given)
     return made
 
 
 def check_message(check: plain.Check) -> tokens_pb.ValidateRequest:
-    """Make the message. Raises OverflowError or ValueError for an age that is no number."""
+    """Make the message. Raises TypeError for an age that is no timedelta."""
     return tokens_pb.ValidateRequest(
         # The service answers MALFORMED to both.
         token=check.token if may_be_token(check.token) else "",
         audience=check.audience,
         required_scopes=names(check.scopes),
         min_revision=check.min_revision,
-        max_auth_age=duration(check.max_auth_age),
+        max_auth_age=duration(check.max_auth_age, "max_auth_age"),
         required_acr=check.acr,
         confirmation=check.confirmation,
     )
@@ -112,8 +124,8 @@ def token_set(message: types_pb.TokenSet, *, replayed: bool = False) -> plain.To
         session_token=message.session_token,
         session_kind=member(TokenKind, message.session_kind),
         session_id=message.session_id,
-        idle_expires_at=unix(message.session_idle_expires_at),
-        absolute_expires_at=unix(message.session_absolute_expires_at),
+        idle_expires_at=moment_of(message.session_idle_expires_at),
+        absolute_expires_at=moment_of(message.session_absolute_expires_at),
         access_tokens=tuple(map(_access_token, message.access_tokens)),
         replayed=replayed,
     )
@@ -126,8 +138,8 @@ def _access_token(message: types_pb.AccessToken) -> plain.AccessToken:
         audience=message.audience,
         scopes=tuple(message.scopes),
         format=member(AccessFormat, message.format),
-        expires_at=unix(message.expires_at),
-        exchange_until=unix(message.exchange_until) if rolling else None,
+        expires_at=moment_of(message.expires_at),
+        exchange_until=moment_of(message.exchange_until) if rolling else None,
     )
 
 
@@ -157,9 +169,9 @@ def _principal(message: types_pb.Principal) -> Principal:
         scopes=frozenset(message.scopes),
         roles=tuple(message.roles),
         audience=message.audience,
-        issued_at=message.issued_at.seconds,
-        expires_at=message.expires_at.seconds,
-        auth_time=message.auth_time.seconds,
+        issued_at=moment(message.issued_at.seconds),
+        expires_at=moment(message.expires_at.seconds),
+        auth_time=moment(message.auth_time.seconds),
         acr=message.acr,
         amr=tuple(message.amr),
         token_id=message.token_id,
@@ -176,20 +188,15 @@ def session(message: sessions_pb.Session) -> plain.Session:
         device=plain.Device(device.device_id, device.name, device.user_agent, device.ip_address),
         client_id=message.client_id,
         subject=message.subject,
-        created_at=unix(message.created_at),
-        last_activity_at=unix(message.last_activity_at),
-        idle_expires_at=unix(message.idle_expires_at),
-        absolute_expires_at=unix(message.absolute_expires_at),
-        auth_time=unix(message.auth_time),
+        created_at=moment_of(message.created_at),
+        last_activity_at=moment_of(message.last_activity_at),
+        idle_expires_at=moment_of(message.idle_expires_at),
+        absolute_expires_at=moment_of(message.absolute_expires_at),
+        auth_time=moment_of(message.auth_time),
         parent_session_id=message.parent_session_id,
-        revoked_at=unix(message.revoked_at) if message.HasField("revoked_at") else None,
+        revoked_at=moment_of(message.revoked_at) if message.HasField("revoked_at") else None,
         revoked_reason=member(RevocationReason, message.revoked_reason),
     )
-
-
-def unix(timestamp: Timestamp) -> float:
-    """Give Unix seconds."""
-    return timestamp.seconds + timestamp.nanos / 1_000_000_000
 
 
 def member(kind: type[Member], number: int) -> Member:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from tokenservice.core import AccessFormat, Platform, RevocationReason, TokenKind
 
@@ -36,8 +36,8 @@ class AccessToken:
     audience: str
     scopes: tuple[str, ...]
     format: AccessFormat
-    expires_at: float
-    exchange_until: float | None = None
+    expires_at: datetime
+    exchange_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class TokenSet:
     session_token: str = field(repr=False)
     session_kind: TokenKind
     session_id: str
-    idle_expires_at: float
-    absolute_expires_at: float
+    idle_expires_at: datetime
+    absolute_expires_at: datetime
     access_tokens: tuple[AccessToken, ...]
     replayed: bool = False
 
@@ -78,13 +78,13 @@ class Session:
     device: Device
     client_id: str
     subject: str
-    created_at: float
-    last_activity_at: float
-    idle_expires_at: float
-    absolute_expires_at: float
-    auth_time: float
+    created_at: datetime
+    last_activity_at: datetime
+    idle_expires_at: datetime
+    absolute_expires_at: datetime
+    auth_time: datetime
     parent_session_id: str
-    revoked_at: float | None
+    revoked_at: datetime | None
     revoked_reason: RevocationReason
 
 
@@ -109,7 +109,7 @@ class Check:
     token: str = field(repr=False)
     audience: str
     scopes: Collection[str] = ()
-    max_auth_age: float | timedelta | None = None
+    max_auth_age: timedelta | None = None
     acr: str = ""
     confirmation: bytes = b""
     min_revision: int = 0

@@ -51,7 +51,7 @@ class ClientAdmin(ServiceClient):
         policy: ClientPolicy | None = None,
         *,
         client_id: str = "",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> RegisteredClient:
         """Ask for a new client; it can do nothing until somebody else reviewed it.
 
@@ -76,7 +76,7 @@ class ClientAdmin(ServiceClient):
         approve: bool,
         note: str = "",
         policy: ClientPolicy | None = None,
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> ChangedClient:
         """Approve a registration, with the ``policy`` given instead of the one asked for, or reject
         it. Reasons include CLIENT_STATE and SELF_REVIEW. Sent once: it can be decided once."""
@@ -97,7 +97,7 @@ class ClientAdmin(ServiceClient):
         registration_secret: str,
         *,
         request_id: str | None = None,
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> ClientCredentials:
         """Collect the credentials of an approved client, until its secret has been used.
 
@@ -120,9 +120,9 @@ class ClientAdmin(ServiceClient):
         self,
         client_id: str = "",
         *,
-        overlap: float | timedelta | None = None,
+        overlap: timedelta | None = None,
         request_id: str | None = None,
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> RotatedSecret:
         """Make a new secret; the one before works for ``overlap`` (seconds; None: 24 hours) more.
 
@@ -132,7 +132,7 @@ class ClientAdmin(ServiceClient):
         with messages.sendable():
             request = pb.RotateClientSecretRequest(
                 client_id=client_id,
-                overlap=messages.duration(overlap),
+                overlap=messages.duration(overlap, "overlap"),
                 request_id=random_request_id() if request_id is None else request_id,
             )
         reply = await self._calls.call(
@@ -141,7 +141,7 @@ class ClientAdmin(ServiceClient):
         return value(RotatedSecret, reply)
 
     async def disable_client(
-        self, client_id: str, *, note: str = "", timeout: float | None = None
+        self, client_id: str, *, note: str = "", timeout: timedelta | None = None
     ) -> ChangedClient:
         """Disable a client, which revokes its sessions and tokens; one that is disabled is none."""
         with messages.sendable():
@@ -152,7 +152,7 @@ class ClientAdmin(ServiceClient):
         return value(ChangedClient, reply)
 
     async def enable_client(
-        self, client_id: str, *, note: str = "", timeout: float | None = None
+        self, client_id: str, *, note: str = "", timeout: timedelta | None = None
     ) -> Client:
         """Let a disabled client work again, with the secrets it had. Sent once: a retry could undo
         what somebody else disabled in between."""
@@ -163,7 +163,7 @@ class ClientAdmin(ServiceClient):
         )
         return value(Client, reply.client)
 
-    async def get_client(self, client_id: str = "", *, timeout: float | None = None) -> Client:
+    async def get_client(self, client_id: str = "", *, timeout: timedelta | None = None) -> Client:
         """Fetch a client."""
         with messages.sendable():
             request = pb.GetClientRequest(client_id=client_id)
@@ -178,7 +178,7 @@ class ClientAdmin(ServiceClient):
         state: ClientState = ClientState.UNSPECIFIED,
         page_size: int = 0,
         page_token: str = "",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> Listing[Client]:
         """List clients in the order of their ids, those in one ``state`` where one is given.
 
@@ -203,7 +203,7 @@ class ClientAdmin(ServiceClient):
         policy: ClientPolicy,
         *,
         note: str = "",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> ChangedClient:
         """Replace a client's policy as a whole; what is left out is no longer allowed.
 

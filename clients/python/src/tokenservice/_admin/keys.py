@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tokenservice import _messages as messages
 from tokenservice._admin.key_values import ChangedKey, Key, KeyPurpose
 from tokenservice._admin.messages import value
@@ -17,6 +19,9 @@ from tokenservice._listing import Listing, Page
 from tokenservice._transport import calls
 from tokenservice._transport.service_client import ServiceClient
 from tokenservice.v1 import key_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 
 class KeyAdmin(ServiceClient):
@@ -28,7 +33,7 @@ class KeyAdmin(ServiceClient):
         purpose: KeyPurpose = KeyPurpose.UNSPECIFIED,
         page_size: int = 0,
         page_token: str = "",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> Listing[Key]:
         """List keys, the newest first, those for one ``purpose`` where one is given.
 
@@ -53,7 +58,7 @@ class KeyAdmin(ServiceClient):
         *,
         algorithm: str = "",
         note: str = "",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> Key:
         """Replace the active key of a purpose before its time; gives the new one.
 
@@ -70,7 +75,7 @@ class KeyAdmin(ServiceClient):
         return value(Key, reply.key)
 
     async def compromise_key(
-        self, kid: str, *, note: str = "", timeout: float | None = None
+        self, kid: str, *, note: str = "", timeout: timedelta | None = None
     ) -> ChangedKey:
         """Declare a key compromised, for good: no token of it is accepted any more."""
         with messages.sendable():

@@ -23,7 +23,7 @@ from tokenservice import _messages as messages
 from tokenservice._admin.messages import value
 from tokenservice._admin.trust_values import FeedEntry, FeedKey, FeedMessage, TrustView
 from tokenservice._transport.service_client import ServiceClient
-from tokenservice._validator.server_calls import CONNECT_SECONDS, FeedStream
+from tokenservice._validator.server_calls import CONNECT_WITHIN, FeedStream
 from tokenservice.v1 import trust_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class TrustClient(ServiceClient):
         )
 
     async def _messages(self, begin: Open) -> AsyncGenerator[Any, None]:
-        stubs = await self._connection.ready_stubs(CONNECT_SECONDS)
+        stubs = await self._connection.ready_stubs(CONNECT_WITHIN)
         metadata = await self._connection.metadata()
         stream = FeedStream(self._connection, stubs, metadata, begin(stubs, metadata))
         try:

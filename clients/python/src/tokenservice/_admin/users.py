@@ -23,6 +23,7 @@ from tokenservice.v1 import user_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import timedelta
 
 
 class UserAdmin(ServiceClient):
@@ -38,7 +39,7 @@ class UserAdmin(ServiceClient):
         password: str,
         *,
         roles: Collection[str] = (),
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> User:
         """Create a user who can log in at once. Reasons include USER_EXISTS and ROLE_NOT_FOUND."""
         with messages.sendable():
@@ -56,7 +57,7 @@ class UserAdmin(ServiceClient):
         *,
         user_id: str | None = None,
         session_token: str | None = None,
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> ChangedUser:
         """Set a password: as an administrator by ``user_id``, which ends all of the user's
         sessions, or as the user by their ``session_token``, which ends all others.
@@ -79,7 +80,7 @@ class UserAdmin(ServiceClient):
         return value(ChangedUser, reply)
 
     async def disable_user(
-        self, user_id: str, *, note: str = "", timeout: float | None = None
+        self, user_id: str, *, note: str = "", timeout: timedelta | None = None
     ) -> ChangedUser:
         """Keep a user out and revoke every session and token; of a disabled user it is no error."""
         with messages.sendable():
@@ -90,7 +91,7 @@ class UserAdmin(ServiceClient):
         return value(ChangedUser, reply)
 
     async def enable_user(
-        self, user_id: str, *, note: str = "", timeout: float | None = None
+        self, user_id: str, *, note: str = "", timeout: timedelta | None = None
     ) -> User:
         """Let a disabled user log in again; what was revoked stays revoked."""
         with messages.sendable():
@@ -101,7 +102,7 @@ class UserAdmin(ServiceClient):
         return value(User, reply.user)
 
     async def delete_user(
-        self, user_id: str, *, note: str = "", timeout: float | None = None
+        self, user_id: str, *, note: str = "", timeout: timedelta | None = None
     ) -> ChangedUser:
         """Delete a user and revoke every session and token; gives the user as they last were.
 
@@ -119,7 +120,7 @@ class UserAdmin(ServiceClient):
         *,
         user_id: str | None = None,
         username: str | None = None,
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> User:
         """Fetch a user by id or by name, with failed logins and locks (USER_NOT_FOUND).
 
@@ -139,7 +140,7 @@ class UserAdmin(ServiceClient):
         return value(User, reply.user)
 
     def list_users(
-        self, *, page_size: int = 0, page_token: str = "", timeout: float | None = None
+        self, *, page_size: int = 0, page_token: str = "", timeout: timedelta | None = None
     ) -> Listing[User]:
         """List users in the order of their names.
 
@@ -157,7 +158,7 @@ class UserAdmin(ServiceClient):
         return Listing(fetch, page_token)
 
     async def unlock_user(
-        self, user_id: str, *, note: str = "", timeout: float | None = None
+        self, user_id: str, *, note: str = "", timeout: timedelta | None = None
     ) -> User:
         """Lift the lock that wrong passwords put on a user; of one not locked it is no error."""
         with messages.sendable():
@@ -173,7 +174,7 @@ class UserAdmin(ServiceClient):
         roles: Collection[str],
         *,
         note: str = "",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> ChangedUser:
         """Replace a user's roles; none takes all away. Reasons include ROLE_NOT_FOUND."""
         with messages.sendable():
@@ -189,7 +190,7 @@ class UserAdmin(ServiceClient):
         scopes: Collection[str],
         *,
         note: str = "",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> ChangedRole:
         """Create a role, or replace its scopes."""
         with messages.sendable():
@@ -200,7 +201,7 @@ class UserAdmin(ServiceClient):
         return value(ChangedRole, reply)
 
     def list_roles(
-        self, *, page_size: int = 0, page_token: str = "", timeout: float | None = None
+        self, *, page_size: int = 0, page_token: str = "", timeout: timedelta | None = None
     ) -> Listing[Role]:
         """List roles in the order of their names; otherwise as :meth:`list_users`."""
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
+from tokenservice._times import moment
 from tokenservice.core import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from tokenservice.core import Facts, TokenKind
 
@@ -40,7 +41,7 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who presented a token, and what it allows. Times are whole Unix seconds.
+    """Who presented a token, and what it allows. Times are whole seconds, in UTC.
 
     ``device_id`` is "" when the client named none, ``acr`` the level of the login (NIST SP
     800-63B-4; "aal1", as users have no second factors yet), ``token_id`` an identifier and no
@@ -55,9 +56,9 @@ class Principal:
     scopes: frozenset[str]
     roles: tuple[str, ...]
     audience: str
-    issued_at: int
-    expires_at: int
-    auth_time: int
+    issued_at: datetime
+    expires_at: datetime
+    auth_time: datetime
     acr: str
     amr: tuple[str, ...]
     token_id: str
@@ -74,9 +75,9 @@ class Principal:
             facts.scopes,
             facts.roles,
             facts.audience,
-            facts.issued_at,
-            facts.expires_at,
-            facts.auth_time,
+            moment(facts.issued_at),
+            moment(facts.expires_at),
+            moment(facts.auth_time),
             facts.acr,
             facts.amr,
             facts.token_id,
@@ -127,7 +128,7 @@ class Validates(Protocol):
         *,
         audience: str,
         scopes: Collection[str] = (),
-        max_auth_age: float | timedelta | None = None,
+        max_auth_age: timedelta | None = None,
         acr: str = "",
         confirmation: bytes = b"",
         min_revision: int = 0,
@@ -135,8 +136,8 @@ class Validates(Protocol):
     ) -> Decision:
         """Decide whether ``token`` may do what the route demands, now.
 
-        ``max_auth_age`` is in seconds; ``confirmation`` is the SHA-256 thumbprint (32 bytes) of
-        the client certificate on the connection, b"" for none; the answer is not made from a
+        ``confirmation`` is the SHA-256 thumbprint (32 bytes) of the client certificate on the
+        connection, b"" for none; the answer is not made from a
         state of the trust log older than ``min_revision``. Raises ValueError for a demand that
         no token could be judged by, and never for anything that ``token`` holds.
         """
@@ -152,7 +153,7 @@ class ValidatesSync(Protocol):
         *,
         audience: str,
         scopes: Collection[str] = (),
-        max_auth_age: float | timedelta | None = None,
+        max_auth_age: timedelta | None = None,
         acr: str = "",
         confirmation: bytes = b"",
         min_revision: int = 0,

@@ -9,11 +9,11 @@
         def outage_began(self, error):
             OUTAGE.set(1)
 
-        def outage_ended(self, seconds):
+        def outage_ended(self, lasted):
             OUTAGE.set(0)
 
     validator = Validator(connection, events=Counting())
-    VIEW_AGE.set_function(lambda: validator.view_age)
+    VIEW_AGE.set_function(lambda: validator.view_age.total_seconds())
 
 Nothing here gets a token or a secret. Methods are called where the thing happens and have to return
 at once: ``decided`` on the thread that asked (with a ``SyncValidator`` on any), the others on the
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
     from tokenservice._decisions.decision import Decision
 
@@ -40,16 +41,16 @@ class ValidatorEvents:
         """Hear of each decision: its ``verdict``, its ``source`` (local, remote, none), and its
         ``reason`` where nobody could decide. All three have few values."""
 
-    def asked(self, questions: int, seconds: float, reason: str) -> None:
-        """Hear of each call to the service that asked about one token or several, how long it took,
-        and why it failed: "" if it was answered, else as in :class:`Decision`."""
+    def asked(self, questions: int, took: timedelta, reason: str) -> None:
+        """Hear of each call to the service that asked about one token or several, how long it
+        ``took``, and why it failed: "" if it was answered, else as in :class:`Decision`."""
 
     def outage_began(self, error: Exception) -> None:
         """Hear that the service cannot be used: its feed cannot be followed, and the view of the
         trust log is too old, or questions are not answered."""
 
-    def outage_ended(self, seconds: float) -> None:
-        """Hear that it can be used again, after so many seconds."""
+    def outage_ended(self, lasted: timedelta) -> None:
+        """Hear that it can be used again, and how long it could not."""
 
 
 class GuardedEvents(ValidatorEvents):
@@ -62,17 +63,17 @@ class GuardedEvents(ValidatorEvents):
         """See :class:`ValidatorEvents`, as for all of these."""
         _guarded(lambda: self._events.decided(decision))
 
-    def asked(self, questions: int, seconds: float, reason: str) -> None:
+    def asked(self, questions: int, took: timedelta, reason: str) -> None:
         """Pass on."""
-        _guarded(lambda: self._events.asked(questions, seconds, reason))
+        _guarded(lambda: self._events.asked(questions, took, reason))
 
     def outage_began(self, error: Exception) -> None:
         """Pass on."""
         _guarded(lambda: self._events.outage_began(error))
 
-    def outage_ended(self, seconds: float) -> None:
+    def outage_ended(self, lasted: timedelta) -> None:
         """Pass on."""
-        _guarded(lambda: self._events.outage_ended(seconds))
+        _guarded(lambda: self._events.outage_ended(lasted))
 
 
 def _guarded(tell: Callable[[], None]) -> None:

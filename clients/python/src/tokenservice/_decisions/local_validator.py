@@ -104,7 +104,7 @@ class LocalValidator:
         self,
         audience: str,
         scopes: Collection[str] = (),
-        max_auth_age: float | timedelta | None = None,
+        max_auth_age: timedelta | None = None,
         acr: str = "",
         confirmation: bytes = b"",
     ) -> Requirement:
@@ -116,7 +116,7 @@ class LocalValidator:
         token: str,
         audience: str,
         scopes: Collection[str] = (),
-        max_auth_age: float | timedelta | None = None,
+        max_auth_age: timedelta | None = None,
         acr: str = "",
         confirmation: bytes = b"",
         min_revision: int = 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from tokenservice._times import check_duration, seconds_of
 from tokenservice.core import Requirement
 from tokenservice.core.bounded_cache import put_bounded
 from tokenservice.core.facts import ACR_LEVELS
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 MAX_KEPT: Final = 4096
-MAX_AGE: Final = MAX_DURATION.total_seconds()
-"""Longest ``max_auth_age`` that the server takes, in seconds."""
 
 
 class Requirements:
@@ -28,11 +27,12 @@ class Requirements:
         self,
         audience: str,
         scopes: Collection[str],
-        max_auth_age: float | timedelta | None,
+        max_auth_age: timedelta | None,
         acr: str,
         confirmation: bytes,
     ) -> Requirement:
-        """Give the requirement; raises ValueError for one that the server would not accept."""
+        """Give the requirement; raises ValueError for one that the server would not accept, and
+        TypeError for an age that is a number."""
         key = (
             audience,
             scopes if isinstance(scopes, tuple | frozenset) else frozenset(scopes),
@@ -42,28 +42,31 @@ class Requirements:
         )
         found = self.known.get(key)
         if found is None:
+            check_duration(max_auth_age, "max_auth_age")
             if isinstance(scopes, str):
                 raise ValueError("scopes must be a collection of names")
-            found = _checked(audience, frozenset(scopes), _seconds(max_auth_age), acr, confirmation)
+            found = _checked(
+                audience,
+                frozenset(scopes),
+                max_auth_age,
+                acr,
+                confirmation,
+            )
             put_bounded(self.known, key, found, MAX_KEPT)
         return found
 
 
 def _checked(
-    audience: str, scopes: frozenset[str], age: float | None, acr: str, confirmation: bytes
+    audience: str, scopes: frozenset[str], age: timedelta | None, acr: str, confirmation: bytes
 ) -> Requirement:
     if AUDIENCE.fullmatch(audience) is None:
         raise ValueError("audience must be 1 to 128 visible characters without quotes, backslashes")
     if len(scopes) > MAX_SCOPES or not all(map(SCOPE.fullmatch, scopes)):
         raise ValueError(f"scopes must be at most {MAX_SCOPES} scope-tokens of 1 to 64 characters")
-    if age is not None and not 0 <= age <= MAX_AGE:
+    if age is not None and not timedelta(0) <= age <= MAX_DURATION:
         raise ValueError(f"max_auth_age must be from 0 to {MAX_DURATION.days} days")
     if acr not in ACR_LEVELS:
         raise ValueError(f"acr must be one of {', '.join(ACR_LEVELS[1:])}, or empty")
     if len(confirmation) not in (0, THUMBPRINT_LENGTH):
         raise ValueError("confirmation must be a SHA-256 thumbprint, or empty")
-    return Requirement(audience, scopes, age, acr, confirmation)
-
-
-def _seconds(age: float | timedelta | None) -> float | None:
-    return age.total_seconds() if isinstance(age, timedelta) else age
+    return Requirement(audience, scopes, seconds_of(age, "max_auth_age"), acr, confirmation)

@@ -26,7 +26,7 @@ from tokenservice._errors import SessionOver, TokenServiceError
 from tokenservice._messages import names
 from tokenservice._outgoing.server_time import ServerTime
 from tokenservice._reason import Reason
-from tokenservice._sessions.stored_session import NOT_CONSUMED, exchange_stored
+from tokenservice._sessions.stored_session import NOT_CONSUMED, exchange_stored, wanted_of
 from tokenservice._sessions.token_store import MemoryTokenStore, StoredTokens, held
 from tokenservice._sync.face import SyncFace, waiting
 
@@ -56,8 +56,11 @@ _UNFIT: Final = NOT_CONSUMED | {Reason.CLIENT_MISMATCH}
 
 @dataclass(frozen=True, slots=True)
 class _Held:
+    """A token; times are Unix seconds of the service's clock."""
+
     access: AccessToken
     refresh_at: float
+    good_until: float
 
 
 class TokenSource:
@@ -132,7 +135,7 @@ class TokenSource:
         if held is not None and now < held.refresh_at:
             return held.access
         refresh = self._refreshing()
-        if held is not None and now < held.access.expires_at - MARGIN:
+        if held is not None and now < held.good_until:
             return held.access
         if refresh is not None:
             await asyncio.wait([refresh])  # it goes on when this caller gives up
@@ -200,7 +203,7 @@ class TokenSource:
             return None
         known = {self._rejected, self._held.access.token if self._held else ""}
         for access in stored.tokens.access_tokens:
-            good = self._time.now() < access.expires_at - MARGIN
+            good = self._time.now() < _good_until(access)
             if access.audience == self._audience and access.token not in known and good:
                 return access
         return None
@@ -210,7 +213,7 @@ class TokenSource:
         sent_at = self._time.local()
         try:
             tokens = await exchange_stored(
-                self._client, self._store, stored, audiences=[self._audience], scopes=self._scopes
+                self._client, self._store, stored, wanted_of([self._audience], self._scopes)
             )
         except TokenServiceError as error:
             if isinstance(error, SessionOver) or error.reason in _UNFIT:
@@ -227,9 +230,14 @@ class TokenSource:
         return tokens
 
     def _hold(self, access: AccessToken) -> None:
-        left = max(0.0, access.expires_at - self._time.now())
-        refresh_at = access.expires_at - left * (0.2 + 0.1 * self._random())
-        self._held = _Held(access, min(refresh_at, access.expires_at - MARGIN))
+        expires_at, good_until = access.expires_at.timestamp(), _good_until(access)
+        left = max(0.0, expires_at - self._time.now())
+        refresh_at = expires_at - left * (0.2 + 0.1 * self._random())
+        self._held = _Held(access, min(refresh_at, good_until), good_until)
+
+
+def _good_until(access: AccessToken) -> float:
+    return access.expires_at.timestamp() - MARGIN
 
 
 class SyncTokenSource(SyncFace[TokenSource]):

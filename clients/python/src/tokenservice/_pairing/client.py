@@ -28,6 +28,7 @@ import asyncio
 import random
 import time
 from contextlib import aclosing
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from tokenservice import _messages as messages
@@ -47,6 +48,7 @@ from tokenservice._pairing.values import (
     StartedPairing,
     random_id,
 )
+from tokenservice._times import seconds_of
 from tokenservice._transport import calls
 from tokenservice._transport.calls import Calls, Effort
 from tokenservice.v1 import pairing_service_pb2 as pb
@@ -81,12 +83,12 @@ _SCAN: Final = Effort(10.0, repeatable=True, attempt_timeout=3.0)
 _APPROVE: Final = Effort(10.0)
 _END: Final = Effort(10.0, repeatable=True, attempt_timeout=3.0)
 
-WATCH_PATIENCE: Final = 60.0
-POLL_SECONDS: Final = 2.0
+WATCH_PATIENCE: Final = timedelta(minutes=1)
+POLL_INTERVAL: Final = timedelta(seconds=2)
 
 
 class PairingClient:
-    """The calls of PairingService. ``timeout`` is in seconds, of all attempts together.
+    """The calls of PairingService. ``timeout`` is for all attempts together.
 
     Everything raises TokenServiceError. Tests give clock (monotonic seconds), randomness
     ([0, 1)) and sleep. The connection belongs to the caller, who closes it.
@@ -114,7 +116,7 @@ class PairingClient:
         client_id: str = "",
         audiences: Collection[str] = (),
         scopes: Collection[str] = (),
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> StartedPairing:
         """Open a pairing and get its first code.
 
@@ -137,23 +139,26 @@ class PairingClient:
         return pairing_messages.started(reply)
 
     async def watch(
-        self, key: PairingKey, *, patience: float = WATCH_PATIENCE
+        self, key: PairingKey, *, patience: timedelta = WATCH_PATIENCE
     ) -> AsyncGenerator[PairingStatus, None]:
         """Follow a pairing: as it is now, then each change, the final state last.
 
         A stream that breaks is opened again, on any server. Raises Unreachable when nobody
-        answered for about ``patience`` seconds.
+        answered for about ``patience``.
         """
-        async with aclosing(self._follower.follow(key, patience)) as statuses:
+        async with aclosing(
+            self._follower.follow(key, seconds_of(patience, "patience"))
+        ) as statuses:
             async for status in statuses:
                 yield status
 
     async def poll(
-        self, key: PairingKey, *, interval: float = POLL_SECONDS
+        self, key: PairingKey, *, interval: timedelta = POLL_INTERVAL
     ) -> AsyncGenerator[PairingStatus, None]:
-        """Do as :meth:`watch` does, by asking each ``interval`` seconds: where no stream gets
+        """Do as :meth:`watch` does, by asking each ``interval``: where no stream gets
         through. Where the service says when to come back, that is waited for.
         """
+        pause = seconds_of(interval, "interval")
         told: PairingStatus | None = None
         while told is None or not told.state.final:
             status = await self.get(key)
@@ -161,9 +166,9 @@ class PairingClient:
                 told = status
                 yield status
             if not told.state.final:
-                await self._sleep(interval)
+                await self._sleep(pause)
 
-    async def get(self, key: PairingKey, *, timeout: float | None = None) -> PairingStatus:
+    async def get(self, key: PairingKey, *, timeout: timedelta | None = None) -> PairingStatus:
         """Ask how a pairing stands, once.
 
         About one question a second is answered. One that comes too early is asked again when
@@ -182,7 +187,7 @@ class PairingClient:
         scan_id: bytes | None = None,
         session_token: str = "",
         device: Device | None = None,
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> ScannedPairing:
         """Present a scanned code. MAP needs the phone's ``session_token``, which is not consumed.
 
@@ -211,7 +216,7 @@ class PairingClient:
         *,
         session_token: str,
         check_number: str,
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> PairingState:
         """Approve, with the two digits that the person typed. The token is not consumed.
 
@@ -230,7 +235,7 @@ class PairingClient:
         )
         return messages.member(PairingState, reply.state)
 
-    async def deny(self, key: PairingKey, *, timeout: float | None = None) -> PairingState:
+    async def deny(self, key: PairingKey, *, timeout: timedelta | None = None) -> PairingState:
         """Refuse: "that was not me". Raises PAIRING_STATE where it is too late."""
         request = pb.DenyPairingRequest(**pairing_messages.proof(key))
         reply = await self._calls.call(
@@ -238,7 +243,7 @@ class PairingClient:
         )
         return messages.member(PairingState, reply.state)
 
-    async def cancel(self, key: PairingKey, *, timeout: float | None = None) -> PairingState:
+    async def cancel(self, key: PairingKey, *, timeout: timedelta | None = None) -> PairingState:
         """Give up. Raises PAIRING_STATE where it is too late."""
         request = pb.CancelPairingRequest(**pairing_messages.proof(key))
         reply = await self._calls.call(
@@ -246,7 +251,7 @@ class PairingClient:
         )
         return messages.member(PairingState, reply.state)
 
-    async def collect(self, key: PairingKey, *, timeout: float | None = None) -> TokenSet:
+    async def collect(self, key: PairingKey, *, timeout: timedelta | None = None) -> TokenSet:
         """Fetch the new session of an approved pairing.
 
         Retried with the key's ``collect_id``; asking again with the same key gives the same

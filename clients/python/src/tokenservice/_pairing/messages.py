@@ -17,6 +17,7 @@ from tokenservice._pairing.values import (
     Side,
     StartedPairing,
 )
+from tokenservice._times import moment_of
 from tokenservice._values import Device
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def started(reply: pb.StartPairingResponse) -> StartedPairing:
     """Read what a start gave."""
     return StartedPairing(
         key=PairingKey(reply.pairing_id, Side.STARTER, reply.watch_secret),
-        shown=ShownCode(reply.code, reply.qr_uri, messages.unix(reply.code_expires_at)),
-        expires_at=messages.unix(reply.expires_at),
+        shown=ShownCode(reply.code, reply.qr_uri, moment_of(reply.code_expires_at)),
+        expires_at=moment_of(reply.expires_at),
     )
 
 
@@ -47,9 +48,9 @@ def scanned(reply: pb.ScanPairingResponse) -> ScannedPairing:
         key=PairingKey(reply.pairing_id, Side.SCANNER, reply.scan_secret),
         direction=messages.member(PairingDirection, reply.direction),
         state=messages.member(PairingState, reply.state),
-        peer=Peer(_device(reply.peer), messages.unix(reply.peer_at), reply.same_network),
+        peer=Peer(_device(reply.peer), moment_of(reply.peer_at), reply.same_network),
         check_number=reply.check_number,
-        expires_at=messages.unix(reply.expires_at) if reply.HasField("expires_at") else None,
+        expires_at=moment_of(reply.expires_at) if reply.HasField("expires_at") else None,
     )
 
 
@@ -57,15 +58,15 @@ def status(reply: Status) -> PairingStatus:
     """Read how a pairing stands."""
     shown, peer = None, None
     if reply.code:
-        shown = ShownCode(reply.code, reply.qr_uri, messages.unix(reply.code_expires_at))
+        shown = ShownCode(reply.code, reply.qr_uri, moment_of(reply.code_expires_at))
     if reply.HasField("peer"):
-        peer = Peer(_device(reply.peer), messages.unix(reply.peer_at), reply.same_network)
+        peer = Peer(_device(reply.peer), moment_of(reply.peer_at), reply.same_network)
     return PairingStatus(
         state=messages.member(PairingState, reply.state),
         shown=shown,
         peer=peer,
         check_number=reply.check_number,
-        expires_at=messages.unix(reply.expires_at) if reply.HasField("expires_at") else None,
+        expires_at=moment_of(reply.expires_at) if reply.HasField("expires_at") else None,
         end_reason=messages.member(PairingEndReason, reply.end_reason),
     )
 

@@ -1,4 +1,4 @@
-"""What pairings are made of. Times are Unix seconds; no repr shows a secret."""
+"""What pairings are made of. No repr shows a secret."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from enum import Enum, IntEnum, auto
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tokenservice._values import Device
 
 ID_LENGTH: Final = 16
@@ -93,7 +95,7 @@ class Peer:
     """
 
     device: Device
-    seen_at: float
+    seen_at: datetime
     same_network: bool
 
 
@@ -103,7 +105,7 @@ class ShownCode:
 
     code: str = field(repr=False)
     qr_uri: str = field(repr=False)
-    expires_at: float
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class StartedPairing:
 
     key: PairingKey
     shown: ShownCode
-    expires_at: float
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class ScannedPairing:
     state: PairingState
     peer: Peer
     check_number: str = field(repr=False)
-    expires_at: float | None
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +146,5 @@ class PairingStatus:
     shown: ShownCode | None = None
     peer: Peer | None = None
     check_number: str = field(repr=False, default="")
-    expires_at: float | None = None
+    expires_at: datetime | None = None
     end_reason: PairingEndReason = PairingEndReason.UNSPECIFIED

@@ -8,14 +8,15 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from tokenservice.core.limits import EXCHANGE_ID_LENGTH
 
 MIN_KEY_LENGTH: Final = 32
 
-REPLAY_WITHIN: Final = 60.0
-"""Seconds within which a gateway's parallel requests have the same successor, where the id is not
+REPLAY_WITHIN: Final = timedelta(seconds=60)
+"""The time within which a gateway's parallel requests have the same successor, where the id is not
 one that the caller gives. The server's own window for the client may be shorter."""
 
 ExchangeIds: TypeAlias = Callable[[str], bytes]
@@ -55,11 +56,11 @@ class DerivedExchangeId:
     converge.
 
     **What a stolen cookie can do.** A derived id proves that the gateway asks, and not which
-    browser asked it. Whoever presents a copied cookie within :data:`REPLAY_WITHIN` seconds of
+    browser asked it. Whoever presents a copied cookie within 60 seconds of
     its exchange, the thief after the owner or the owner after the thief, gets the same
     successor, and access tokens. The two then share the session, until one of them presents a
     token that was exchanged longer ago than that: it is reuse, and both are signed out. A thief
-    who comes later than :data:`REPLAY_WITHIN` seconds gets nothing, and is noticed at once.
+    who comes later than 60 seconds gets nothing, and is noticed at once.
     """
 
     __slots__ = ("_key",)

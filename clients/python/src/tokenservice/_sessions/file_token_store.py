@@ -8,6 +8,7 @@ import os
 import stat
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,7 +109,7 @@ class FileTokenStore:
     def _decoded(self, data: bytes) -> StoredTokens:
         try:
             return _decode(json.loads(data))
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, OverflowError):
             # "from None": the parser's exception holds the whole file.
             raise TokenStoreError(f"{self._path} does not hold tokens of this version") from None
 
@@ -120,7 +121,7 @@ def _encode(stored: StoredTokens) -> bytes:
         "tokens": asdict(stored.tokens),
         "pending": pending and asdict(pending) | {"exchange_id": pending.exchange_id.hex()},
     }
-    return json.dumps(document).encode()
+    return json.dumps(document, default=datetime.timestamp).encode()  # times as Unix seconds
 
 
 def _decode(document: dict[str, Any]) -> StoredTokens:
@@ -129,14 +130,15 @@ def _decode(document: dict[str, Any]) -> StoredTokens:
     tokens = document["tokens"]
     accesses = tuple(
         AccessToken(
-            **access | {"scopes": tuple(access["scopes"]), "format": AccessFormat(access["format"])}
+            **_timed(access, "expires_at", "exchange_until")
+            | {"scopes": tuple(access["scopes"]), "format": AccessFormat(access["format"])}
         )
         for access in tokens["access_tokens"]
     )
     known = {"session_kind": TokenKind(tokens["session_kind"]), "access_tokens": accesses}
     pending = document["pending"]
     return StoredTokens(
-        TokenSet(**tokens | known),
+        TokenSet(**_timed(tokens, "idle_expires_at", "absolute_expires_at") | known),
         pending
         and PendingExchange(
             bytes.fromhex(pending["exchange_id"]),
@@ -144,3 +146,12 @@ def _decode(document: dict[str, Any]) -> StoredTokens:
             tuple(pending["scopes"]),
         ),
     )
+
+
+def _timed(document: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Give it with times instead of Unix seconds."""
+    seconds = {name: document[name] for name in names}
+    return document | {
+        name: None if value is None else datetime.fromtimestamp(value, UTC)
+        for name, value in seconds.items()
+    }

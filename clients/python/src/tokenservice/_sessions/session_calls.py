@@ -12,6 +12,8 @@ from tokenservice.core import RevocationReason
 from tokenservice.v1 import session_service_pb2 as pb
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from tokenservice._transport.calls import Calls
     from tokenservice._values import Session
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 class SessionCalls:
     """Lists and ends sessions; see :class:`tokenservice.TokenClient`.
 
-    ``timeout`` is in seconds, of all attempts together. Everything raises TokenServiceError.
+    ``timeout`` is for all attempts together. Everything raises TokenServiceError.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -32,7 +34,7 @@ class SessionCalls:
         session_token: str | None = None,
         page_size: int = 0,
         page_token: str = "",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> Listing[Session]:
         """List the live sessions of a subject, or of the user whose session token this is (it is
         not consumed), the latest login first.
@@ -57,7 +59,7 @@ class SessionCalls:
 
         return Listing(fetch, page_token)
 
-    async def get_session(self, session_id: str, *, timeout: float | None = None) -> Session:
+    async def get_session(self, session_id: str, *, timeout: timedelta | None = None) -> Session:
         """Fetch one session, also one that ended and is still remembered (SESSION_NOT_FOUND)."""
         with messages.sendable():
             request = pb.GetSessionRequest(session_id=session_id)
@@ -73,7 +75,7 @@ class SessionCalls:
         session_token: str = "",
         reason: RevocationReason = RevocationReason.UNSPECIFIED,
         note: str = "",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> Revoked:
         """End one session; one that is over already is no error.
 
@@ -98,7 +100,7 @@ class SessionCalls:
         *,
         reason: RevocationReason = RevocationReason.UNSPECIFIED,
         note: str = "",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> Revoked:
         """End every session of the user but this one ("log out everywhere else").
 

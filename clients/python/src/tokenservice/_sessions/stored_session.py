@@ -13,7 +13,7 @@ this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from tokenservice._errors import SessionOver, TokenServiceError
 from tokenservice._messages import names
@@ -23,6 +23,7 @@ from tokenservice._sessions.token_store import PendingExchange, StoredTokens, To
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import timedelta
 
     from tokenservice._sessions.client import TokenClient
     from tokenservice._sessions.exchange_ids import ExchangeIds
@@ -40,6 +41,33 @@ NOT_CONSUMED: Final = frozenset(
 """Refusals of what was asked for: repeating it is pointless, and the token is as it was.
 
 Nothing else lets go of a pending exchange, for an earlier attempt may have succeeded."""
+
+
+class Wanted(TypedDict):
+    """What an exchange is asked for; see :meth:`TokenClient.exchange`."""
+
+    audiences: tuple[str, ...]
+    scopes: tuple[str, ...]
+    device: Device | None
+    confirmation: bytes
+    timeout: timedelta | None
+
+
+def wanted_of(
+    audiences: Collection[str] = (),
+    scopes: Collection[str] = (),
+    device: Device | None = None,
+    confirmation: bytes = b"",
+    timeout: timedelta | None = None,
+) -> Wanted:
+    """Check the names, and keep it all as one value."""
+    return {
+        "audiences": tuple(names(audiences)),
+        "scopes": tuple(names(scopes)),
+        "device": device,
+        "confirmation": confirmation,
+        "timeout": timeout,
+    }
 
 
 class StoredSession:
@@ -77,24 +105,18 @@ class StoredSession:
         scopes: Collection[str] = (),
         device: Device | None = None,
         confirmation: bytes = b"",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> TokenSet:
         """Exchange the session's token, and first finish an exchange that was left unfinished.
 
         After Unreachable, call again: the same id is used. After SessionOver the store is
         empty. Raises TokenStoreError where nobody is logged in.
         """
+        wanted = wanted_of(audiences, scopes, device, confirmation, timeout)
         async with held(self._store):
+            stored = await self._loaded()
             return await exchange_stored(
-                self._client,
-                self._store,
-                await self._loaded(),
-                audiences=audiences,
-                scopes=scopes,
-                device=device,
-                confirmation=confirmation,
-                timeout=timeout,
-                exchange_ids=self._exchange_ids,
+                self._client, self._store, stored, wanted, self._exchange_ids
             )
 
     async def reauthenticate(
@@ -106,7 +128,7 @@ class StoredSession:
         scopes: Collection[str] = (),
         device: Device | None = None,
         confirmation: bytes = b"",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> TokenSet:
         """Exchange the session's token together with the user's password, after a step-up
         challenge, and first finish an exchange that was left unfinished.
@@ -116,27 +138,18 @@ class StoredSession:
         A wrong password (CREDENTIALS_INVALID) leaves the session as it was; otherwise as
         :meth:`exchange`.
         """
-        wanted = (tuple(names(audiences)), tuple(names(scopes)))
+        wanted = wanted_of(audiences, scopes, device, confirmation, timeout)
         async with held(self._store):
-            stored = await self._finished(await self._loaded(), device, confirmation, timeout)
+            stored = await self._finished(await self._loaded(), wanted)
             token = stored.tokens.exchangeable
-            pending = stored.pending or PendingExchange(self._exchange_ids(token), *wanted)
+            pending = stored.pending or _begun(token, wanted, self._exchange_ids)
             await self._store.save(StoredTokens(stored.tokens, pending))
             try:
                 successor = await self._client.reauthenticate(
-                    token,
-                    username,
-                    password,
-                    exchange_id=pending.exchange_id,
-                    audiences=audiences,
-                    scopes=scopes,
-                    device=device,
-                    confirmation=confirmation,
-                    timeout=timeout,
+                    token, username, password, exchange_id=pending.exchange_id, **wanted
                 )
-            except TokenServiceError as error:
-                if isinstance(error, SessionOver):
-                    await self._store.save(None)
+            except SessionOver:
+                await self._store.save(None)
                 raise
             await self._store.save(StoredTokens(successor))
             return successor
@@ -152,64 +165,37 @@ class StoredSession:
             raise TokenStoreError("there is no session: log in first")
         return stored
 
-    async def _finished(
-        self,
-        stored: StoredTokens,
-        device: Device | None,
-        confirmation: bytes,
-        timeout: float | None,
-    ) -> StoredTokens:
+    async def _finished(self, stored: StoredTokens, wanted: Wanted) -> StoredTokens:
         """Finish a pending exchange. One that turns out to be a step-up stays pending: the
         password finishes it, with the same id."""
-        left = stored.pending
-        if left is None:
+        if stored.pending is None:
             return stored
+        wanted = _asked_for(stored.pending, wanted)
         try:
-            tokens = await exchange_stored(
-                self._client,
-                self._store,
-                stored,
-                audiences=left.audiences,
-                scopes=left.scopes,
-                device=device,
-                confirmation=confirmation,
-                timeout=timeout,
-            )
+            return StoredTokens(await exchange_stored(self._client, self._store, stored, wanted))
         except TokenServiceError as error:
             if error.reason is not Reason.TOKEN_SUPERSEDED:
                 raise
             return stored
-        return StoredTokens(tokens)
 
 
 async def exchange_stored(
     client: TokenClient,
     store: TokenStore,
     stored: StoredTokens,
-    *,
-    audiences: Collection[str] = (),
-    scopes: Collection[str] = (),
-    device: Device | None = None,
-    confirmation: bytes = b"",
-    timeout: float | None = None,
+    wanted: Wanted,
     exchange_ids: ExchangeIds = random_exchange_id,
 ) -> TokenSet:
     """Exchange what was loaded from a store that the caller holds, see :class:`StoredSession`."""
-    wanted = (tuple(names(audiences)), tuple(names(scopes)))
     while True:
         tokens, pending = stored.tokens, stored.pending
         if pending is None:
-            pending = PendingExchange(exchange_ids(tokens.exchangeable), *wanted)
+            pending = _begun(tokens.exchangeable, wanted, exchange_ids)
             await store.save(StoredTokens(tokens, pending))
+        asked = _asked_for(pending, wanted)
         try:
             successor = await client.exchange(
-                tokens.exchangeable,
-                exchange_id=pending.exchange_id,
-                audiences=pending.audiences,
-                scopes=pending.scopes,
-                device=device,
-                confirmation=confirmation,
-                timeout=timeout,
+                tokens.exchangeable, exchange_id=pending.exchange_id, **asked
             )
         except TokenServiceError as error:
             if isinstance(error, SessionOver):
@@ -219,5 +205,14 @@ async def exchange_stored(
             raise
         stored = StoredTokens(successor)
         await store.save(stored)
-        if (pending.audiences, pending.scopes) == wanted:
+        if asked == wanted:
             return successor
+
+
+def _begun(token: str, wanted: Wanted, exchange_ids: ExchangeIds) -> PendingExchange:
+    return PendingExchange(exchange_ids(token), wanted["audiences"], wanted["scopes"])
+
+
+def _asked_for(pending: PendingExchange, wanted: Wanted) -> Wanted:
+    """What an exchange that was begun asks for, the rest as wanted now."""
+    return {**wanted, "audiences": pending.audiences, "scopes": pending.scopes}

@@ -25,8 +25,8 @@ class TokenCalls:
     """Obtains, exchanges, checks and revokes tokens; see :class:`tokenservice.TokenClient`.
 
     Audiences and scopes left out mean all that are allowed; ``confirmation`` is the SHA-256
-    thumbprint (32 bytes) of a client certificate, b"" for none; ``timeout`` is in seconds, of all
-    attempts together. Everything raises TokenServiceError.
+    thumbprint (32 bytes) of a client certificate, b"" for none; ``timeout``
+    is for all attempts together. Everything raises TokenServiceError.
     """
 
     def __init__(self, calls: Calls, exchange_ids: ExchangeIds) -> None:
@@ -45,7 +45,7 @@ class TokenCalls:
         scopes: Collection[str] = (),
         device: Device | None = None,
         confirmation: bytes = b"",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> TokenSet:
         """Log a user in and start a session, of the caller or of ``client_id``.
 
@@ -73,7 +73,7 @@ class TokenCalls:
         scopes: Collection[str] = (),
         device: Device | None = None,
         confirmation: bytes = b"",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> TokenSet:
         """Log the calling client itself in, by the credential of the connection.
 
@@ -95,19 +95,19 @@ class TokenCalls:
         token: str,
         *,
         exchange_id: bytes | None = None,
-        replay_within: float | timedelta | None = None,
+        replay_within: timedelta | None = None,
         audiences: Collection[str] = (),
         scopes: Collection[str] = (),
         device: Device | None = None,
         confirmation: bytes = b"",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> TokenSet:
         """Exchange a session token (or a rolling token) for its successor and access tokens.
 
         Calls with one exchange id, 16 bytes, are one exchange: each gets the same successor, with
         the access tokens that it asks for. Without ``exchange_id`` it is what ``exchange_ids`` of
         this client makes, and the successor can be had again for 60 seconds; with one, for as long
-        as the client's policy says. ``replay_within`` (seconds) says otherwise. To retry after
+        as the client's policy says. ``replay_within`` says otherwise. To retry after
         Unreachable, repeat the id: with another one the token counts as stolen and the session ends
         (TOKEN_REUSED). :class:`tokenservice.StoredSession` takes care of that.
 
@@ -125,7 +125,7 @@ class TokenCalls:
                 scopes=messages.names(scopes),
                 device=messages.device_message(device),
                 confirmation=confirmation,
-                replay_within=messages.duration(replay_within),
+                replay_within=messages.duration(replay_within, "replay_within"),
             )
         reply = await self._calls.call(
             lambda stubs: stubs.tokens.Exchange, request, calls.EXCHANGE, timeout
@@ -144,7 +144,7 @@ class TokenCalls:
         scopes: Collection[str] = (),
         device: Device | None = None,
         confirmation: bytes = b"",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> TokenSet:
         """Exchange together with a fresh credential of the same user, after a step-up challenge.
 
@@ -174,11 +174,11 @@ class TokenCalls:
         *,
         audience: str,
         scopes: Collection[str] = (),
-        max_auth_age: float | timedelta | None = None,
+        max_auth_age: timedelta | None = None,
         acr: str = "",
         confirmation: bytes = b"",
         min_revision: int = 0,
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> Decision:
         """Ask the service whether a token may do what a route demands, now.
 
@@ -194,7 +194,7 @@ class TokenCalls:
         return messages.decision(reply)
 
     async def batch_validate(
-        self, checks: Sequence[Check], *, timeout: float | None = None
+        self, checks: Sequence[Check], *, timeout: timedelta | None = None
     ) -> tuple[Decision, ...]:
         """Ask about several tokens, in order; more than ``MAX_QUESTIONS`` take several calls."""
         with messages.sendable():
@@ -222,7 +222,7 @@ class TokenCalls:
         everything: bool = False,
         reason: RevocationReason = RevocationReason.UNSPECIFIED,
         note: str = "",
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> Revoked:
         """Revoke exactly one thing: a token (with its session, unless it is an access token), a
         session, all of a ``subject`` or of its ``device_id``, of a client, of a key, or everything.
@@ -257,7 +257,7 @@ class TokenCalls:
         reply = await self._calls.call(lambda stubs: stubs.tokens.Revoke, request, effort, timeout)
         return Revoked(reply.revision, reply.revoked_sessions)
 
-    async def _issue(self, request: pb.IssueRequest, timeout: float | None) -> TokenSet:
+    async def _issue(self, request: pb.IssueRequest, timeout: timedelta | None) -> TokenSet:
         reply = await self._calls.call(
             lambda stubs: stubs.tokens.Issue, request, calls.LOGIN, timeout
         )

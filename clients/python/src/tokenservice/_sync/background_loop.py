@@ -17,8 +17,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from tokenservice._times import seconds_of
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from datetime import timedelta
 
 Result = TypeVar("Result")
 
@@ -44,10 +47,12 @@ class BackgroundLoop:
         running = self._running
         return running is not None and not self._closed and running.pid == os.getpid()
 
-    def run(self, coroutine: Coroutine[Any, Any, Result], timeout: float | None = None) -> Result:
+    def run(
+        self, coroutine: Coroutine[Any, Any, Result], timeout: timedelta | None = None
+    ) -> Result:
         """Run to the end and give the result or raise what it raised.
 
-        Whoever stops waiting, by TimeoutError after ``timeout`` seconds or by an interrupt,
+        Whoever stops waiting, by TimeoutError after ``timeout`` or by an interrupt,
         cancels it. Raises RuntimeError on the loop's own thread, which would wait for itself.
         """
         running = self._running
@@ -56,7 +61,7 @@ class BackgroundLoop:
             raise RuntimeError("waiting on the loop's own thread would never end")
         future = self.submit(coroutine)
         try:
-            return future.result(timeout)
+            return future.result(seconds_of(timeout, "timeout"))
         except BaseException:
             future.cancel()
             raise

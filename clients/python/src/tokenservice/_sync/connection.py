@@ -61,7 +61,7 @@ class SyncConnection:
         """Make one and wait until a server is connected; see :meth:`Connection.connect`."""
         connection = cls(targets, credentials, loop=loop, **options)
         try:
-            connection.wait_connected(within)
+            connection.loop.run(connection.asynchronous.ready_stubs(within))
         except BaseException:
             connection.close()
             raise
@@ -92,7 +92,3 @@ class SyncConnection:
             self.loop.run(self.asynchronous.close())
         if self._own_loop:
             self.loop.close()
-
-    def wait_connected(self, within: timedelta) -> None:
-        """Wait until a server is connected. Raises Unreachable when that takes longer."""
-        self.loop.run(self.asynchronous.wait_connected(within))

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import grpc
@@ -13,6 +14,7 @@ import grpc
 from tokenservice._backoff import Backoff
 from tokenservice._errors import TokenServiceError, Unreachable, error_of
 from tokenservice._reason import Reason
+from tokenservice._times import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -74,13 +76,14 @@ class Calls:
         method: Callable[[Stubs], grpc.aio.UnaryUnaryMultiCallable[Request, Response]],
         request: Request,
         effort: Effort,
-        timeout: float | None = None,
+        timeout: timedelta | None = None,
     ) -> Response:
         """Call, and again after a pause as long as that is safe and there is time.
 
         Raises TokenServiceError; when the time is over, the one of the last attempt.
         """
-        deadline = self._clock() + (effort.timeout if timeout is None else timeout)
+        seconds = seconds_of(timeout, "timeout")
+        deadline = self._clock() + (effort.timeout if seconds is None else seconds)
         call = _Call(self._connection, effort, lambda: max(0.0, deadline - self._clock()))
         failures = 0
         while True:
@@ -154,7 +157,7 @@ class _Call:
         where that cannot be had, certainly nothing was sent."""
         if self.effort.repeatable:
             return self._connection.stubs()
-        return await self._connection.ready_stubs(self.remaining())
+        return await self._connection.ready_stubs(timedelta(seconds=self.remaining()))
 
     def renew(self, refusal: TokenServiceError) -> bool:
         """Whether another credential may be had, after the service refused this one. Once."""

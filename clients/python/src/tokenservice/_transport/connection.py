@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypedDict, Unpack
 import grpc
 
 from tokenservice._errors import Unreachable
+from tokenservice._times import seconds_of
 from tokenservice._transport.addresses import bare_address, is_local
 from tokenservice._transport.channels import ChannelSettings, open_channel
 from tokenservice._transport.credentials import CallerCredentials, ClientCertificate, Renewable
@@ -117,7 +118,7 @@ class Connection:
         """
         connection = cls(targets, credentials, **options)
         try:
-            await connection.wait_connected(within)
+            await connection.ready_stubs(within)
         except BaseException:
             await connection.close()
             raise
@@ -200,17 +201,13 @@ class Connection:
         text = "its channel was replaced"
         raise Unreachable("", text, grpc.StatusCode.CANCELLED) from None
 
-    async def wait_connected(self, within: timedelta) -> None:
-        """Wait until a server is connected. Raises Unreachable when that takes longer."""
-        await self.ready_stubs(within.total_seconds())
-
-    async def ready_stubs(self, timeout: float) -> Stubs:
-        """Give the stubs of a channel that is connected, waiting for one up to ``timeout`` seconds.
+    async def ready_stubs(self, within: timedelta) -> Stubs:
+        """Give the stubs of a channel that is connected, waiting for one ``within`` that time.
 
         Raises Unreachable when no server could be reached: then nothing has been sent.
         """
         lanes = self._open()
-        stubs = await lanes.ready_stubs(timeout)
+        stubs = await lanes.ready_stubs(seconds_of(within, "within"))
         if stubs is not None:
             return stubs
         cause = await lanes.cause()

@@ -25,7 +25,7 @@ def random_request_id() -> str:
 class ServiceClient:
     """Makes calls over a connection, which belongs to the caller.
 
-    Every call has a deadline, ``timeout`` in seconds for all attempts together, and raises
+    Every call has a deadline, ``timeout`` for all attempts together, and raises
     TokenServiceError. One that does the same done twice is retried after a pause, on the next
     channel; one that does not is sent once. Tests give clock (monotonic seconds), randomness
     ([0, 1)) and sleep.

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from datetime import timedelta
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tokenservice._decisions.decision import Decision, unanswered
 from tokenservice._decisions.local_validator import digest_of
+from tokenservice._times import seconds_of
 from tokenservice._validator.answers import decision_of, max_age_of, question
 from tokenservice._validator.remote import Unanswered
 from tokenservice.core import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
-    from datetime import timedelta
 
     from tokenservice._decisions.activity import ActivityReporter
     from tokenservice._decisions.decision import OnStale
@@ -110,20 +112,22 @@ class AssembledValidator:
         return self.local.fresh
 
     @property
-    def view_age(self) -> float:
-        """Seconds since the server read the trust log as it is known here: a gauge for metrics.
-        Above ``staleness_limit`` every token is asked about; infinite before the first view."""
-        return self.local.view_age
+    def view_age(self) -> timedelta:
+        """Time since the server read the trust log as it is known here: a gauge for metrics.
+        Above ``staleness_limit`` every token is asked about; ``timedelta.max`` before the first
+        view."""
+        age = self.local.view_age
+        return timedelta(seconds=age) if isfinite(age) else timedelta.max
 
-    async def wait_ready(self, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds for the first view of the trust log.
+    async def wait_ready(self, timeout: timedelta) -> bool:
+        """Wait up to ``timeout`` for the first view of the trust log.
 
         Until then, and when this returns False, every token is asked about.
         """
         if self._follower is None:
             return self.fresh
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds_of(timeout, "timeout")):
                 await self._follower.ready.wait()
         except TimeoutError:
             return False
@@ -135,7 +139,7 @@ class AssembledValidator:
         *,
         audience: str,
         scopes: Collection[str] = (),
-        max_auth_age: float | timedelta | None = None,
+        max_auth_age: timedelta | None = None,
         acr: str = "",
         confirmation: bytes = b"",
         min_revision: int = 0,

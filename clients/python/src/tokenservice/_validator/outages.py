@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from tokenservice._decisions.events import ValidatorEvents
@@ -68,7 +69,7 @@ class Outages:
         if not self._lost:
             seconds = self._clock() - self._began_at
             _log.info("%s can be used again, after %.1f s", self._service, seconds)
-            self._events.outage_ended(seconds)
+            self._events.outage_ended(timedelta(seconds=seconds))
 
 
 def _about(audience: str) -> str:

@@ -15,6 +15,7 @@ import asyncio
 import random
 import time
 from collections import Counter, deque
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from tokenservice._decisions.events import ValidatorEvents
@@ -219,7 +220,8 @@ class RemoteValidation:
             if reason and not again:
                 for one in batch:
                     _refuse(one, reason)
-            self._events.asked(len(batch), self._clock() - started, reason)
+            took = timedelta(seconds=self._clock() - started)
+            self._events.asked(len(batch), took, reason)
 
     def _answered_all(self, batch: list[_Question], answers: Sequence[pb.ValidateResponse]) -> None:
         self._holds.succeeded(one.request.audience for one in batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tokenservice._transport.lanes import Stubs
     from tokenservice._validator.follower import Stream
 
-CONNECT_SECONDS: Final = 2.0
+CONNECT_WITHIN: Final = timedelta(seconds=2)
 """How long the feed waits for any server to be connected."""
 
 
@@ -49,7 +50,7 @@ class ServerCalls:
         """Report when sessions were last active (Unix seconds), each once in ``interval`` seconds;
         give the shorter intervals that are asked for. Raises TokenServiceError."""
         request = trust_pb.ReportActivityRequest(
-            interval=duration(interval),
+            interval=duration(timedelta(seconds=interval), "interval"),
             activities=[
                 trust_pb.SessionActivity(session_id=session_id, last_activity_at=_timestamp(at))
                 for session_id, at in activity.items()
@@ -67,7 +68,7 @@ class ServerCalls:
 
         Raises TokenServiceError; what happens to the stream later, reading it tells.
         """
-        stubs = await self._connection.ready_stubs(CONNECT_SECONDS)
+        stubs = await self._connection.ready_stubs(CONNECT_WITHIN)
         metadata = await self._connection.metadata()
         call = stubs.trust.WatchTrust(begin(), metadata=metadata)
         return FeedStream(self._connection, stubs, metadata, call)

@@ -59,7 +59,7 @@ class SyncAssembledValidator(SyncFace[AssembledValidator]):
         return self.asynchronous.fresh
 
     @property
-    def view_age(self) -> float:
+    def view_age(self) -> timedelta:
         """See :attr:`tokenservice.Validator.view_age`."""
         return self.asynchronous.view_age
 
@@ -71,7 +71,7 @@ class SyncAssembledValidator(SyncFace[AssembledValidator]):
         *,
         audience: str,
         scopes: Collection[str] = (),
-        max_auth_age: float | timedelta | None = None,
+        max_auth_age: timedelta | None = None,
         acr: str = "",
         confirmation: bytes = b"",
         min_revision: int = 0,

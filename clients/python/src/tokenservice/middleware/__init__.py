@@ -7,8 +7,8 @@ The modules are :mod:`~tokenservice.middleware.asgi` (Starlette, FastAPI, any AS
 named is refused, and a token is neither logged nor repeated in an answer.
 """
 
-from tokenservice.middleware.bearer import CookieAuth
-from tokenservice.middleware.common import Refusal, current_principal
-from tokenservice.middleware.routes import PUBLIC, Route, RouteTable
+from tokenservice.middleware._bearer import CookieAuth
+from tokenservice.middleware._common import Refusal, current_principal
+from tokenservice.middleware._routes import PUBLIC, Route, RouteTable
 
 __all__ = ["PUBLIC", "CookieAuth", "Refusal", "Route", "RouteTable", "current_principal"]

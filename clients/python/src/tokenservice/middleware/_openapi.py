@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tokenservice.core import Requirement, Verdict
 from tokenservice.core.challenge import challenge
-from tokenservice.middleware.bearer import SAFE_METHODS
-from tokenservice.middleware.common import (
+from tokenservice.middleware._bearer import SAFE_METHODS
+from tokenservice.middleware._common import (
     CROSS_ORIGIN,
     INVALID_TOKEN,
     MISSING_TOKEN,
@@ -22,7 +22,7 @@ from tokenservice.middleware.common import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from tokenservice.middleware.bearer import CookieAuth
+    from tokenservice.middleware._bearer import CookieAuth
 
 SCHEME: Final = "TokenService"
 """Name of the security scheme for tokens in the Authorization header."""

@@ -20,10 +20,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from tokenservice.middleware.bearer import HEADERS, CookieAuth, presented, without_cookie
-from tokenservice.middleware.common import (
+from tokenservice._times import seconds_of
+from tokenservice.middleware._bearer import HEADERS, CookieAuth, presented, without_cookie
+from tokenservice.middleware._common import (
     PRINCIPAL_KEY,
-    RECHECK_SECONDS,
+    RECHECK_EVERY,
     Refusal,
     Refused,
     admitted,
@@ -32,10 +33,12 @@ from tokenservice.middleware.common import (
     listed,
     thumbprint,
 )
-from tokenservice.middleware.lease import TokenEnded, until_refused, while_good
-from tokenservice.middleware.routes import WEBSOCKET, Route, RouteTable
+from tokenservice.middleware._lease import TokenEnded, until_refused, while_good
+from tokenservice.middleware._routes import WEBSOCKET, Route, RouteTable
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from tokenservice._decisions.decision import Decision, Principal, Validates
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -62,7 +65,7 @@ class TokenMiddleware:
     extension, where there is one. With ``hide_token`` the application does not see the token.
 
     A WebSocket is closed (code 1008) when its token is no longer good, which is looked at every
-    ``recheck_every`` seconds and when it expires (None: at the handshake only). With
+    ``recheck_every`` and when it expires (None: at the handshake only). With
     ``recheck_responses`` a response that is sent in parts is broken off in the same way.
     """
 
@@ -76,7 +79,7 @@ class TokenMiddleware:
         cookie: CookieAuth | None = None,
         confirmation: Callable[[Scope], bytes] | None = None,
         hide_token: bool = False,
-        recheck_every: float | None = RECHECK_SECONDS,
+        recheck_every: timedelta | None = RECHECK_EVERY,
         recheck_responses: bool = False,
     ) -> None:
         self._app = app
@@ -86,7 +89,7 @@ class TokenMiddleware:
         self._cookie = cookie
         self._confirmation = confirmation or tls_thumbprint
         self._hide_token = hide_token
-        self._recheck_every = recheck_every
+        self._recheck_every = seconds_of(recheck_every, "recheck_every")
         self._recheck_responses = recheck_responses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

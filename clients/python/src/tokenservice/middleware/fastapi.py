@@ -33,16 +33,16 @@ from starlette.requests import HTTPConnection
 
 from tokenservice._decisions.decision import OnStale, Principal, Validates
 from tokenservice.middleware import _openapi
-from tokenservice.middleware.asgi import headers_of, method_of, tls_thumbprint, with_principal
-from tokenservice.middleware.bearer import CookieAuth, presented
-from tokenservice.middleware.common import (
+from tokenservice.middleware._bearer import CookieAuth, presented
+from tokenservice.middleware._common import (
     Refusal,
     Refused,
     admitted,
     check_audience,
     demand,
 )
-from tokenservice.middleware.routes import Route, RouteTable
+from tokenservice.middleware._routes import Route, RouteTable
+from tokenservice.middleware.asgi import headers_of, method_of, tls_thumbprint, with_principal
 
 SCHEME_NAME: Final = _openapi.SCHEME
 """Name of the security scheme in the OpenAPI document."""
@@ -91,7 +91,7 @@ def describe(
 def require(
     *,
     scopes: Collection[str] = (),
-    max_auth_age: float | timedelta | None = None,
+    max_auth_age: timedelta | None = None,
     acr: str = "",
     audience: str = "",
     on_stale: OnStale = "ask",
@@ -199,6 +199,6 @@ def _demands(route: Route) -> dict[str, Any]:
     age = route.max_auth_age
     return {
         "scopes": sorted(route.scopes),
-        "max_auth_age": age.total_seconds() if isinstance(age, timedelta) else age,
+        "max_auth_age": None if age is None else age.total_seconds(),
         "acr": route.acr,
     }

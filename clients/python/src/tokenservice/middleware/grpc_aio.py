@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
-from tokenservice.middleware.common import (
-    RECHECK_SECONDS,
+from tokenservice._times import seconds_of
+from tokenservice.middleware._common import (
+    RECHECK_EVERY,
     Refused,
     admitted,
     check_audience,
@@ -35,7 +36,7 @@ from tokenservice.middleware.common import (
     listed,
     set_principal,
 )
-from tokenservice.middleware.grpc_common import (
+from tokenservice.middleware._grpc_common import (
     Behavior,
     Handler,
     Resolver,
@@ -46,13 +47,14 @@ from tokenservice.middleware.grpc_common import (
     token_of,
     with_behavior,
 )
-from tokenservice.middleware.lease import TokenEnded, until_refused, while_good
+from tokenservice.middleware._lease import TokenEnded, until_refused, while_good
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from datetime import timedelta
 
     from tokenservice._decisions.decision import Decision, Validates
-    from tokenservice.middleware.routes import Route
+    from tokenservice.middleware._routes import Route
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -62,14 +64,14 @@ _logger: Final = logging.getLogger(__name__)
 class TokenInterceptor(grpc.aio.ServerInterceptor):
     """Lets a call through to its handler when its token may do what the method demands.
 
-    ``methods`` is a table (see :class:`~tokenservice.middleware.grpc_common.MethodTable`) or a
+    ``methods`` is a table (see :class:`~tokenservice.middleware._grpc_common.MethodTable`) or a
     function of the call's details; a method that it does not name is refused with
     PERMISSION_DENIED. ``audience`` is what tokens must have been issued for. ``confirmation``
     gives the SHA-256 thumbprint of the client's certificate, b"" for none; by default that of
     the connection.
 
     A stream ends with UNAUTHENTICATED when its token is no longer good, which is looked at
-    every ``recheck_every`` seconds and when it expires (None: at the beginning only). Handlers
+    every ``recheck_every`` and when it expires (None: at the beginning only). Handlers
     must be asynchronous: another one cannot be ended, and its method is refused.
     """
 
@@ -80,13 +82,13 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         audience: str,
         methods: Mapping[str, Route] | Resolver,
         confirmation: Callable[[Context], bytes] | None = None,
-        recheck_every: float | None = RECHECK_SECONDS,
+        recheck_every: timedelta | None = RECHECK_EVERY,
     ) -> None:
         self._validator = validator
         self._audience = check_audience(audience)
         self._resolve = resolver(methods)
         self._confirmation = confirmation or _peer
-        self._recheck_every = recheck_every
+        self._recheck_every = seconds_of(recheck_every, "recheck_every")
 
     async def intercept_service(
         self,

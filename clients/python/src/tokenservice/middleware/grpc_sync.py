@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import grpc
 
-from tokenservice.middleware.common import (
-    RECHECK_SECONDS,
+from tokenservice._times import seconds_of
+from tokenservice.middleware._common import (
+    RECHECK_EVERY,
     Refused,
     admitted,
     check_audience,
@@ -22,7 +23,7 @@ from tokenservice.middleware.common import (
     next_check,
     set_principal,
 )
-from tokenservice.middleware.grpc_common import (
+from tokenservice.middleware._grpc_common import (
     Behavior,
     Handler,
     Resolver,
@@ -33,14 +34,15 @@ from tokenservice.middleware.grpc_common import (
     token_of,
     with_behavior,
 )
-from tokenservice.middleware.worker import Finished, NotYet, Worker
+from tokenservice.middleware._worker import Finished, NotYet, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import timedelta
 
     from tokenservice._decisions.decision import Decision, Principal, ValidatesSync
-    from tokenservice.middleware.common import Refusal
-    from tokenservice.middleware.routes import Route
+    from tokenservice.middleware._common import Refusal
+    from tokenservice.middleware._routes import Route
 
     Context = grpc.ServicerContext
     Decide = Callable[[], Decision]
@@ -66,13 +68,13 @@ class TokenInterceptor(grpc.ServerInterceptor):
         audience: str,
         methods: Mapping[str, Route] | Resolver,
         confirmation: Callable[[Context], bytes] | None = None,
-        recheck_every: float | None = RECHECK_SECONDS,
+        recheck_every: timedelta | None = RECHECK_EVERY,
     ) -> None:
         self._validator = validator
         self._audience = check_audience(audience)
         self._resolve = resolver(methods)
         self._confirmation = confirmation or _peer
-        self._recheck_every = recheck_every
+        self._recheck_every = seconds_of(recheck_every, "recheck_every")
 
     def intercept_service(
         self,
@@ -142,14 +144,14 @@ def _held(
     worker: Worker[Any], context: Context, decide: Decide, principal: Principal, every: float
 ) -> Iterator[Any]:
     """Give what the handler makes, for as long as the token is good and the client is there."""
-    due = time.monotonic() + next_check(principal.expires_at, time.time(), every)
+    due = time.monotonic() + next_check(principal, time.time(), every)
     try:
         while True:
             if time.monotonic() >= due:
                 if not context.is_active():
                     return
                 principal = _admitted(context, decide)
-                due = time.monotonic() + next_check(principal.expires_at, time.time(), every)
+                due = time.monotonic() + next_check(principal, time.time(), every)
             try:
                 yield worker.take(due - time.monotonic())
             except NotYet:

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from tokenservice.middleware.bearer import CookieAuth, presented, without_cookie
-from tokenservice.middleware.common import (
+from tokenservice.middleware._bearer import CookieAuth, presented, without_cookie
+from tokenservice.middleware._common import (
     PRINCIPAL_KEY,
     Refusal,
     Refused,
@@ -29,7 +29,7 @@ from tokenservice.middleware.common import (
     listed,
     thumbprint,
 )
-from tokenservice.middleware.routes import WEBSOCKET, Route, RouteTable
+from tokenservice.middleware._routes import WEBSOCKET, Route, RouteTable
 
 if TYPE_CHECKING:
     from tokenservice._decisions.decision import Principal, ValidatesSync

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -99,9 +99,9 @@ class Issuer:
         """Make one for threads."""
         return SyncAssembledValidator(self.validator(), BackgroundLoop())
 
-    def now(self) -> float:
-        """Tell the issuer's time, in Unix seconds."""
-        return self._clock.now()
+    def now(self) -> datetime:
+        """Tell the issuer's time."""
+        return datetime.fromtimestamp(self._clock.now(), UTC)
 
     def advance(self, by: timedelta) -> None:
         """Let time pass, for the issuer and its validators; raises ValueError for a step back."""
@@ -127,7 +127,7 @@ class Issuer:
         scopes: Collection[str] = (),
         audience: str = "",
         expires_in: timedelta | None = None,
-        auth_time: float | None = None,
+        auth_time: datetime | None = None,
         acr: str = "aal1",
         amr: Sequence[str] = ("pwd",),
         roles: Sequence[str] = (),
@@ -140,14 +140,14 @@ class Issuer:
         """Make an access token, or a rolling one.
 
         It belongs to a session of its own unless ``session_id`` (a UUID) says otherwise.
-        ``expires_in`` may be negative. ``auth_time``, the last login or step-up, is in Unix
-        seconds, by default now; ``confirmation`` is the SHA-256 thumbprint of the certificate
+        ``expires_in`` may be negative. ``auth_time`` is the last login or step-up, by
+        default now; ``confirmation`` is the SHA-256 thumbprint of the certificate
         that the token is bound to. Raises ValueError for what the service would not issue.
         """
         if isinstance(scopes, str):
             raise TypeError("scopes is a collection of names, not one name")
         lifetime = self.lifetime if expires_in is None else expires_in
-        now = int(self.now())
+        now = int(self._clock.now())
         expires_at = now + int(lifetime.total_seconds())
         facts = Facts(
             kind=TokenKind.ROLLING if rolling else TokenKind.ACCESS,
@@ -160,7 +160,7 @@ class Issuer:
             roles=tuple(roles),
             issued_at=min(now, expires_at - 1),
             expires_at=expires_at,
-            auth_time=now if auth_time is None else int(auth_time),
+            auth_time=now if auth_time is None else int(auth_time.timestamp()),
             acr=acr,
             amr=tuple(amr),
             token_id=str(uuid4()),
@@ -218,7 +218,7 @@ class Issuer:
     def _append(self, kind: TrustEntryKind, target: str, device_id: str) -> int:
         self.revision += 1
         reason = RevocationReason.ADMINISTRATIVE
-        keep_until = self.now() + KEPT_SECONDS
+        keep_until = self._clock.now() + KEPT_SECONDS
         effect = TrustEffect.REVOKE
         entry = TrustEntry(self.revision, kind, target, device_id, effect, keep_until, reason)
         entry.check()

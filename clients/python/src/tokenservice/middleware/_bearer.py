@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tokenservice.middleware.common import (
+from tokenservice.middleware._common import (
     CROSS_ORIGIN,
     INVALID_REQUEST,
     INVALID_TOKEN,

@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
-from tokenservice.middleware.bearer import bearer
-from tokenservice.middleware.common import (
+from tokenservice.middleware._bearer import bearer
+from tokenservice.middleware._common import (
     MISSING_TOKEN,
     Refusal,
     Refused,
     thumbprint,
 )
-from tokenservice.middleware.routes import Route
+from tokenservice.middleware._routes import Route
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -106,8 +105,8 @@ def abort_of(refusal: Refusal) -> Abort:
     status = Status(code=code.value[0], message=text)
     reason = (refusal.error or "missing_token").upper()
     _attach(status, ErrorInfo(domain=DOMAIN, reason=reason))
-    if refusal.retry_after:
-        _attach(status, RetryInfo(retry_delay=Duration(seconds=refusal.retry_after)))
+    if refusal.retry_after is not None:
+        _attach(status, RetryInfo(retry_delay=refusal.retry_after))
     trailing: list[tuple[str, str | bytes]] = [
         ("grpc-status-details-bin", status.SerializeToString())
     ]

@@ -33,15 +33,15 @@ _REST: Final = "**"
 class Route:
     """What a route demands of the token presented.
 
-    ``scopes`` are all needed. ``max_auth_age`` bounds the age of the last login or step-up, in
-    seconds; ``acr`` is the least authentication level (RFC 9470; no login is above "aal1" yet).
+    ``scopes`` are all needed. ``max_auth_age`` bounds the age of the last login or step-up;
+    ``acr`` is the least authentication level (RFC 9470; no login is above "aal1" yet).
     ``audience`` is "" for the middleware's own. ``on_stale`` is explained at
     :data:`tokenservice.OnStale`. A ``public`` route is open to everybody and demands
     nothing. Raises ValueError for what no token could be judged by.
     """
 
     scopes: Collection[str] = frozenset()
-    max_auth_age: float | timedelta | None = None
+    max_auth_age: timedelta | None = None
     acr: str = ""
     audience: str = ""
     on_stale: OnStale = "ask"

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from tokenservice.middleware.common import Refusal, next_check, refusal_of
+from tokenservice.middleware._common import Refusal, next_check, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -36,7 +36,7 @@ async def until_refused(
     An answer that cannot be had is a refusal, as at the beginning of the call.
     """
     while True:
-        await asyncio.sleep(next_check(principal.expires_at, time.time(), every))
+        await asyncio.sleep(next_check(principal, time.time(), every))
         decision = await decide()
         refusal = refusal_of(decision)
         if refusal is not None:

@@ -6,8 +6,10 @@ import json
 import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from http import HTTPStatus
+from math import ceil
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from tokenservice._decisions.requirements import Requirements
@@ -15,18 +17,17 @@ from tokenservice.core import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import timedelta
 
     from tokenservice._decisions.decision import Decision, OnStale, Principal
-    from tokenservice.middleware.routes import Route
+    from tokenservice.middleware._routes import Route
 
 PRINCIPAL_KEY: Final = "tokenservice.principal"
 """Where the principal of a request is: in the ASGI scope and in the WSGI environ."""
 
-RETRY_AFTER: Final = 1
-"""Seconds after which a question that could not be answered may be asked again."""
+RETRY_AFTER: Final = timedelta(seconds=1)
+"""When a question that could not be answered may be asked again."""
 
-RECHECK_SECONDS: Final = 5.0
+RECHECK_EVERY: Final = timedelta(seconds=5)
 """How often the token of an open stream is looked at again, unless told otherwise."""
 
 
@@ -36,21 +37,22 @@ class Refusal:
 
     ``error`` is the code of RFC 6750 or RFC 9470 where they have one, else a word of the same
     form, "" for a request without a token (RFC 6750 section 3.1 wants no code there).
-    ``retry_after`` is in seconds, 0 when it makes no difference.
+    ``retry_after`` is None when it makes no difference.
     """
 
     status: int
     www_authenticate: str = ""
     error: str = ""
-    retry_after: int = 0
+    retry_after: timedelta | None = None
 
     def headers(self) -> list[tuple[str, str]]:
         """Give the headers of the HTTP response."""
         headers = [("content-type", "application/problem+json"), ("cache-control", "no-store")]
         if self.www_authenticate:
             headers.append(("www-authenticate", self.www_authenticate))
-        if self.retry_after:
-            headers.append(("retry-after", str(self.retry_after)))
+        if self.retry_after is not None:
+            # Whole seconds (RFC 9110, section 10.2.3), and not before the time.
+            headers.append(("retry-after", str(ceil(self.retry_after.total_seconds()))))
         return headers
 
     def body(self) -> bytes:
@@ -96,7 +98,7 @@ class Demand(TypedDict):
 
     audience: str
     scopes: Collection[str]
-    max_auth_age: float | timedelta | None
+    max_auth_age: timedelta | None
     acr: str
     confirmation: bytes
     on_stale: OnStale
@@ -153,13 +155,14 @@ def check_audience(audience: str) -> str:
     return Requirements().make(audience, (), None, "", b"").audience
 
 
-def next_check(expires_at: float, now: float, every: float) -> float:
+def next_check(principal: Principal, now: float, every: float) -> float:
     """Seconds until the token of an open stream is looked at again.
 
     That is at its expiry when this comes first. Local clocks are off: while the validator still
     takes an expired token for good, it is asked again within a second.
     """
-    return min(every, max(expires_at - now, min(every, 1.0)))
+    left = principal.expires_at.timestamp() - now
+    return min(every, max(left, min(every, 1.0)))
 
 
 _principal: ContextVar[Principal | None] = ContextVar("tokenservice_principal", default=None)
