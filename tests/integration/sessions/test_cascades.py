@@ -31,6 +31,8 @@ from token_service.domain.kinds import TrustEntryKind
 from token_service.domain.sessions.session import Session
 from token_service.domain.trust.revocation import Revocation
 
+pytestmark = pytest.mark.slow  # it is about calls that take longer than they may
+
 CHILDREN = 40
 SOME = 15
 FEW = 5
