@@ -102,7 +102,7 @@ def test_everything_is_there_after_one_command_and_gone_after_ctrl_c(start: Star
 
     own, python, grpcurl, buf = snippets(server.demo.grpc, server.folder)
     assert pasted(server, own).split()[:2] == ["verdict", "active"]
-    assert "TOKEN_KIND_WEB_SESSION" in pasted(server, python)
+    assert "TokenKind.WEB_SESSION" in pasted(server, python)
     assert "TOKEN_KIND_WEB_SESSION" in pasted(server, buf)
     if GRPCURL is not None:
         assert "TOKEN_KIND_WEB_SESSION" in pasted(server, grpcurl)

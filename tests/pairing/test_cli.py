@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from tests.support.world import World
 from token_service.cli import demo_file
 from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
 from token_service.cli.pairs import lines_of
-from tokenservice.v1 import pairing_service_pb2 as pb
-from tokenservice.v1 import types_pb2 as types
+from tokenservice import Device, PairingEndReason, PairingState, PairingStatus, Peer, ShownCode
+
+LATER = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -117,9 +119,7 @@ def test_the_second_wrong_number_ends_the_pairing(cli: CommandLine) -> None:
 
 def test_people_see_a_code_that_they_can_scan_and_read() -> None:
     uri = "tokenservice:pair/map/ABCDEF-GHJKMN-PQRSTV"
-    shown = lines_of(
-        pb.WatchPairingResponse(state=types.PAIRING_STATE_PENDING, code="x", qr_uri=uri)
-    )
+    shown = lines_of(PairingStatus(PairingState.PENDING, ShownCode("x", uri, LATER)))
     assert shown[0] == "pending"
     assert shown[-1] == uri
     assert len({len(line) for line in shown[1:-1]}) == 1
@@ -127,19 +127,14 @@ def test_people_see_a_code_that_they_can_scan_and_read() -> None:
 
 
 def test_people_see_who_ended_it() -> None:
-    message = pb.WatchPairingResponse(
-        state=types.PAIRING_STATE_DENIED, end_reason=types.PAIRING_END_REASON_SCANNER
-    )
-    assert lines_of(message) == ["denied: scanner"]
+    status = PairingStatus(PairingState.DENIED, end_reason=PairingEndReason.SCANNER)
+    assert lines_of(status) == ["denied: scanner"]
 
 
 def test_people_see_the_other_device_and_the_number() -> None:
-    message = pb.WatchPairingResponse(
-        state=types.PAIRING_STATE_SCANNED,
-        peer=types.Device(name="A phone", ip_address="192.0.2.1"),
-        check_number="07",
-    )
-    assert lines_of(message) == [
+    phone = Peer(Device(name="A phone", ip_address="192.0.2.1"), LATER, same_network=False)
+    status = PairingStatus(PairingState.SCANNED, peer=phone, check_number="07")
+    assert lines_of(status) == [
         "scanned",
         "the other device: A phone, 192.0.2.1; not known to be on this network",
         "check number 07: type it on the other device",

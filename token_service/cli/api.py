@@ -1,31 +1,36 @@
-"""Calls to the service by its gRPC API, as any other caller makes them."""
+"""The service as commands call it: by the client package, like any other program.
 
-import base64
-from collections.abc import Iterator
+What that loads is loaded at the first call.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
-
-import grpc
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from token_service.cli import demo_file
 from token_service.cli.output import Output
 from token_service.cli.problems import CliError
-from token_service.cli.target import Identity, Target, Wishes, resolve
-from tokenservice._transport.channels import ChannelSettings
-from tokenservice.v1.client_service_pb2_grpc import ClientServiceStub
-from tokenservice.v1.code_service_pb2_grpc import CodeServiceStub
-from tokenservice.v1.key_service_pb2_grpc import KeyServiceStub
-from tokenservice.v1.pairing_service_pb2_grpc import PairingServiceStub
-from tokenservice.v1.session_service_pb2_grpc import SessionServiceStub
-from tokenservice.v1.token_service_pb2_grpc import TokenServiceStub
-from tokenservice.v1.trust_service_pb2_grpc import TrustServiceStub
-from tokenservice.v1.user_service_pb2_grpc import UserServiceStub
+from token_service.cli.target import Target, Wishes, resolve
 
-Request = TypeVar("Request")
-Response = TypeVar("Response")
+if TYPE_CHECKING:
+    from tokenservice import (
+        CallerCredentials,
+        ClientAdmin,
+        CodeClient,
+        Connection,
+        KeyAdmin,
+        Listing,
+        PairingClient,
+        Tls,
+        TokenClient,
+        TrustClient,
+        UserAdmin,
+    )
 
-_CLIENT_ID_HEADER = "x-client-id"
+Result = TypeVar("Result")
 
 DEMO_ADMIN = "demo-admin"
 DEMO_GATEWAY = "demo-gateway"
@@ -33,12 +38,18 @@ DEMO_WEB = "demo-web"
 DEMO_MOBILE = "demo-mobile"
 DEMO_API = "demo-api"
 
+PAGE = 500
+"""How much of a list to fetch at once: as much as the service gives."""
+
+_CONNECT = timedelta(seconds=3)
+
 
 class Api:
-    """The service's stubs, and a caller. Connects at the first call.
+    """The clients of all services, and a caller. Connects at the first call.
 
     `caller` is the development server's client to call as where nobody was named, `anonymous`
-    whether nobody is called as then; a command may change both until the first call.
+    whether nobody is called as then; a command may change both until the first call. Calls may
+    take `timeout` and raise `tokenservice.TokenServiceError`.
     """
 
     def __init__(
@@ -46,9 +57,10 @@ class Api:
     ) -> None:
         self.out = out
         self.caller = caller
-        self._wishes = wishes
         self.anonymous = anonymous
-        self._timeout = timeout
+        self.timeout = timedelta(seconds=timeout)
+        self._wishes = wishes
+        self._runner = asyncio.Runner()
 
     @cached_property
     def target(self) -> Target:
@@ -56,58 +68,93 @@ class Api:
         return resolve(self._wishes, self.caller, anonymous=self.anonymous)
 
     @cached_property
-    def _channel(self) -> grpc.Channel:
+    def credentials(self) -> "CallerCredentials":
+        """What proves who calls."""
+        from tokenservice import Anonymous, ClientCertificate, ClientSecret
+
+        identity = self.target.identity
+        if identity is None:
+            return Anonymous()
+        if not identity.client_secret:
+            return ClientCertificate(identity.client_id)
+        return ClientSecret(identity.client_id, identity.client_secret)
+
+    @cached_property
+    def _connection(self) -> "Connection":
+        """Connected: where nobody answers, that is told soon and nothing is sent."""
+        from tokenservice import Connection
+
         target = self.target
-        options = ChannelSettings().options(target.address, secure=target.tls)
-        if not target.tls:
-            return grpc.insecure_channel(target.address, options)
+        tls = self._tls() if target.tls else None
+        connecting = Connection.connect(
+            target.address.split(),
+            self.credentials,
+            within=min(_CONNECT, self.timeout),
+            tls=tls,
+            channels=1,
+            allow_plaintext=tls is None,
+        )
+        return self.run(connecting)
+
+    def _tls(self) -> "Tls":
+        from tokenservice import Tls
+
         wishes = self._wishes
         if (wishes.certificate_file is None) != (wishes.key_file is None):
             raise CliError("--cert and --cert-key go together")
-        files = (wishes.ca_file, wishes.key_file, wishes.certificate_file)
-        roots, key, chain = (None if file is None else _bytes(file) for file in files)
-        credentials = grpc.ssl_channel_credentials(roots, key, chain)
-        return grpc.secure_channel(target.address, credentials, options)
+        for path in (wishes.ca_file, wishes.certificate_file, wishes.key_file):
+            if path is not None:
+                _require_readable(path)
+        return Tls(wishes.ca_file, wishes.certificate_file, wishes.key_file)
 
     @cached_property
-    def tokens(self) -> TokenServiceStub:
-        """TokenService."""
-        return TokenServiceStub(self._channel)
+    def tokens(self) -> "TokenClient":
+        """TokenService and SessionService."""
+        from tokenservice import TokenClient
+
+        return TokenClient(self._connection)
 
     @cached_property
-    def sessions(self) -> SessionServiceStub:
-        """SessionService."""
-        return SessionServiceStub(self._channel)
-
-    @cached_property
-    def clients(self) -> ClientServiceStub:
+    def clients(self) -> "ClientAdmin":
         """ClientService."""
-        return ClientServiceStub(self._channel)
+        from tokenservice import ClientAdmin
+
+        return ClientAdmin(self._connection)
 
     @cached_property
-    def users(self) -> UserServiceStub:
+    def users(self) -> "UserAdmin":
         """UserService."""
-        return UserServiceStub(self._channel)
+        from tokenservice import UserAdmin
+
+        return UserAdmin(self._connection)
 
     @cached_property
-    def keys(self) -> KeyServiceStub:
+    def keys(self) -> "KeyAdmin":
         """KeyService."""
-        return KeyServiceStub(self._channel)
+        from tokenservice import KeyAdmin
+
+        return KeyAdmin(self._connection)
 
     @cached_property
-    def codes(self) -> CodeServiceStub:
+    def codes(self) -> "CodeClient":
         """CodeService."""
-        return CodeServiceStub(self._channel)
+        from tokenservice import CodeClient
+
+        return CodeClient(self._connection)
 
     @cached_property
-    def pairings(self) -> PairingServiceStub:
+    def pairings(self) -> "PairingClient":
         """PairingService."""
-        return PairingServiceStub(self._channel)
+        from tokenservice import PairingClient
+
+        return PairingClient(self._connection)
 
     @cached_property
-    def trust(self) -> TrustServiceStub:
+    def trust(self) -> "TrustClient":
         """TrustService."""
-        return TrustServiceStub(self._channel)
+        from tokenservice import TrustClient
+
+        return TrustClient(self._connection)
 
     def choose(self, caller: str, client_id: str = "") -> None:
         """Call as another client of the development server, the one with `client_id` if it has it,
@@ -115,17 +162,25 @@ class Api:
         demo = None if self._wishes.client_id else demo_file.read(self._wishes.data_dir)
         self.caller = (demo.name_of(client_id) if demo and client_id else None) or caller
 
-    def call(
-        self, method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request
-    ) -> Response:
-        """Make one call. Raises grpc.RpcError."""
-        return method(request, timeout=self._timeout, metadata=self._metadata())
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Wait for a call."""
+        return self._runner.run(work)
 
-    def watch(
-        self, method: "grpc.UnaryStreamMultiCallable[Request, Response]", request: Request
-    ) -> Iterator[Response]:
-        """Follow a stream without a time limit. Raises grpc.RpcError."""
-        return iter(method(request, metadata=self._metadata()))
+    def each(self, items: "AsyncGenerator[Result, None]") -> Iterator[Result]:
+        """Follow a stream, without a time limit."""
+        try:
+            while True:
+                try:
+                    item = self.run(_next(items))
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            self.run(items.aclose())
+
+    def all(self, listing: "Listing[Result]") -> list[Result]:
+        """Fetch a list with all its pages."""
+        return self.run(_collected(listing))
 
     def show_way(self) -> None:
         """Say what was called and how: for whoever wonders why nobody answers."""
@@ -140,26 +195,21 @@ class Api:
 
     def close(self) -> None:
         """Close the connection, if there is one."""
-        if "_channel" in self.__dict__:
-            self._channel.close()
-
-    def _metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        identity = self.target.identity
-        if identity is None:
-            return ()
-        if not identity.client_secret:
-            return ((_CLIENT_ID_HEADER, identity.client_id),)
-        return (("authorization", authorization(identity)),)
+        if "_connection" in self.__dict__:
+            self.run(self._connection.close())
+        self._runner.close()
 
 
-def _bytes(path: Path) -> bytes:
+async def _next(items: AsyncGenerator[Result, None]) -> Result:
+    return await anext(items)
+
+
+async def _collected(listing: "Listing[Result]") -> list[Result]:
+    return [item async for item in listing]
+
+
+def _require_readable(path: Path) -> None:
     try:
-        return path.read_bytes()
+        path.read_bytes()
     except OSError as error:
         raise CliError(f"cannot read {path}: {error.strerror}") from None
-
-
-def authorization(identity: Identity) -> str:
-    """Return the value of the authorization header (RFC 7617)."""
-    pair = f"{identity.client_id}:{identity.client_secret}".encode()
-    return f"Basic {base64.b64encode(pair).decode()}"

@@ -1,21 +1,19 @@
 """`token-service client`: the applications that use the service."""
 
-from datetime import UTC
+import json
 from typing import Annotated
 
 import typer
 
 from token_service.cli import inputs, operations, variables
-from token_service.cli.api import Api
-from token_service.cli.choices import PLATFORMS, PlatformWord
+from token_service.cli.api import PAGE, Api
+from token_service.cli.choices import PlatformWord, StateWord
 from token_service.cli.command import api_command, group
-from token_service.cli.output import Output, as_dict, time_text
-from token_service.cli.paging import all_pages
+from token_service.cli.output import Output
 from token_service.cli.problems import CliError
+from token_service.cli.values import time_text
+from tokenservice import Client, ClientPolicy, ClientState, Platform
 from tokenservice.core.limits import COOKIE_BYTES, COOKIE_TOKEN_LENGTH
-from tokenservice.v1 import client_policy_pb2
-from tokenservice.v1 import client_service_pb2 as pb
-from tokenservice.v1.types_pb2 import PLATFORM_WEB
 
 app = group("Register, review and administer clients.")
 
@@ -61,24 +59,24 @@ def register(
     Prints the registration secret, this once. It ends when the client first calls with the secret
     that was collected with it.
     """
-    asked = client_policy_pb2.ClientPolicy(
-        platforms=[PLATFORMS[word] for word in platform or []],
-        audiences=audience or [],
-        scopes=scope or [],
-        protects_audiences=protects or [],
-        permissions=permission or [],
+    asked = ClientPolicy(
+        platforms=tuple(Platform[word.name] for word in platform or ()),
+        audiences=tuple(audience or ()),
+        scopes=tuple(scope or ()),
+        protects_audiences=tuple(protects or ()),
+        permissions=tuple(permission or ()),
         password_login=password_login,
     )
     if policy is not None:
-        if asked != client_policy_pb2.ClientPolicy():
+        if asked != ClientPolicy():
             raise CliError("give the policy as a file or as options, not both")
-        asked = _read_policy(policy)
-    request = pb.RegisterClientRequest(
-        name=name, contact=contact, policy=asked, client_id=wanted_id
-    )
+        asked = inputs.read_policy(policy)
     if wanted_id:
         api.anonymous = False
-    api.out.message(api.call(api.clients.RegisterClient, request))
+    call = api.clients.register_client(
+        name, contact, asked, client_id=wanted_id, timeout=api.timeout
+    )
+    api.out.value(api.run(call))
     api.out.note("keep the registration secret, it is not shown again: it collects the credentials")
     api.out.note("after the review, until the client first calls with what was collected")
     api.out.note("another client with admin.clients reviews it: token-service client review")
@@ -93,14 +91,11 @@ def review(
     policy: PolicyFile = None,
 ) -> None:
     """Approve or reject a registration; with --policy, approve with that one."""
-    request = pb.ReviewClientRequest(client_id=client_id, note=note)
-    if approve:
-        request.approve.SetInParent()
-    else:
-        request.reject.SetInParent()
-    if policy is not None:
-        request.policy.CopyFrom(_read_policy(policy))
-    api.out.message(api.call(api.clients.ReviewClient, request))
+    instead = None if policy is None else inputs.read_policy(policy)
+    call = api.clients.review_client(
+        client_id, approve=approve, note=note, policy=instead, timeout=api.timeout
+    )
+    api.out.value(api.run(call))
 
 
 @api_command(app, "collect", anonymous=True)
@@ -124,13 +119,13 @@ def collect(
     Collected again, the secret is another one and the former one ends at once; with the same
     --request-id it is the same. After the first call with it nothing is collected any more.
     """
-    request = pb.CollectClientCredentialsRequest(
-        client_id=client_id,
-        registration_secret=inputs.read_token(source, "Registration secret"),
-        request_id=inputs.request_id(request_id),
+    secret = inputs.read_token(source, "Registration secret")
+    used_id = inputs.request_id(request_id)
+    api.out.note(f"request id {used_id} (repeat with --request-id)")
+    call = api.clients.collect_client_credentials(
+        client_id, secret, request_id=used_id, timeout=api.timeout
     )
-    api.out.note(f"request id {request.request_id} (repeat with --request-id)")
-    api.out.message(api.call(api.clients.CollectClientCredentials, request))
+    api.out.value(api.run(call))
     api.out.note("keep the secret; one that was collected before by another request id has ended")
 
 
@@ -147,16 +142,18 @@ def rotate(
 
     The former ones work on for --overlap, 24 hours if left out; 0s ends them at once.
     """
-    request = pb.RotateClientSecretRequest(
-        client_id=client_id, request_id=inputs.request_id(request_id)
+    used_id = inputs.request_id(request_id)
+    api.out.note(f"request id {used_id} (repeat with --request-id)")
+    call = api.clients.rotate_client_secret(
+        client_id,
+        overlap=None if overlap is None else inputs.duration(overlap),
+        request_id=used_id,
+        timeout=api.timeout,
     )
-    if overlap is not None:
-        request.overlap.CopyFrom(inputs.duration(overlap))
-    api.out.note(f"request id {request.request_id} (repeat with --request-id)")
-    reply = api.call(api.clients.RotateClientSecret, request)
-    api.out.message(reply)
-    if reply.HasField("old_secret_expires_at"):
-        ends = time_text(reply.old_secret_expires_at.ToDatetime(UTC))
+    rotated = api.run(call)
+    api.out.value(rotated)
+    if rotated.old_secret_expires_at is not None:
+        ends = time_text(rotated.old_secret_expires_at)
         api.out.note(f"keep the secret; the former one works until {ends}")
     else:
         api.out.note("keep the secret; no former one works any more")
@@ -165,19 +162,12 @@ def rotate(
 @api_command(app, "list")
 def list_clients(
     api: Api,
-    state: Annotated[
-        str, typer.Option(help="pending, approved, active, rejected or disabled.")
-    ] = "",
+    state: Annotated[StateWord | None, typer.Option(help="Only those in this state.")] = None,
 ) -> None:
     """List clients."""
-    number = _state(state)
-
-    def page(token: str) -> tuple[list[pb.Client], str]:
-        request = pb.ListClientsRequest(state=number, page_size=500, page_token=token)
-        reply = api.call(api.clients.ListClients, request)
-        return list(reply.clients), reply.next_page_token
-
-    api.out.messages(all_pages(page), _COLUMNS)
+    wanted = ClientState.UNSPECIFIED if state is None else ClientState[state.name]
+    clients = api.clients.list_clients(state=wanted, page_size=PAGE, timeout=api.timeout)
+    api.out.values(api.all(clients), _COLUMNS)
 
 
 @api_command(app, "show")
@@ -185,22 +175,21 @@ def show(
     api: Api, client_id: Annotated[str, typer.Argument(help="Left out: the caller.")] = ""
 ) -> None:
     """Show one client."""
-    request = pb.GetClientRequest(client_id=client_id)
-    api.out.message(api.call(api.clients.GetClient, request).client)
+    api.out.value(api.run(api.clients.get_client(client_id, timeout=api.timeout)))
 
 
 @api_command(app, "disable")
 def disable(api: Api, client_id: ClientId, note: Note = "") -> None:
     """Disable a client and revoke its sessions and tokens. Its secrets are kept, and refused."""
-    request = pb.DisableClientRequest(client_id=client_id, note=note)
-    api.out.message(api.call(api.clients.DisableClient, request))
+    call = api.clients.disable_client(client_id, note=note, timeout=api.timeout)
+    api.out.value(api.run(call))
 
 
 @api_command(app, "enable")
 def enable(api: Api, client_id: ClientId, note: Note = "") -> None:
     """Let a disabled client work again, with the secrets that it had."""
-    request = pb.EnableClientRequest(client_id=client_id, note=note)
-    api.out.message(api.call(api.clients.EnableClient, request).client)
+    call = api.clients.enable_client(client_id, note=note, timeout=api.timeout)
+    api.out.value(api.run(call))
 
 
 @api_command(app, "policy")
@@ -215,36 +204,26 @@ def policy(
 ) -> None:
     """Print a client's policy as JSON, or replace it."""
     if replace is None:
-        request = pb.GetClientRequest(client_id=client_id)
-        found = api.call(api.clients.GetClient, request).client
-        api.out.json(as_dict(found.policy))
+        from tokenservice import policy_to_json
+
+        found = api.run(api.clients.get_client(client_id, timeout=api.timeout))
+        api.out.json(json.loads(policy_to_json(found.policy)))
         _warn_of_cookies(api.out, found)
         return
-    change = pb.UpdateClientPolicyRequest(
-        client_id=client_id, policy=_read_policy(replace), note=note
+    call = api.clients.update_client_policy(
+        client_id, inputs.read_policy(replace), note=note, timeout=api.timeout
     )
-    changed = api.call(api.clients.UpdateClientPolicy, change)
-    api.out.message(changed)
+    changed = api.run(call)
+    api.out.value(changed)
     _warn_of_cookies(api.out, changed.client)
 
 
 operations.add_bootstrap_to(app)
 
 
-def _warn_of_cookies(out: Output, client: pb.Client) -> None:
-    if client.longest_token > COOKIE_TOKEN_LENGTH and PLATFORM_WEB in client.policy.platforms:
+def _warn_of_cookies(out: Output, client: Client) -> None:
+    if client.longest_token > COOKIE_TOKEN_LENGTH and Platform.WEB in client.policy.platforms:
         out.note(
             f"warning: its tokens can have {client.longest_token} characters; browsers keep"
             f" cookies of {COOKIE_BYTES} bytes at most, name and attributes included"
         )
-
-
-def _read_policy(source: str) -> client_policy_pb2.ClientPolicy:
-    return inputs.read_message(source, client_policy_pb2.ClientPolicy, "policy")
-
-
-def _state(word: str) -> pb.ClientState.ValueType:
-    try:
-        return pb.ClientState.Value(f"CLIENT_STATE_{word.upper() or 'UNSPECIFIED'}")
-    except ValueError:
-        raise CliError(f"there is no state {word!r}") from None

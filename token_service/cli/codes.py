@@ -3,15 +3,12 @@
 from typing import Annotated
 
 import typer
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from token_service.cli import inputs, variables
 from token_service.cli.api import Api
-from token_service.cli.choices import CODE_KINDS, CodeWord
+from token_service.cli.choices import CodeWord
 from token_service.cli.command import api_command, group
-from token_service.cli.output import fields_of
-from token_service.cli.problems import CliError
-from tokenservice.v1 import code_service_pb2 as pb
+from token_service.cli.values import fields_of
 
 app = group("Issue and redeem one-time codes.")
 
@@ -30,7 +27,7 @@ def issue(
     kind: Annotated[CodeWord, typer.Option(help="What kind of code.")],
     recipient: Recipient = "",
     subject: Annotated[str, typer.Option(help="What it is about, for the record.")] = "",
-    max_uses: Annotated[int, typer.Option(min=0, help="Default: 1.")] = 0,
+    max_uses: Annotated[int, typer.Option(min=1, help="How often it can be redeemed.")] = 1,
     ttl: Annotated[str | None, typer.Option(help="How long it is accepted, such as 7d.")] = None,
     not_before: Annotated[
         str | None, typer.Option(help="From when on, such as 2027-01-31T00:00:00Z.")
@@ -44,23 +41,25 @@ def issue(
 
     A verification code ends the former one of the same purpose and recipient at once.
     """
-    request = pb.IssueCodeRequest(
+    from tokenservice import CodeKind
+
+    used_id = inputs.request_id(request_id)
+    api.out.note(f"request id {used_id} (repeat with --request-id)")
+    call = api.codes.issue(
         purpose=purpose,
-        kind=CODE_KINDS[kind],
+        kind=CodeKind[kind.name],
         recipient=recipient,
         subject=subject,
         max_uses=max_uses,
+        ttl=None if ttl is None else inputs.duration(ttl),
+        not_before=None if not_before is None else inputs.moment(not_before),
         length=length,
         alphabet=alphabet,
         payload=payload.encode(),
-        request_id=inputs.request_id(request_id),
+        request_id=used_id,
+        timeout=api.timeout,
     )
-    if ttl is not None:
-        request.ttl.CopyFrom(inputs.duration(ttl))
-    if not_before is not None:
-        request.not_before.CopyFrom(_moment(not_before))
-    api.out.note(f"request id {request.request_id} (repeat with --request-id)")
-    api.out.message(api.call(api.codes.IssueCode, request))
+    api.out.value(api.run(call))
     if kind is CodeWord.VERIFICATION:
         api.out.note("a former code for this purpose and recipient has ended")
 
@@ -84,20 +83,22 @@ def redeem(
     request_id: RequestId = None,
 ) -> None:
     """Use a code once."""
-    request = pb.RedeemCodeRequest(
+    code, used_id = inputs.read_code(source), inputs.request_id(request_id)
+    api.out.note(f"request id {used_id} (repeat with --request-id)")
+    call = api.codes.redeem(
         purpose=purpose,
-        code=inputs.read_code(source),
+        code=code,
         recipient=recipient,
         redeemer=redeemer,
-        request_id=inputs.request_id(request_id),
+        request_id=used_id,
+        timeout=api.timeout,
     )
-    api.out.note(f"request id {request.request_id} (repeat with --request-id)")
-    reply = api.call(api.codes.RedeemCode, request)
+    redeemed = api.run(call)
     if api.out.as_json:
-        api.out.message(reply)
+        api.out.value(redeemed)
     else:
-        fields = {**dict(fields_of(reply)), "payload": reply.payload.decode(errors="replace")}
-        api.out.record(fields.items())
+        payload = redeemed.payload.decode(errors="replace")
+        api.out.record({**dict(fields_of(redeemed)), "payload": payload}.items())
 
 
 @api_command(app, "revoke")
@@ -107,21 +108,10 @@ def revoke(
     note: Annotated[str, typer.Option(help="For the audit record.")] = "",
 ) -> None:
     """End a code: it is refused from now on."""
-    request = pb.RevokeCodeRequest(code_id=code_id, note=note)
-    api.out.message(api.call(api.codes.RevokeCode, request).record)
+    api.out.value(api.run(api.codes.revoke(code_id, note=note, timeout=api.timeout)))
 
 
 @api_command(app, "get")
 def get(api: Api, code_id: CodeId) -> None:
     """Show what is known of a code; the code itself is not."""
-    request = pb.GetCodeRequest(code_id=code_id)
-    api.out.message(api.call(api.codes.GetCode, request).record)
-
-
-def _moment(text: str) -> Timestamp:
-    moment = Timestamp()
-    try:
-        moment.FromJsonString(text)
-    except ValueError:
-        raise CliError(f"not a time: {text!r}; write 2027-01-31T00:00:00Z") from None
-    return moment
+    api.out.value(api.run(api.codes.get(code_id, timeout=api.timeout)))

@@ -1,6 +1,6 @@
 """How commands are declared: what they have in common is written once, here.
 
-gRPC is loaded by the commands that call: a server's supervisor, among others, goes without.
+What calls the service is loaded by the commands that do: a server's supervisor goes without.
 """
 
 import functools
@@ -105,11 +105,11 @@ def _guarded(out: Output, work: Callable[[], None], end: Callable[[], None] = la
 
 def _answered(api: "Api", call: Callable[[], None]) -> None:
     """Run what calls the service, and show its refusals."""
-    import grpc
+    from tokenservice import TokenServiceError
 
     try:
         call()
-    except grpc.RpcError as error:
+    except TokenServiceError as error:
         refusal = refusal_of(error)
         show_refusal(refusal, as_json=api.out.as_json)
         if refusal.unreached and not api.out.as_json:

@@ -27,7 +27,9 @@ def _positive(seconds: float) -> float:
     return seconds
 
 
-Server = Annotated[str, _option("host:port of the service.", variable=variables.SERVER)]
+Server = Annotated[
+    str, _option("host:port of the service, or several with blanks.", variable=variables.SERVER)
+]
 CallerId = Annotated[
     str, _option("Id of the client to call as.", "--client-id", variable=variables.CLIENT_ID)
 ]

@@ -1,7 +1,7 @@
 """`token-service credentials`: secrets in the form in which other programs take them."""
 
 from token_service.cli import demo_file
-from token_service.cli.api import DEMO_WEB, Api, authorization
+from token_service.cli.api import DEMO_WEB, Api
 from token_service.cli.command import api_command, group, local_command
 from token_service.cli.output import Output
 from token_service.cli.problems import CliError
@@ -15,7 +15,7 @@ def header(api: Api) -> None:
     identity = api.target.identity
     if identity is None or not identity.client_secret:
         raise CliError("there is no secret to make a header of")
-    value = authorization(identity)
+    value = api.run(api.credentials.authorization())
     if api.out.as_json:
         api.out.json({"authorization": value})
     else:

@@ -3,23 +3,21 @@
 import re
 import secrets
 import sys
-from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from google.protobuf import json_format
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
 
 from token_service.cli import variables
 from token_service.cli.problems import CliError
 from token_service.cli.target import from_environment
 from tokenservice.core.limits import EXCHANGE_ID_LENGTH
 
-AnyMessage = TypeVar("AnyMessage", bound=Message)
-
 STDIN = "-"
+
+if TYPE_CHECKING:
+    from tokenservice import ClientPolicy
 
 TokenSource = Annotated[
     str | None,
@@ -117,23 +115,34 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def read_message(source: str, message_type: Callable[[], AnyMessage], what: str) -> AnyMessage:
-    """Read a message in protobuf's JSON form from a file, or stdin for `-`."""
-    text = sys.stdin.read(_MAX_INPUT) if source == STDIN else _read_file(source, what)
+def read_policy(source: str) -> "ClientPolicy":
+    """Read a policy in its JSON form from a file, or stdin for `-`."""
+    from tokenservice import policy_from_json
+
+    text = sys.stdin.read(_MAX_INPUT) if source == STDIN else _read_file(source, "policy")
     try:
-        return json_format.Parse(text, message_type())
-    except json_format.ParseError as error:
-        raise CliError(f"{what}: {error}") from None
+        return policy_from_json(text)
+    except ValueError as error:
+        raise CliError(f"policy: {error}") from None
 
 
-def duration(text: str) -> Duration:
+def duration(text: str) -> timedelta:
     """Read `90s`, `15m`, `24h`, `7d` or plain seconds."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise CliError(f"not a duration: {text!r}; write 90s, 15m, 24h or 7d")
-    result = Duration()
-    result.FromMilliseconds(round(float(match[1]) * _UNITS[match[2] or "s"] * 1000))
-    return result
+    return timedelta(milliseconds=round(float(match[1]) * _UNITS[match[2] or "s"] * 1000))
+
+
+def moment(text: str) -> datetime:
+    """Read an RFC 3339 time."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise CliError(f"not a time: {text!r}; write 2027-01-31T00:00:00Z")
+    return time
 
 
 def exchange_id(text: str | None) -> bytes:

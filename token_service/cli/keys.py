@@ -1,24 +1,21 @@
 """`token-service keys`: the keys by which tokens are made and recognised."""
 
-from datetime import UTC
 from typing import Annotated
 
 import typer
 
 from token_service.cli import inputs
-from token_service.cli.api import Api
-from token_service.cli.choices import PURPOSES, PurposeWord
+from token_service.cli.api import PAGE, Api
+from token_service.cli.choices import PurposeWord
 from token_service.cli.command import api_command, group
-from token_service.cli.output import ABSENT, enum_text, time_text
-from token_service.cli.paging import all_pages
-from tokenservice.v1 import key_service_pb2 as pb
-from tokenservice.v1 import types_pb2
+from token_service.cli.values import ABSENT, text_of, time_text
+from tokenservice import Key, KeyPurpose, KeyState
 
 app = group("List, rotate and give up keys.")
 
 Note = Annotated[str, typer.Option(help="For the audit record.")]
 
-_HEADINGS = ("kid", "purpose", "state", "secret", "needs it until", "algorithm", "activates at")
+_HEADINGS = ("kid", "purpose", "state", "secret", "needed until", "algorithm", "activates at")
 
 
 _AFTER_ROTATION = {
@@ -29,10 +26,10 @@ _AFTER_ROTATION = {
     "moves to the new one when the client calls, codes keep theirs until they expire",
 }
 _AFTER_COMPROMISE = {
-    types_pb2.KEY_PURPOSE_SIGNING: "its tokens have ended; the sessions go on",
-    types_pb2.KEY_PURPOSE_OPAQUE: "its tokens have ended; the sessions go on",
-    types_pb2.KEY_PURPOSE_MINT: "the sessions have ended whose current token it made",
-    types_pb2.KEY_PURPOSE_PEPPER: "nothing has ended: another pepper takes over, and each client's "
+    KeyPurpose.SIGNING: "its tokens have ended; the sessions go on",
+    KeyPurpose.OPAQUE: "its tokens have ended; the sessions go on",
+    KeyPurpose.MINT: "the sessions have ended whose current token it made",
+    KeyPurpose.PEPPER: "nothing has ended: another pepper takes over, and each client's "
     "hash moves to it when the client calls",
 }
 
@@ -47,16 +44,10 @@ def list_keys(
     Each key needs the configured secret of this id for as long as it says. `doctor` tells which
     secrets may be removed.
     """
-    number = types_pb2.KEY_PURPOSE_UNSPECIFIED if purpose is None else PURPOSES[purpose]
-
-    def page(token: str) -> tuple[list[pb.Key], str]:
-        request = pb.ListKeysRequest(purpose=number, page_size=500, page_token=token)
-        reply = api.call(api.keys.ListKeys, request)
-        return list(reply.keys), reply.next_page_token
-
-    keys = all_pages(page)
+    kind = KeyPurpose.UNSPECIFIED if purpose is None else KeyPurpose[purpose.name]
+    keys = api.all(api.keys.list_keys(purpose=kind, page_size=PAGE, timeout=api.timeout))
     if api.out.as_json:
-        api.out.messages(keys, ())
+        api.out.values(keys, ())
     else:
         api.out.rows(_HEADINGS, [_row(key) for key in keys])
 
@@ -75,11 +66,13 @@ def rotate(
     What the former key made goes on: its tokens until they expire, its sessions until they end,
     hashes under a pepper until each moves to the new one.
     """
-    request = pb.RotateKeyRequest(purpose=PURPOSES[purpose], algorithm=algorithm, note=note)
-    key = api.call(api.keys.RotateKey, request).key
-    api.out.message(key)
-    begins = time_text(key.activates_at.ToDatetime(UTC))
-    api.out.note(f"it takes over at {begins}; {_AFTER_ROTATION[purpose]}")
+    key = api.run(
+        api.keys.rotate_key(
+            KeyPurpose[purpose.name], algorithm=algorithm, note=note, timeout=api.timeout
+        )
+    )
+    api.out.value(key)
+    api.out.note(f"it takes over at {time_text(key.activates_at)}; {_AFTER_ROTATION[purpose]}")
 
 
 @api_command(app, "compromise")
@@ -95,23 +88,21 @@ def compromise(
     only replaced, and the secrets that are hashed under it work on.
     """
     inputs.confirm(f"Take the key {kid} out of use, for good?", yes=yes)
-    request = pb.CompromiseKeyRequest(kid=kid, note=note)
-    reply = api.call(api.keys.CompromiseKey, request)
-    api.out.message(reply)
-    api.out.note(_AFTER_COMPROMISE[reply.key.purpose])
+    changed = api.run(api.keys.compromise_key(kid, note=note, timeout=api.timeout))
+    api.out.value(changed)
+    api.out.note(_AFTER_COMPROMISE[changed.key.purpose])
 
 
-def _row(key: pb.Key) -> list[str]:
-    purpose = enum_text(types_pb2.KeyPurpose.DESCRIPTOR, key.purpose)
-    state = enum_text(types_pb2.KeyState.DESCRIPTOR, key.state)
-    begins = time_text(key.activates_at.ToDatetime(UTC))
-    return [key.kid, purpose, state, key.secret_key_id, _need(key), key.algorithm, begins]
+def _row(key: Key) -> list[str]:
+    columns = (key.purpose, key.state, key.secret_key_id)
+    texts = [text_of(one) for one in columns]
+    return [key.kid, *texts, _need(key), key.algorithm, time_text(key.activates_at)]
 
 
-def _need(key: pb.Key) -> str:
+def _need(key: Key) -> str:
     """Until when the key needs its secret."""
-    if key.state in (types_pb2.KEY_STATE_PENDING, types_pb2.KEY_STATE_ACTIVE):
-        return "replaced, and after"
-    if key.state != types_pb2.KEY_STATE_RETIRING:
+    if key.state in (KeyState.PENDING, KeyState.ACTIVE):
+        return "after its rotation"
+    if key.state is not KeyState.RETIRING:
         return ABSENT
-    return time_text(key.retires_at.ToDatetime(UTC)) if key.HasField("retires_at") else "unused"
+    return time_text(key.retires_at) if key.retires_at is not None else "it is unused"

@@ -6,25 +6,16 @@ What draws the tables is loaded when there is one: a server draws none.
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.descriptor import EnumDescriptor
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
+from token_service.cli.values import as_json, cell_of, fields_of
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-Field = Any  # a protobuf FieldDescriptor: its two implementations share no type
-
-ABSENT = "-"
 _UNLIMITED = 10_000  # columns, where the output goes to a file: nothing is cut off
 _COLUMN_GAP, _EDGES = 3, 2  # of a table: between two columns, and around all of them
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 
 
 class Output:
@@ -47,15 +38,12 @@ class Output:
         sys.stdout.write(printable(text) + "\n")
         sys.stdout.flush()
 
-    def message(self, message: Message, *, hide: Sequence[str] = ()) -> None:
-        """Print one message, all fields: `label  value` lines, or JSON.
-
-        `hide` names fields that people need not see; JSON has them.
-        """
+    def value(self, value: object) -> None:
+        """Print one value with parts, all that are there: `label  value` lines, or JSON."""
         if self.as_json:
-            self.json(as_dict(message))
-            return
-        self.record([pair for pair in fields_of(message) if pair[0] not in hide])
+            self.json(as_json(value))
+        else:
+            self.record(fields_of(value))
 
     def record(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Print `label  value` lines. Values are never wrapped: they are there to be copied."""
@@ -74,12 +62,12 @@ class Output:
         for line in lines:
             console.print(line, soft_wrap=True)
 
-    def messages(self, messages: Iterable[Message], columns: Sequence[str]) -> None:
-        """Print a table of messages with the named fields (a dot goes into a message)."""
+    def values(self, values: Iterable[Any], columns: Sequence[str]) -> None:
+        """Print a table of values with the named parts (a dot goes into a part)."""
         if self.as_json:
-            self.json([as_dict(message) for message in messages])
+            self.json([as_json(value) for value in values])
             return
-        rows = [[_cell(message, column) for column in columns] for message in messages]
+        rows = [[cell_of(value, column) for column in columns] for value in values]
         self.rows([column.replace("_", " ") for column in columns], rows)
 
     def rows(self, headings: Sequence[str], rows: "Sequence[Sequence[str | Text]]") -> None:
@@ -137,97 +125,3 @@ def printable(text: str, *, newlines: bool = False) -> str:
         c if c.isprintable() or (newlines and c == "\n") else c.encode("unicode_escape").decode()
         for c in text
     )
-
-
-def as_dict(message: Message) -> dict[str, Any]:
-    """Return the message in protobuf's JSON form, with proto field names and unset fields too."""
-    result: dict[str, Any] = MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    return result
-
-
-def fields_of(message: Message, prefix: str = "") -> list[tuple[str, str]]:
-    """Return (label, text) of every field; those of messages inside have dotted labels."""
-    pairs: list[tuple[str, str]] = []
-    for field in message.DESCRIPTOR.fields:
-        label = f"{prefix}{field.name}"
-        value = getattr(message, field.name)
-        if _is_group(field):
-            if message.HasField(field.name):
-                pairs += fields_of(value, f"{label}.")
-        elif _is_list_of_groups(field):
-            for number, item in enumerate(value):
-                pairs += fields_of(item, f"{label}[{number}].")
-        else:
-            pairs.append((label, _text(message, field)))
-    return pairs
-
-
-def enum_text(descriptor: EnumDescriptor, number: int) -> str:
-    """Return an enum's value without the prefix that all its names share, in lower case."""
-    value = descriptor.values_by_number.get(number)
-    if value is None:
-        return str(number)
-    prefix = descriptor.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    text = value.name.removeprefix(prefix).lower()
-    return ABSENT if text == "unspecified" else text
-
-
-def time_text(value: datetime) -> str:
-    """Return a moment in UTC, to the second."""
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def duration_text(seconds: float) -> str:
-    """Return a span in its largest unit that fits without a rest: 5m, 12h, 90s, 0.5s."""
-    if seconds and seconds == int(seconds):
-        for size, unit in _UNITS:
-            if seconds % size == 0:
-                return f"{int(seconds) // size}{unit}"
-    return f"{seconds:g}s"
-
-
-def _cell(message: Message, path: str) -> str:
-    name, _, rest = path.partition(".")
-    if rest:
-        return _cell(getattr(message, name), rest)
-    return _text(message, message.DESCRIPTOR.fields_by_name[name])
-
-
-def _is_well_known(field: Field) -> bool:
-    full_name = field.message_type.full_name if field.message_type else ""
-    return full_name.startswith("google.protobuf.")
-
-
-def _is_group(field: Field) -> bool:
-    return field.message_type is not None and not field.is_repeated and not _is_well_known(field)
-
-
-def _is_list_of_groups(field: Field) -> bool:
-    return field.message_type is not None and field.is_repeated and not _is_well_known(field)
-
-
-def _text(message: Message, field: Field) -> str:
-    value = getattr(message, field.name)
-    if field.is_repeated:
-        return ", ".join(_scalar(field, item) for item in value) or ABSENT
-    if field.has_presence and not message.HasField(field.name):
-        return ABSENT
-    return _scalar(field, value)
-
-
-def _scalar(field: Field, value: Any) -> str:  # noqa: ANN401 - any field's value
-    match value:
-        case Timestamp():
-            return time_text(value.ToDatetime(UTC))
-        case Duration():
-            return duration_text(value.ToTimedelta().total_seconds())
-        case bool():
-            return "yes" if value else "no"
-        case bytes():
-            return value.hex() or ABSENT
-        case int() if field.enum_type is not None:
-            return enum_text(field.enum_type, value)
-        case _:
-            return str(value) or ABSENT

@@ -3,18 +3,17 @@
 import json
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from token_service.cli.output import duration_text, printable
+from token_service.cli.output import printable
+from token_service.cli.values import duration_text
 
 if TYPE_CHECKING:
-    import grpc
-    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+    from tokenservice import TokenServiceError
 
 REFUSED = 1
 UNUSABLE = 2
 
-_DETAILS_KEY = "grpc-status-details-bin"
 _UNKNOWN_OUTCOME = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED"})
 
 
@@ -73,44 +72,15 @@ class Refusal:
         }
 
 
-def refusal_of(error: "grpc.RpcError") -> Refusal:
-    """Read the status and the details of a failed call."""
-    call = cast("grpc.Call", error)  # every error that a call raises is one
-    code = call.code().name
-    metadata = dict(call.trailing_metadata() or ())
-    status = _status_of(metadata.get(_DETAILS_KEY))
-    if status is None:
-        return Refusal(code, call.details() or "")
-    return _explained(code, status)
+def refusal_of(error: "TokenServiceError") -> Refusal:
+    """Read what a failed call tells."""
+    reason = "" if error.raw_reason == error.code.name else error.raw_reason
+    retry_after = None if error.retry_after is None else error.retry_after.total_seconds()
+    fields = tuple((field, what) for field, what in error.field_violations)
+    return Refusal(error.code.name, error.message, reason, fields, retry_after)
 
 
 def show_refusal(refusal: Refusal, *, as_json: bool) -> None:
     """Write a refusal to stderr, for scripts as one line of JSON."""
     text = json.dumps({"error": refusal.as_dict()}) if as_json else refusal.text()
     sys.stderr.write(printable(text, newlines=True) + "\n")
-
-
-def _status_of(details: str | bytes | None) -> "Status | None":
-    from google.protobuf.message import DecodeError
-    from google.rpc.status_pb2 import Status
-
-    if not isinstance(details, bytes):
-        return None
-    try:
-        return Status.FromString(details)
-    except DecodeError:
-        return None
-
-
-def _explained(code: str, status: "Status") -> Refusal:
-    from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
-
-    info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
-    retry_after: float | None = None
-    for detail in status.details:
-        detail.Unpack(info)
-        detail.Unpack(bad_request)
-        if detail.Unpack(retry):
-            retry_after = retry.retry_delay.ToTimedelta().total_seconds()
-    fields = tuple((v.field, v.description) for v in bad_request.field_violations)
-    return Refusal(code, status.message, info.reason, fields, retry_after)

@@ -5,15 +5,13 @@ from typing import Annotated
 import typer
 
 from token_service.cli import inputs
-from token_service.cli.api import DEMO_WEB, Api
-from token_service.cli.choices import ReasonWord, reason_number
+from token_service.cli.api import DEMO_WEB, PAGE, Api
+from token_service.cli.choices import ReasonWord
 from token_service.cli.command import api_command, group
 from token_service.cli.naming import subject_of
-from token_service.cli.paging import all_pages
-from token_service.cli.revocations import show_ended
+from token_service.cli.revocations import reason_of, show_count, show_ended
 from token_service.cli.token_anatomy import owner_of
 from token_service.cli.tokens import DEMO_OF_KIND
-from tokenservice.v1 import session_service_pb2 as pb
 
 app = group("List and end sessions.")
 
@@ -28,12 +26,12 @@ Note = Annotated[str, typer.Option(help="For the audit record.")]
 _COLUMNS = (
     "session_id",
     "platform",
-    "kind",
-    "client_id",
     "device.name",
-    "created_at",
+    "client_id",
     "last_activity_at",
+    "created_at",
     "idle_expires_at",
+    "kind",
 )
 
 
@@ -48,24 +46,19 @@ def list_sessions(
     """List the live sessions of a subject, or of the user whose session token is given."""
     token = "" if subject else _token(api, token_file)
     named = subject_of(api, subject) if subject else ""
-
-    def page(page_token: str) -> tuple[list[pb.Session], str]:
-        request = pb.ListSessionsRequest(page_size=500, page_token=page_token)
-        if named:
-            request.subject = named
-        else:
-            request.session_token = token
-        reply = api.call(api.sessions.ListSessions, request)
-        return list(reply.sessions), reply.next_page_token
-
-    api.out.messages(all_pages(page), _COLUMNS)
+    sessions = api.tokens.list_sessions(
+        subject=named or None,
+        session_token=None if named else token,
+        page_size=PAGE,
+        timeout=api.timeout,
+    )
+    api.out.values(api.all(sessions), _COLUMNS)
 
 
 @api_command(app, "show")
 def show(api: Api, session_id: SessionId) -> None:
     """Show one session, also one that has ended."""
-    request = pb.GetSessionRequest(session_id=session_id)
-    api.out.message(api.call(api.sessions.GetSession, request).session)
+    api.out.value(api.run(api.tokens.get_session(session_id, timeout=api.timeout)))
 
 
 @api_command(app, "revoke")
@@ -77,12 +70,15 @@ def revoke(
     token_file: TokenFile = None,
 ) -> None:
     """End one session. Exit code 1 when it was over already."""
-    request = pb.RevokeSessionRequest(
-        session_id=session_id, reason=reason_number(reason), note=note
+    token = "" if token_file is None else _token(api, token_file)
+    call = api.tokens.revoke_session(
+        session_id,
+        session_token=token,
+        reason=reason_of(reason),
+        note=note,
+        timeout=api.timeout,
     )
-    if token_file is not None:
-        request.session_token = _token(api, token_file)
-    show_ended(api.out, api.call(api.sessions.RevokeSession, request))
+    show_ended(api.out, api.run(call))
 
 
 @api_command(app, "revoke-others", caller=DEMO_WEB)
@@ -90,12 +86,13 @@ def revoke_others(
     api: Api, token_file: TokenFile = None, reason: Reason = None, note: Note = ""
 ) -> None:
     """End every session of a user but the one whose token is given."""
-    request = pb.RevokeOtherSessionsRequest(
-        session_token=_token(api, token_file), reason=reason_number(reason), note=note
+    token = _token(api, token_file)
+    call = api.tokens.revoke_other_sessions(
+        token, reason=reason_of(reason), note=note, timeout=api.timeout
     )
-    reply = api.call(api.sessions.RevokeOtherSessions, request)
-    api.out.message(reply)
-    if reply.revoked_sessions == 0:
+    revoked = api.run(call)
+    show_count(api.out, revoked)
+    if revoked.sessions == 0:
         api.out.note("there was no other session")
 
 

@@ -48,17 +48,15 @@ def _own(service: str) -> str:
 def _python(python: str, folder: Path) -> str:
     return f"""\
 {python} - <<'EOF'
-import base64, grpc, json
-from tokenservice.v1 import token_service_pb2 as pb, token_service_pb2_grpc
+import json
+from tokenservice import ClientSecret, Platform, SyncConnection, SyncTokenClient
 
 demo = json.load(open({str(folder / FILE_NAME)!r}))
-client = demo["clients"]["demo-web"]
-pair = f"{{client['client_id']}}:{{client['client_secret']}}"
-header = "Basic " + base64.b64encode(pair.encode()).decode()
-with grpc.insecure_channel(demo["grpc"]) as channel:
-    service = token_service_pb2_grpc.TokenServiceStub(channel)
-    request = pb.IssueRequest(platform="PLATFORM_WEB", password=demo["user"])
-    print(service.Issue(request, metadata=[("authorization", header)], timeout=5))
+user, caller = demo["user"], ClientSecret(**demo["clients"]["demo-web"])
+with SyncConnection(demo["grpc"], caller) as connection:
+    client = SyncTokenClient(connection)
+    tokens = client.login_with_password(**user, platform=Platform.WEB)
+    print(tokens)  # shows no token; tokens.session_token is one
 EOF"""
 
 

@@ -39,7 +39,8 @@ class Identity:
 class Target:
     """The server, whether TLS protects the way to it, and the caller (None: anonymous).
 
-    `demo` is the development server's file when server and caller were taken from it.
+    `address` may name several servers of one installation, separated by blanks. `demo` is the
+    development server's file when server and caller were taken from it.
     """
 
     address: str
@@ -107,8 +108,13 @@ def _secret(wishes: Wishes) -> str:
     return secret
 
 
-def _transport(address: str, wishes: Wishes) -> tuple[str, bool]:
-    """Return the address without a scheme, and whether to use TLS: always, off this machine."""
+def _transport(addresses: str, wishes: Wishes) -> tuple[str, bool]:
+    """Return the addresses without schemes, and whether to use TLS: always, off this machine."""
+    found = [_way(address, wishes) for address in addresses.split()]
+    return " ".join(address for address, _ in found), any(tls for _, tls in found)
+
+
+def _way(address: str, wishes: Wishes) -> tuple[str, bool]:
     scheme, separator, rest = address.partition("://")
     if separator:
         if scheme not in ("https", "http") or not rest:

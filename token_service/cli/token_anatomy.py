@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from token_service.cli.output import ABSENT, time_text
+from token_service.cli.values import ABSENT, time_text
 from tokenservice.core import (
     MAX_TOKEN_LENGTH,
     Form,

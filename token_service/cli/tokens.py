@@ -2,25 +2,22 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
 
 from token_service.cli import inputs, revocations, variables
 from token_service.cli.api import DEMO_API, DEMO_GATEWAY, DEMO_MOBILE, DEMO_WEB, Api
-from token_service.cli.choices import (
-    PLATFORMS,
-    AssuranceWord,
-    PlatformWord,
-    TokenWord,
-)
+from token_service.cli.choices import AssuranceWord, PlatformWord, TokenWord
 from token_service.cli.command import api_command, group, local_command
-from token_service.cli.output import Output, as_dict
+from token_service.cli.output import Output
 from token_service.cli.problems import REFUSED, CliError
 from token_service.cli.target import from_environment
 from token_service.cli.token_anatomy import audience_of, describe, owner_of, pairs_of
+from token_service.cli.values import as_json, parts_of
+from tokenservice import Device, Platform, TokenSet
 from tokenservice.core import MalformedToken
-from tokenservice.v1 import client_service_pb2, token_service_pb2, types_pb2
 
 app = group("Obtain, exchange, check and revoke tokens.")
 
@@ -35,6 +32,8 @@ DEMO_OF_KIND = {
     "api_session": DEMO_API,
 }
 
+_OURS = ("source", "reason")
+"""Parts of a decision that are about a validator, and no answer of the service."""
 _SPENT = "the token that was exchanged is spent: presented again, it ends the session"
 
 Source = inputs.TokenSource
@@ -70,23 +69,29 @@ def issue(
     only: Only = None,
 ) -> None:
     """Log a user, or the calling client itself, in and print the first tokens."""
-    request = token_service_pb2.IssueRequest(
-        client_id=for_client,
-        audiences=audience or [],
-        scopes=scope or [],
-        device=types_pb2.Device(device_id=device_id, name=device_name),
-    )
+    device = Device(device_id=device_id, name=device_name)
     if user is None:
+        if for_client:
+            raise CliError("--for-client goes with --user: a client logs in as itself")
         api.caller = DEMO_API
-        request.client.SetInParent()
-        request.platform = types_pb2.PLATFORM_API
+        call = api.tokens.login_as_client(
+            audiences=audience or (), scopes=scope or (), device=device, timeout=api.timeout
+        )
     else:
         platform = platform or PlatformWord.WEB
         api.caller = _DEMO_OF_PLATFORM[platform]
-        request.platform = PLATFORMS[platform]
-        request.password.CopyFrom(credential_of(api, user, password_file))
-    reply = api.call(api.tokens.Issue, request)
-    _show(api.out, reply.tokens, only, {})
+        password = password_of(api, user, password_file)
+        call = api.tokens.login_with_password(
+            user,
+            password,
+            platform=Platform[platform.name],
+            client_id=for_client,
+            audiences=audience or (),
+            scopes=scope or (),
+            device=device,
+            timeout=api.timeout,
+        )
+    _show(api.out, api.run(call), only)
 
 
 @api_command(app, "exchange", caller=DEMO_WEB)
@@ -105,19 +110,15 @@ def exchange(
     """
     token = inputs.read_token(source)
     _choose_owner(api, token)
-    request = token_service_pb2.ExchangeRequest(
-        token=token,
-        exchange_id=inputs.exchange_id(exchange_id),
-        audiences=audience or [],
-        scopes=scope or [],
+    used_id = _announced(api.out, exchange_id)
+    call = api.tokens.exchange(
+        token,
+        exchange_id=used_id,
+        audiences=audience or (),
+        scopes=scope or (),
+        timeout=api.timeout,
     )
-    _announce(api.out, request.exchange_id)
-    reply = api.call(api.tokens.Exchange, request)
-    if reply.replayed:
-        api.out.note("replayed: this is the result of an earlier exchange with the same id")
-    used = {"exchange_id": request.exchange_id.hex(), "replayed": reply.replayed}
-    _show(api.out, reply.tokens, only, used)
-    api.out.note(_SPENT)
+    _show_successor(api.out, api.run(call), only, used_id)
 
 
 @api_command(app, "reauthenticate", caller=DEMO_WEB)
@@ -137,20 +138,18 @@ def reauthenticate(
     """
     token = inputs.read_token(source)
     _choose_owner(api, token)
-    request = token_service_pb2.ReauthenticateRequest(
-        token=token,
-        password=credential_of(api, user, password_file),
-        exchange_id=inputs.exchange_id(exchange_id),
-        audiences=audience or [],
-        scopes=scope or [],
+    password = password_of(api, user, password_file)
+    used_id = _announced(api.out, exchange_id)
+    call = api.tokens.reauthenticate(
+        token,
+        user,
+        password,
+        exchange_id=used_id,
+        audiences=audience or (),
+        scopes=scope or (),
+        timeout=api.timeout,
     )
-    _announce(api.out, request.exchange_id)
-    reply = api.call(api.tokens.Reauthenticate, request)
-    if reply.replayed:
-        api.out.note("replayed: this is the result of an earlier exchange with the same id")
-    used = {"exchange_id": request.exchange_id.hex(), "replayed": reply.replayed}
-    _show(api.out, reply.tokens, only, used)
-    api.out.note(_SPENT)
+    _show_successor(api.out, api.run(call), only, used_id)
 
 
 @api_command(app, "validate", caller=DEMO_GATEWAY)
@@ -174,18 +173,18 @@ def validate(
 ) -> None:
     """Ask whether a token is good, as a gateway does. Exit code 1 unless it is ACTIVE."""
     token = inputs.read_token(source)
-    request = token_service_pb2.ValidateRequest(
-        token=token,
+    call = api.tokens.validate(
+        token,
         audience=audience or _audience(api, token),
-        required_scopes=scope or [],
+        scopes=scope or (),
+        max_auth_age=None if max_auth_age is None else inputs.duration(max_auth_age),
+        acr=required_acr or "",
         min_revision=min_revision,
-        required_acr=required_acr or "",
+        timeout=api.timeout,
     )
-    if max_auth_age is not None:
-        request.max_auth_age.CopyFrom(inputs.duration(max_auth_age))
-    reply = api.call(api.tokens.Validate, request)
-    api.out.message(reply)
-    if reply.verdict != types_pb2.VERDICT_ACTIVE:
+    decision = api.run(call)
+    api.out.value({name: one for name, one in parts_of(decision) if name not in _OURS})
+    if not decision.active:
         raise typer.Exit(REFUSED)
 
 
@@ -205,18 +204,14 @@ def inspect(out: Output, source: Source = None) -> None:
 revocations.add_to(app)
 
 
-def credential_of(
-    api: Api, user: str, password_file: str | None
-) -> token_service_pb2.PasswordCredential:
-    """Return a user's credential; the demo user's is known where nobody said another."""
+def password_of(api: Api, user: str, password_file: str | None) -> str:
+    """Return a user's password; the demo user's is known where nobody said another."""
     demo = api.target.demo
     unasked = password_file is None and not from_environment(variables.PASSWORD)
     if unasked and demo is not None and demo.user.username == user:
         api.out.note(f"taking {user}'s password from the development server's credentials")
-        password = demo.user.password
-    else:
-        password = inputs.read_password(password_file)
-    return token_service_pb2.PasswordCredential(username=user, password=password)
+        return demo.user.password
+    return inputs.read_password(password_file)
 
 
 def _choose_owner(api: Api, token: str) -> None:
@@ -227,8 +222,7 @@ def _choose_owner(api: Api, token: str) -> None:
 
 def _audience(api: Api, token: str) -> str:
     """Choose the audience to ask for: the token's own, if the caller protects it."""
-    own = api.call(api.clients.GetClient, client_service_pb2.GetClientRequest()).client
-    protected = list(own.policy.protects_audiences)
+    protected = api.run(api.clients.get_client(timeout=api.timeout)).policy.protects_audiences
     named = [audience for audience in protected if audience == audience_of(token)] or protected
     if len(named) != 1:
         raise CliError(f"say --audience: the caller protects {', '.join(protected) or 'none'}")
@@ -236,27 +230,40 @@ def _audience(api: Api, token: str) -> str:
     return named[0]
 
 
-def _announce(out: Output, used_id: bytes) -> None:
-    """Say the id before the call: a lost reply is asked for again with it."""
+def _announced(out: Output, exchange_id: str | None) -> bytes:
+    """Return the id to use, and say it before the call: a lost reply is asked for again with it."""
+    used_id = inputs.exchange_id(exchange_id)
     out.note(f"exchange id {used_id.hex()} (repeat with --exchange-id if the reply gets lost)")
+    return used_id
+
+
+def _show_successor(
+    out: Output, tokens: TokenSet, only: TokenWord | None, exchange_id: bytes
+) -> None:
+    if tokens.replayed:
+        out.note("replayed: this is the result of an earlier exchange with the same id")
+    _show(out, tokens, only, {"exchange_id": exchange_id.hex(), "replayed": tokens.replayed})
+    out.note(_SPENT)
 
 
 def _show(
     out: Output,
-    tokens: types_pb2.TokenSet,
+    tokens: TokenSet,
     only: TokenWord | None,
-    beside: Mapping[str, object],
+    beside: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
     """Print a token set; `beside` is what scripts learn of the call itself."""
     if only is not None:
         out.line(_picked(tokens, only))
-    elif out.as_json:
-        out.json({**beside, "tokens": as_dict(tokens)})
+        return
+    shown = {name: one for name, one in parts_of(tokens) if name != "replayed"}
+    if out.as_json:
+        out.json({**beside, "tokens": as_json(shown)})
     else:
-        out.message(tokens)
+        out.value(shown)
 
 
-def _picked(tokens: types_pb2.TokenSet, only: TokenWord) -> str:
-    if only is TokenWord.SESSION and tokens.session_token:
-        return tokens.session_token
+def _picked(tokens: TokenSet, only: TokenWord) -> str:
+    if only is TokenWord.SESSION:
+        return tokens.exchangeable
     return tokens.access_tokens[0].token  # in the rolling scheme it is both

@@ -1,16 +1,14 @@
 """`token-service trust`: the feed that validators follow."""
 
 from collections.abc import Iterator
-from datetime import UTC
 from typing import Annotated
 
 import typer
 
 from token_service.cli.api import DEMO_GATEWAY, Api
 from token_service.cli.command import api_command, group
-from token_service.cli.output import as_dict, enum_text, time_text
-from tokenservice.v1 import trust_service_pb2 as pb
-from tokenservice.v1 import types_pb2
+from token_service.cli.values import as_json, text_of, time_text
+from tokenservice import FeedEntry, FeedMessage
 
 app = group("Follow the log of revocations.")
 
@@ -33,10 +31,9 @@ def watch(
     ] = None,
 ) -> None:
     """Print the feed as it comes: one line per message, entry and key. Ctrl-C ends it."""
-    request = pb.WatchTrustRequest(epoch=epoch, from_revision=from_revision)
     try:
-        for message in api.watch(api.trust.WatchTrust, request):
-            if heartbeats or not message.HasField("heartbeat"):
+        for message in api.each(api.trust.watch_trust(epoch=epoch, from_revision=from_revision)):
+            if heartbeats or message.heartbeat is None:
                 _show(api, message)
             if until_revision is not None and _complete(message) >= until_revision:
                 return
@@ -44,46 +41,36 @@ def watch(
         return
 
 
-def _show(api: Api, message: pb.WatchTrustResponse) -> None:
+def _show(api: Api, message: FeedMessage) -> None:
     if api.out.as_json:
-        api.out.json(as_dict(message))
+        api.out.json(as_json(message))
         return
     for line in lines_of(message):
         api.out.line(line)
 
 
-def _complete(message: pb.WatchTrustResponse) -> int:
+def _complete(message: FeedMessage) -> int:
     """Return the revision that the view has after the message; 0 within a snapshot."""
-    unfinished = message.HasField("snapshot") and not message.snapshot.last
+    unfinished = message.snapshot is not None and not message.snapshot.last
     return 0 if unfinished else message.revision
 
 
-def lines_of(message: pb.WatchTrustResponse) -> Iterator[str]:
+def lines_of(message: FeedMessage) -> Iterator[str]:
     """Return what people read of one message."""
-    at = time_text(message.read_time.ToDatetime(UTC))
-    head = f"{at}  revision {message.revision}"
-    keys: list[pb.TrustKey] = []
-    entries: list[pb.TrustEntry] = []
-    match message.WhichOneof("event"):
-        case "snapshot":
-            keys, entries = list(message.snapshot.keys), list(message.snapshot.entries)
-            yield f"{head}  snapshot of log {message.epoch}"
-        case "delta":
-            delta = message.delta
-            keys, entries = list(delta.keys), list(delta.entries)
-            yield f"{head}  changes after {delta.from_revision}"
-        case _:
-            yield f"{head}  heartbeat"
-    for key in keys:
-        state = enum_text(types_pb2.KeyState.DESCRIPTOR, key.state)
-        yield f"  key {key.kid} {key.alg} {state}"
-    for entry in entries:
+    head = f"{time_text(message.read_time)}  revision {message.revision}"
+    part = message.snapshot or message.delta
+    if message.snapshot is not None:
+        yield f"{head}  snapshot of log {message.epoch}"
+    elif message.delta is not None:
+        yield f"{head}  changes after {message.delta.from_revision}"
+    else:
+        yield f"{head}  heartbeat"
+    for key in part.keys if part else ():
+        yield f"  key {key.kid} {key.alg} {text_of(key.state)}"
+    for entry in part.entries if part else ():
         yield f"  {_entry_text(entry)}"
 
 
-def _entry_text(entry: pb.TrustEntry) -> str:
-    effect = enum_text(pb.TrustEffect.DESCRIPTOR, entry.effect)
-    kind = enum_text(pb.TrustEntryKind.DESCRIPTOR, entry.kind)
-    reason = enum_text(types_pb2.RevocationReason.DESCRIPTOR, entry.reason)
-    named = " ".join(filter(None, (kind, entry.id, entry.device_id)))
-    return f"{entry.revision}: {effect} {named} ({reason})"
+def _entry_text(entry: FeedEntry) -> str:
+    named = " ".join(filter(None, (text_of(entry.kind), entry.id, entry.device_id)))
+    return f"{entry.revision}: {text_of(entry.effect)} {named} ({text_of(entry.reason)})"

@@ -44,3 +44,12 @@ def test_a_supervisor_goes_without_the_parts_of_a_server() -> None:
     loaded = loaded_by(PROGRAM)
     assert "token_service.app.processes.supervisor" in loaded
     assert [name for name in SERVING if name in loaded] == []
+
+
+def test_help_goes_without_what_calls() -> None:
+    program = (
+        "import sys; from typer.testing import CliRunner; from token_service.cli.main import app; "
+        "shown = CliRunner().invoke(app, ['client', '--help']); assert 'register' in shown.output; "
+        "print(*sys.modules)"
+    )
+    assert [name for name in SERVING if name in loaded_by(program)] == []

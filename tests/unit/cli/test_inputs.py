@@ -2,13 +2,14 @@
 
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from token_service.cli import inputs, variables
 from token_service.cli.problems import CliError
-from tokenservice.v1 import client_policy_pb2, types_pb2
+from tokenservice import ClientPolicy, Platform
 
 JWT = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
 
@@ -78,7 +79,7 @@ def test_nothing_on_stdin_names_the_ways(stdin: Callable[[str], None]) -> None:
     [("0", 0), ("90", 90), ("90s", 90), ("1.5s", 1.5), ("15m", 900), ("24h", 86_400)],
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert inputs.duration(text).ToTimedelta().total_seconds() == seconds
+    assert inputs.duration(text).total_seconds() == seconds
 
 
 @pytest.mark.parametrize("text", ["", "m", "-5s", "5 m", "5w", "1e3", "9" * 20])
@@ -103,12 +104,18 @@ def test_a_wrong_exchange_id_is_refused(text: str) -> None:
 def test_a_policy_is_read_from_json(tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
     path.write_text('{"platforms": ["PLATFORM_WEB"], "password_login": true}')
-    policy = inputs.read_message(str(path), client_policy_pb2.ClientPolicy, "policy")
-    assert list(policy.platforms) == [types_pb2.PLATFORM_WEB]
-    assert policy.password_login
+    policy = inputs.read_policy(str(path))
+    assert policy == ClientPolicy(platforms=(Platform.WEB,), password_login=True)
     path.write_text('{"no_such_field": 1}')
     with pytest.raises(CliError, match="no_such_field"):
-        inputs.read_message(str(path), client_policy_pb2.ClientPolicy, "policy")
+        inputs.read_policy(str(path))
+
+
+def test_a_moment_has_a_zone() -> None:
+    assert inputs.moment("2027-01-31T00:00:00Z") == datetime(2027, 1, 31, tzinfo=UTC)
+    for text in ("tomorrow", "2027-01-31T00:00:00"):
+        with pytest.raises(CliError, match="not a time"):
+            inputs.moment(text)
 
 
 def test_what_cannot_be_undone_needs_a_word(

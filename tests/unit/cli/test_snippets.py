@@ -6,7 +6,6 @@ import pytest
 
 from token_service.cli.banner import banner
 from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
-from token_service.cli.paging import all_pages
 from token_service.cli.snippets import snippets
 
 DEMO = DemoFile(
@@ -38,8 +37,3 @@ def test_secrets_are_shown_on_a_terminal_alone() -> None:
     shown = banner(DEMO, path, secrets_too=True)
     assert "web-secret" in shown
     assert "her-password" in shown
-
-
-def test_pages_are_followed_to_the_last() -> None:
-    pages = {"": ([1, 2], "a"), "a": ([], "b"), "b": ([3], "")}
-    assert all_pages(lambda token: pages[token]) == [1, 2, 3]

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from token_service.cli import demo_file
+from token_service.cli import demo_file, variables
 from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
 from token_service.cli.problems import CliError
 from token_service.cli.target import Identity, Wishes, is_local, resolve
+from tokenservice._transport import environment
 
 DEMO = DemoFile(
     grpc="127.0.0.1:50051",
@@ -137,3 +138,19 @@ def test_no_secret_shows_in_what_is_printed_of_a_target(folder: Path) -> None:
     shown = repr(resolve(Wishes(data_dir=folder, client_secret="mine"), "demo-web"))
     for secret in ("web-secret", "a password", "postgres://", "mine"):
         assert secret not in shown
+
+
+def test_several_servers_are_called_alike() -> None:
+    local = Wishes(server="127.0.0.1:1 localhost:2", client_id="me", client_secret="mine")
+    assert (resolve(local, "").address, resolve(local, "").tls) == (local.server, False)
+    mixed = Wishes(server="127.0.0.1:1 https://a.example:2", client_id="me", client_secret="mine")
+    target = resolve(mixed, "")
+    assert (target.address, target.tls) == ("127.0.0.1:1 a.example:2", True)
+
+
+def test_programs_and_commands_are_told_by_the_same_variables() -> None:
+    names = {
+        value for value in vars(environment).values() if str(value).startswith("TOKEN_SERVICE_")
+    }
+    assert names < variables.OF_THE_COMMAND_LINE
+    assert len(names) == 7

@@ -1,27 +1,52 @@
 """What people read of the trust feed."""
 
-from google.protobuf.timestamp_pb2 import Timestamp
+from datetime import UTC, datetime
 
 from token_service.cli.trust import lines_of
-from tokenservice.v1 import trust_service_pb2 as pb
-from tokenservice.v1 import types_pb2
+from tokenservice import (
+    FeedDelta,
+    FeedEntry,
+    FeedHeartbeat,
+    FeedKey,
+    FeedMessage,
+    FeedSnapshot,
+    KeyState,
+    RevocationReason,
+    TrustEffect,
+    TrustEntryKind,
+)
 
-READ = Timestamp(seconds=60)
+READ = datetime.fromtimestamp(60, UTC)
+
+
+def message(
+    revision: int, part: FeedSnapshot | FeedDelta | FeedHeartbeat, epoch: str = ""
+) -> FeedMessage:
+    return FeedMessage(
+        epoch=epoch,
+        revision=revision,
+        read_time=READ,
+        server_time=READ,
+        issuer="",
+        snapshot=part if isinstance(part, FeedSnapshot) else None,
+        delta=part if isinstance(part, FeedDelta) else None,
+        heartbeat=part if isinstance(part, FeedHeartbeat) else None,
+    )
 
 
 def test_a_snapshot_names_its_log_its_keys_and_its_entries() -> None:
-    entry = pb.TrustEntry(
+    entry = FeedEntry(
         revision=7,
-        kind=pb.TRUST_ENTRY_KIND_SUBJECT_DEVICE,
+        kind=TrustEntryKind.SUBJECT_DEVICE,
         id="someone",
         device_id="phone\x1b[0m",
-        effect=pb.TRUST_EFFECT_REVOKE,
-        reason=types_pb2.REVOCATION_REASON_LOST_DEVICE,
+        effect=TrustEffect.REVOKE,
+        keep_until=READ,
+        reason=RevocationReason.LOST_DEVICE,
     )
-    key = pb.TrustKey(kid="k", alg="EdDSA", state=types_pb2.KEY_STATE_ACTIVE)
-    snapshot = pb.TrustSnapshotChunk(keys=[key], entries=[entry], last=True)
-    message = pb.WatchTrustResponse(epoch="e", revision=7, read_time=READ, snapshot=snapshot)
-    assert list(lines_of(message)) == [
+    key = FeedKey("k", "EdDSA", b"", False, KeyState.ACTIVE)
+    snapshot = FeedSnapshot((key,), (entry,), last=True)
+    assert list(lines_of(message(7, snapshot, "e"))) == [
         "1970-01-01 00:01:00Z  revision 7  snapshot of log e",
         "  key k EdDSA active",
         "  7: revoke subject_device someone phone\x1b[0m (lost_device)",
@@ -29,9 +54,8 @@ def test_a_snapshot_names_its_log_its_keys_and_its_entries() -> None:
 
 
 def test_a_delta_says_where_it_begins_and_a_heartbeat_that_it_beats() -> None:
-    delta = pb.WatchTrustResponse(revision=9, read_time=READ, delta=pb.TrustDelta(from_revision=8))
-    beat = pb.WatchTrustResponse(revision=9, read_time=READ, heartbeat=pb.TrustHeartbeat())
-    assert [*lines_of(delta), *lines_of(beat)] == [
+    delta = FeedDelta(8, (), (), keys_changed=False)
+    assert [*lines_of(message(9, delta)), *lines_of(message(9, FeedHeartbeat()))] == [
         "1970-01-01 00:01:00Z  revision 9  changes after 8",
         "1970-01-01 00:01:00Z  revision 9  heartbeat",
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from token_service.cli.doctor.checks import Check, Status, ok
-from token_service.cli.output import time_text
+from token_service.cli.values import time_text
 from token_service.domain.keys.key import VERIFYING, Key, PepperUse
 from token_service.domain.keys.schedule import KeyScheduleSettings, seniority
 from token_service.domain.kinds import KeyPurpose, KeyState
