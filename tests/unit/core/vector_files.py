@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from datetime import timedelta
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ def shown_of(facts: Facts) -> dict[str, Any]:
 
 
 def requirement_of(one: dict[str, Any]) -> Requirement:
-    age, confirmation = one["max_auth_age"], bytes.fromhex(one["confirmation"])
+    seconds, confirmation = one["max_auth_age"], bytes.fromhex(one["confirmation"])
+    age = None if seconds is None else timedelta(seconds=seconds)
     return Requirements().make(one["audience"], one["scopes"], age, one["acr"], confirmation)
 
 
