@@ -10,8 +10,8 @@ from tests.support.command_line import CommandLine
 from tests.support.fixtures import SEEDED
 from tests.support.servers import ServerProcess
 from tests.support.world import World
-from token_service.cli import demo_file
-from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
+from token_service.cli.calling import demo_file
+from token_service.cli.calling.demo_file import DemoClient, DemoFile, DemoUser
 
 
 @pytest.fixture(scope="module")

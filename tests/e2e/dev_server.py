@@ -14,8 +14,8 @@ from typing import IO
 
 from tests.support.command_line import CommandLine
 from tests.support.servers import ROOT
-from token_service.cli import demo_file
-from token_service.cli.demo_file import DemoFile
+from token_service.cli.calling import demo_file
+from token_service.cli.calling.demo_file import DemoFile
 
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0

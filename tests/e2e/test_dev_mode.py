@@ -24,8 +24,8 @@ from tests.support.command_line import CommandLine
 from tests.support.documents import GRPCURL
 from tests.support.processes import wait_until_gone
 from tests.support.servers import ROOT
-from token_service.cli import demo_file
-from token_service.cli.snippets import Snippet, snippets
+from token_service.cli.calling import demo_file
+from token_service.cli.local.snippets import Snippet, snippets
 
 CLIENTS = {
     "demo-web",

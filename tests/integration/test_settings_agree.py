@@ -8,9 +8,9 @@ import pytest
 
 from tests.support.fixtures import StartServer
 from tests.support.world import World
-from token_service.cli.deployment import server_settings
 from token_service.cli.doctor import configuration
 from token_service.cli.doctor.checks import Status
+from token_service.cli.local.deployment import server_settings
 from token_service.cli.problems import CliError
 from token_service.config import Settings
 from token_service.config.checks import LONGEST

@@ -17,9 +17,9 @@ from tests.support.devices import other_number
 from tests.support.servers import ROOT
 from tests.support.waiting import PATIENCE
 from tests.support.world import World
-from token_service.cli import demo_file
-from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
-from token_service.cli.pairs import lines_of
+from token_service.cli.calling import demo_file
+from token_service.cli.calling.demo_file import DemoClient, DemoFile, DemoUser
+from token_service.cli.commands.pairing import lines_of
 from tokenservice import Device, PairingEndReason, PairingState, PairingStatus, Peer, ShownCode
 
 LATER = datetime(2027, 1, 1, tzinfo=UTC)

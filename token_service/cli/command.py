@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 import typer
 from typer.core import TyperGroup
 
-from token_service.cli import connection
+from token_service.cli.calling import connection
 from token_service.cli.output import Output
 from token_service.cli.problems import REFUSED, CliError, refusal_of, show_refusal
 
 if TYPE_CHECKING:
-    from token_service.cli.api import Api
+    from token_service.cli.calling.api import Api
 
 P = ParamSpec("P")
 
@@ -77,7 +77,7 @@ def api_command(
             as_json: Json = False,
             **values: Any,  # noqa: ANN401
         ) -> None:
-            from token_service.cli.api import DEMO_ADMIN, Api
+            from token_service.cli.calling.api import DEMO_ADMIN, Api
 
             wishes = connection.wishes(**{option: values.pop(option) for option in _CONNECTION})
             out = Output(as_json=as_json)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from token_service.cli import variables
+from token_service.cli.calling.target import from_environment
 from token_service.cli.problems import CliError
-from token_service.cli.target import from_environment
 from tokenservice.core.limits import EXCHANGE_ID_LENGTH
 
 STDIN = "-"

@@ -20,11 +20,11 @@ GROUPS: Mapping[str, str] = {
     "session": "sessions",
     "token": "tokens",
     "code": "codes",
-    "pair": "pairs",
+    "pair": "pairing",
     "trust": "trust",
     "credentials": "credentials",
 }
-"""Groups of commands and the modules here that hold them, as `app`."""
+"""Groups of commands and the modules of `commands` that hold them, as `app`."""
 
 
 HELP = "Issue, exchange, validate and revoke tokens."
@@ -46,7 +46,7 @@ class Program(TyperGroup):
         return super().get_command(ctx, cmd_name)
 
     def _load(self, name: str) -> None:
-        loaded = get_group(import_module(f"token_service.cli.{GROUPS[name]}").app)
+        loaded = get_group(import_module(f"token_service.cli.commands.{GROUPS[name]}").app)
         loaded.name = name
         self.add_command(loaded)
 

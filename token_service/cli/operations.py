@@ -39,21 +39,21 @@ def _serve(
 ) -> None:
     """Serve in production: settings from the environment, until SIGTERM. SIGHUP reads files of
     secrets and certificates again, without a gap."""
-    from token_service.cli.serving import serve
+    from token_service.cli.local.serving import serve
 
     raise typer.Exit(serve(workers))
 
 
 def _dev(_: Output) -> None:
     """Start PostgreSQL, Valkey and the service, with demo clients and a demo user."""
-    from token_service.cli.dev import run
+    from token_service.cli.local.dev import run
 
     raise typer.Exit(run(dict(os.environ)))
 
 
 def _migrate(out: Output) -> None:
     """Bring the database schema up to date."""
-    from token_service.cli.store import migrate
+    from token_service.cli.local.store import migrate
 
     done = migrate(out)
     if out.as_json:
@@ -86,7 +86,7 @@ def _restore_fence(
     The backup does not know what was revoked after it; so nothing issued so far is accepted.
     Client secrets and passwords are those of the backup again.
     """
-    from token_service.cli.store import fence
+    from token_service.cli.local.store import fence
 
     inputs.confirm("Revoke every token and session, because a backup was restored?", yes=yes)
     revision = fence(out, above)
@@ -107,7 +107,7 @@ def _bootstrap(
     --client-id. For an id that was never used, a new secret replaces the former one, which ends
     at once. An id in use is refused: `token-service client rotate` replaces its secret.
     """
-    from token_service.cli.store import bootstrap
+    from token_service.cli.local.store import bootstrap
 
     created, secret = bootstrap(out, client_id, name)
     if out.as_json:

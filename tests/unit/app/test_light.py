@@ -7,7 +7,8 @@ SERVING = ("argon2", "asyncpg", "cryptography", "grpc", "jwt", "redis", "tokense
 
 PROGRAM = """
 import sys
-import token_service.__main__, token_service.cli.serving, token_service.app.processes.supervisor
+import token_service.__main__, token_service.cli.local.serving
+import token_service.app.processes.supervisor
 from token_service.config import load
 load({"TOKEN_SERVICE_POSTGRES_DSN": "postgresql://db", "TOKEN_SERVICE_ISSUER": "here",
       "TOKEN_SERVICE_SECRET_KEYS": "k1:" + "A" * 43})
@@ -24,7 +25,7 @@ def loaded_by(program: str) -> list[str]:
 
 def test_a_server_goes_without_what_draws() -> None:
     served = (
-        "import sys, token_service.__main__, token_service.cli.serving, "
+        "import sys, token_service.__main__, token_service.cli.local.serving, "
         "token_service.app.processes.worker"
     )
     loaded = loaded_by(f"{served}; print(*sys.modules)")
@@ -34,7 +35,7 @@ def test_a_server_goes_without_what_draws() -> None:
 
 def test_a_server_goes_without_what_migrates() -> None:
     assert "token_service.adapters.postgres.migrate" not in loaded_by(
-        "import sys, token_service.cli.serving, token_service.app.processes.alone, "
+        "import sys, token_service.cli.local.serving, token_service.app.processes.alone, "
         "token_service.app.processes.worker, "
         "token_service.cli.doctor.command; print(*sys.modules)"
     )

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from token_service.cli import demo_file, variables
-from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
+from token_service.cli import variables
+from token_service.cli.calling import demo_file
+from token_service.cli.calling.demo_file import DemoClient, DemoFile, DemoUser
 from token_service.cli.problems import CliError
 
 DEMO = DemoFile(

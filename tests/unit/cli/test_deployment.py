@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from token_service.app.development import SECRET_KEYS_FILE, new_secret_keys
-from token_service.cli import demo_file, variables
-from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
-from token_service.cli.deployment import (
+from token_service.cli import variables
+from token_service.cli.calling import demo_file
+from token_service.cli.calling.demo_file import DemoClient, DemoFile, DemoUser
+from token_service.cli.local.deployment import (
     database_address,
     development_environment,
     server_settings,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from token_service.cli.banner import banner
-from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
-from token_service.cli.snippets import snippets
+from token_service.cli.calling.demo_file import DemoClient, DemoFile, DemoUser
+from token_service.cli.local.banner import banner
+from token_service.cli.local.snippets import snippets
 
 DEMO = DemoFile(
     grpc="127.0.0.1:50051",

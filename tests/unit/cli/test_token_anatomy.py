@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from token_service.cli.token_anatomy import audience_of, describe, owner_of, pairs_of
+from token_service.cli.commands.token_anatomy import audience_of, describe, owner_of, pairs_of
 from tokenservice.core import (
     MalformedToken,
     OpaqueAccess,

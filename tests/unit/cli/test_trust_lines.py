@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from token_service.cli.trust import lines_of
+from token_service.cli.commands.trust import lines_of
 from tokenservice import (
     FeedDelta,
     FeedEntry,

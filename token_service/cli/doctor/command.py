@@ -14,7 +14,6 @@ from token_service.adapters.postgres.keys.store import KeyStore
 from token_service.adapters.postgres.pool import Database
 from token_service.app.client_policies import policy_tokens
 from token_service.app.parts import key_schedule
-from token_service.cli.deployment import store_environment
 from token_service.cli.doctor import (
     configuration,
     keys,
@@ -25,6 +24,7 @@ from token_service.cli.doctor import (
     tls,
 )
 from token_service.cli.doctor.checks import Check, Status, fail, failed, ok
+from token_service.cli.local.deployment import store_environment
 from token_service.cli.output import Output, printable
 from token_service.cli.problems import REFUSED
 from token_service.config import Settings

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from token_service.cli.doctor.checks import Check, fail, ok, warn
-from token_service.cli.misspelt import misspelt_variables
+from token_service.cli.local.misspelt import misspelt_variables
 from token_service.config import ConfigError, Settings, load
 
 _SECRET_FILES = ("POSTGRES_DSN", "REDIS_URL", "SECRET_KEYS")

@@ -1,10 +1,10 @@
 """Work on the database directly, for who has it in hand."""
 
 from token_service.app import upkeep
-from token_service.cli.deployment import database_address, server_settings, store_environment
+from token_service.cli.local.deployment import database_address, server_settings, store_environment
+from token_service.cli.local.runner import run_async, told
 from token_service.cli.output import Output
 from token_service.cli.problems import REFUSED
-from token_service.cli.runner import run_async, told
 
 
 def migrate(out: Output) -> upkeep.Migrated:

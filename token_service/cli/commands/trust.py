@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from token_service.cli.api import DEMO_GATEWAY, Api
+from token_service.cli.calling.api import DEMO_GATEWAY, Api
 from token_service.cli.command import api_command, group
 from token_service.cli.values import as_json, text_of, time_text
 from tokenservice import FeedEntry, FeedMessage

@@ -5,13 +5,13 @@ from typing import Annotated
 import typer
 
 from token_service.cli import inputs
-from token_service.cli.api import DEMO_WEB, PAGE, Api
+from token_service.cli.calling.api import DEMO_WEB, PAGE, Api
 from token_service.cli.choices import ReasonWord
 from token_service.cli.command import api_command, group
-from token_service.cli.naming import subject_of
-from token_service.cli.revocations import reason_of, show_count, show_ended
-from token_service.cli.token_anatomy import owner_of
-from token_service.cli.tokens import DEMO_OF_KIND
+from token_service.cli.commands.naming import subject_of
+from token_service.cli.commands.revocations import reason_of, show_count, show_ended
+from token_service.cli.commands.token_anatomy import owner_of
+from token_service.cli.commands.tokens import DEMO_OF_KIND
 
 app = group("List and end sessions.")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from token_service.cli import inputs, variables
-from token_service.cli.api import Api
+from token_service.cli.calling.api import Api
 from token_service.cli.choices import CodeWord
 from token_service.cli.command import api_command, group
 from token_service.cli.values import fields_of

@@ -7,10 +7,10 @@ import structlog
 
 from token_service.app.ending import hold_hangups
 from token_service.cli import variables
-from token_service.cli.deployment import server_settings
-from token_service.cli.misspelt import misspelt_variables
+from token_service.cli.local.deployment import server_settings
+from token_service.cli.local.misspelt import misspelt_variables
+from token_service.cli.local.runner import run_async, told
 from token_service.cli.problems import REFUSED, CliError
-from token_service.cli.runner import run_async, told
 from token_service.config import Settings
 from token_service.logging import configure
 

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from token_service.cli import inputs
-from token_service.cli.api import DEMO_MOBILE, DEMO_WEB, Api
+from token_service.cli.calling.api import DEMO_MOBILE, DEMO_WEB, Api
 from token_service.cli.command import api_command, group
+from token_service.cli.commands.tokens import password_of
 from token_service.cli.problems import REFUSED, CliError, refusal_of, show_refusal
-from token_service.cli.tokens import password_of
 from token_service.cli.values import as_json, text_of
 from tokenservice import (
     Device,

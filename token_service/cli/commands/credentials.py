@@ -1,7 +1,7 @@
 """`token-service credentials`: secrets in the form in which other programs take them."""
 
-from token_service.cli import demo_file
-from token_service.cli.api import DEMO_WEB, Api
+from token_service.cli.calling import demo_file
+from token_service.cli.calling.api import DEMO_WEB, Api
 from token_service.cli.command import api_command, group, local_command
 from token_service.cli.output import Output
 from token_service.cli.problems import CliError

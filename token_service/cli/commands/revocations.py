@@ -5,13 +5,13 @@ from typing import Annotated
 import typer
 
 from token_service.cli import inputs
-from token_service.cli.api import DEMO_ADMIN, Api
+from token_service.cli.calling.api import DEMO_ADMIN, Api
 from token_service.cli.choices import ReasonWord
 from token_service.cli.command import api_command
-from token_service.cli.naming import client_id_of, subject_of
+from token_service.cli.commands.naming import client_id_of, subject_of
+from token_service.cli.commands.token_anatomy import describe
 from token_service.cli.output import Output
 from token_service.cli.problems import REFUSED, CliError
-from token_service.cli.token_anatomy import describe
 from tokenservice import RevocationReason, Revoked
 from tokenservice.core import MalformedToken
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from token_service.cli import inputs
-from token_service.cli.api import PAGE, Api
+from token_service.cli.calling.api import PAGE, Api
 from token_service.cli.choices import PurposeWord
 from token_service.cli.command import api_command, group
 from token_service.cli.values import ABSENT, text_of, time_text

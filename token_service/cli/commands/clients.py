@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from token_service.cli import inputs, operations, variables
-from token_service.cli.api import PAGE, Api
+from token_service.cli.calling.api import PAGE, Api
 from token_service.cli.choices import PlatformWord, StateWord
 from token_service.cli.command import api_command, group
 from token_service.cli.output import Output

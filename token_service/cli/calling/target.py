@@ -6,8 +6,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from token_service.cli import demo_file, variables
-from token_service.cli.demo_file import DemoFile
+from token_service.cli import variables
+from token_service.cli.calling import demo_file
+from token_service.cli.calling.demo_file import DemoFile
 from token_service.cli.problems import CliError
 
 

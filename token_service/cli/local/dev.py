@@ -14,11 +14,11 @@ from token_service.app.development import (
     DevelopmentStores,
     seed_demo,
 )
-from token_service.cli import demo_file
-from token_service.cli.banner import banner
-from token_service.cli.demo_file import DemoClient, DemoFile, DemoUser
-from token_service.cli.deployment import development_environment, server_settings
-from token_service.cli.runner import run_async, told
+from token_service.cli.calling import demo_file
+from token_service.cli.calling.demo_file import DemoClient, DemoFile, DemoUser
+from token_service.cli.local.banner import banner
+from token_service.cli.local.deployment import development_environment, server_settings
+from token_service.cli.local.runner import run_async, told
 from token_service.config import Settings
 from token_service.logging import configure
 

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from token_service.cli import demo_file, variables
-from token_service.cli.target import Wishes, from_environment
+from token_service.cli import variables
+from token_service.cli.calling import demo_file
+from token_service.cli.calling.target import Wishes, from_environment
 
 _PANEL = "Connection"
 _SHORTEST = 0.1  # seconds

@@ -4,8 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from token_service.cli import demo_file, variables
-from token_service.cli.demo_file import DemoFile
+from token_service.cli import variables
+from token_service.cli.calling import demo_file
+from token_service.cli.calling.demo_file import DemoFile
 from token_service.cli.output import Output
 from token_service.cli.problems import CliError
 from token_service.config import ConfigError, Settings, load

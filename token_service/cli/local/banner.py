@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from token_service.cli.demo_file import DemoFile
-from token_service.cli.snippets import snippets
+from token_service.cli.calling.demo_file import DemoFile
+from token_service.cli.local.snippets import snippets
 
 _RULE = "-" * 72
 

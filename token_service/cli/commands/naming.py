@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from token_service.cli.api import PAGE, Api
+from token_service.cli.calling.api import PAGE, Api
 from token_service.cli.problems import CliError
 from tokenservice import User
 

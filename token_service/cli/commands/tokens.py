@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from token_service.cli import inputs, revocations, variables
-from token_service.cli.api import DEMO_API, DEMO_GATEWAY, DEMO_MOBILE, DEMO_WEB, Api
+from token_service.cli import inputs, variables
+from token_service.cli.calling.api import DEMO_API, DEMO_GATEWAY, DEMO_MOBILE, DEMO_WEB, Api
+from token_service.cli.calling.target import from_environment
 from token_service.cli.choices import AssuranceWord, PlatformWord, TokenWord
 from token_service.cli.command import api_command, group, local_command
+from token_service.cli.commands import revocations
+from token_service.cli.commands.token_anatomy import audience_of, describe, owner_of, pairs_of
 from token_service.cli.output import Output
 from token_service.cli.problems import REFUSED, CliError
-from token_service.cli.target import from_environment
-from token_service.cli.token_anatomy import audience_of, describe, owner_of, pairs_of
 from token_service.cli.values import as_json, parts_of
 from tokenservice import Device, Platform, TokenSet
 from tokenservice.core import MalformedToken

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from token_service.cli import inputs
-from token_service.cli.api import PAGE, Api
+from token_service.cli.calling.api import PAGE, Api
 from token_service.cli.command import api_command, group
-from token_service.cli.naming import find_user, user_id_of
+from token_service.cli.commands.naming import find_user, user_id_of
 
 app = group("Administer users and roles.")
 

@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from token_service.cli import demo_file
+from token_service.cli.calling import demo_file
+from token_service.cli.calling.target import Target, Wishes, resolve
 from token_service.cli.output import Output
 from token_service.cli.problems import CliError
-from token_service.cli.target import Target, Wishes, resolve
 
 if TYPE_CHECKING:
     from tokenservice import (

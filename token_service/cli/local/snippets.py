@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from token_service.cli import variables
-from token_service.cli.demo_file import DEFAULT_DATA_DIR, FILE_NAME
+from token_service.cli.calling.demo_file import DEFAULT_DATA_DIR, FILE_NAME
 
 _METHOD = "tokenservice.v1.TokenService/Issue"
 

@@ -1,0 +1,1 @@
+"""Which server a command calls, as whom, and how."""

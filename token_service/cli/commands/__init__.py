@@ -1,0 +1,1 @@
+"""Commands that call the service, a module for each group."""

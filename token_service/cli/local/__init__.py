@@ -1,0 +1,1 @@
+"""Commands that run the service, or work on a deployment's stores, on this machine."""
