@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.e2e.dev_server import family_of
 from tests.support.documents import README, Block, blocks
+from tests.support.processes import wait_until_gone
 from tests.support.servers import ROOT
 
 GIT, MAKE = shutil.which("git") or "git", shutil.which("make") or "make"
@@ -122,8 +123,12 @@ class Checkout:
             self._process.wait(STOP_SECONDS)
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind, nor anything that still writes to the folder."""
+        family: list[int] = []
+        if self._process is not None and self._process.poll() is None:
+            family = family_of(self._process.pid)
         self.kill()
+        wait_until_gone(family)
         if self._process is not None and self._process.stdout is not None:
             if self._reader.is_alive():
                 self._reader.join(STOP_SECONDS)
