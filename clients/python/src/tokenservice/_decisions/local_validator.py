@@ -179,7 +179,7 @@ class LocalValidator:
             return None
         decided = verdict(entry.facts, trust, requirement, boot + self.clock.offset)
         if decided is _ACTIVE:
-            principal = Principal.of(entry.facts)
+            principal = entry.principal()
             return Decision(_ACTIVE, 200, "", principal, Source.LOCAL, trust.revision, "stale")
         if decided is Verdict.UNKNOWN or decided is Verdict.BINDING_MISMATCH:
             return None
@@ -299,7 +299,7 @@ class LocalValidator:
             return None  # the server knew the token, with a key that the feed has yet to bring
         if decided is Verdict.BINDING_MISMATCH and entry.bound_maybe:
             return None
-        principal = Principal.of(entry.facts) if decided in _WITH_PRINCIPAL else None
+        principal = entry.principal() if decided in _WITH_PRINCIPAL else None
         return self._refuse(decided, requirement, revision, principal)
 
     def _refuse(

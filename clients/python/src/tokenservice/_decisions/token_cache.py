@@ -35,13 +35,23 @@ class CachedToken:
     need not be bound to.
     """
 
-    __slots__ = ("allowed", "bound_maybe", "facts", "look_at", "size", "until", "used")
+    __slots__ = (
+        "_principal",
+        "allowed",
+        "bound_maybe",
+        "facts",
+        "look_at",
+        "size",
+        "until",
+        "used",
+    )
 
     def __init__(self, facts: Facts, until: float = inf, *, bound_maybe: bool = False) -> None:
         self.facts = facts
         self.until = until
         self.look_at = -inf
         self.allowed: Decision | None = None
+        self._principal: Principal | None = None
         self.bound_maybe = bound_maybe
         self.used = False
         self.size = (
@@ -54,10 +64,15 @@ class CachedToken:
 
     def allow(self, revision: int) -> Decision:
         """Keep and give the ACTIVE answer as of a revision."""
-        former = self.allowed
-        principal = Principal.of(self.facts) if former is None else former.principal
-        self.allowed = Decision(Verdict.ACTIVE, 200, "", principal, Source.LOCAL, revision)
+        self.allowed = Decision(Verdict.ACTIVE, 200, "", self.principal(), Source.LOCAL, revision)
         return self.allowed
+
+    def principal(self) -> Principal:
+        """Give what the token says; made once."""
+        principal = self._principal
+        if principal is None:
+            principal = self._principal = Principal.of(self.facts)
+        return principal
 
 
 class TokenCache:
