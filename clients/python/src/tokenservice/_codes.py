@@ -14,30 +14,22 @@ No repr shows a code or its payload.
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tokenservice import _messages as messages
 from tokenservice._sync.face import SyncFace, waiting
 from tokenservice._times import moment_of
 from tokenservice._transport import calls
-from tokenservice._transport.calls import Calls, Effort
-from tokenservice._transport.service_client import random_request_id
+from tokenservice._transport.calls import Effort
+from tokenservice._transport.service_client import ServiceClient, random_request_id
 from tokenservice.v1 import code_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from datetime import datetime, timedelta
 
-    from tokenservice._backoff import Backoff
     from tokenservice._sync.connection import SyncConnection
-    from tokenservice._transport.connection import Connection
-
-_CHANGE: Final = Effort(10.0, repeatable=True, attempt_timeout=3.0)
 
 
 class CodeKind(IntEnum):
@@ -89,24 +81,13 @@ class CodeRecord:
     last_redeemed_at: datetime | None
 
 
-class CodeClient:
+class CodeClient(ServiceClient):
     """The calls of CodeService. ``timeout`` is for all attempts together.
 
     ``issue`` and ``redeem`` are retried with one request id: the one given, or a random one. To
     try again after Unreachable give the same id, which costs neither a code nor a use. Everything
     raises TokenServiceError. Tests give clock (monotonic seconds), randomness ([0, 1)) and sleep.
     """
-
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        backoff: Backoff | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        random: Callable[[], float] = random.random,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._calls = Calls(connection, backoff=backoff, clock=clock, random=random, sleep=sleep)
 
     async def issue(
         self,
@@ -180,7 +161,7 @@ class CodeClient:
         with messages.sendable():
             request = pb.RevokeCodeRequest(code_id=code_id, note=note)
         reply = await self._calls.call(
-            lambda stubs: stubs.codes.RevokeCode, request, _CHANGE, timeout
+            lambda stubs: stubs.codes.RevokeCode, request, calls.CHANGE, timeout
         )
         return _record(reply.record)
 
@@ -208,7 +189,7 @@ class SyncCodeClient(SyncFace[CodeClient]):
 
 def _effort(request_id: str) -> Effort:
     """Without an id, a repeated request is another one."""
-    return _CHANGE if request_id else Effort(_CHANGE.timeout)
+    return calls.CHANGE if request_id else Effort(calls.CHANGE.timeout)
 
 
 def _record(message: pb.CodeRecord) -> CodeRecord:
