@@ -11,11 +11,8 @@ from tests.support.world import World
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import AccessFormat, ClientState, TokenScheme
-from token_service.usecases.clients.administration import (
-    RegisterClient,
-    Registration,
-    Review,
-)
+from token_service.usecases.clients.administration import Review
+from token_service.usecases.clients.registration import RegisterClient, Registration
 from tokenservice.core.limits import COOKIE_TOKEN_LENGTH
 from tokenservice.v1 import client_service_pb2 as clients
 

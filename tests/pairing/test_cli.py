@@ -119,7 +119,7 @@ def test_the_second_wrong_number_ends_the_pairing(cli: CommandLine) -> None:
 
 def test_people_see_a_code_that_they_can_scan_and_read() -> None:
     uri = "tokenservice:pair/map/ABCDEF-GHJKMN-PQRSTV"
-    shown = lines_of(PairingStatus(PairingState.PENDING, ShownCode("x", uri, LATER)))
+    shown = lines_of(PairingStatus(state=PairingState.PENDING, shown=ShownCode("x", uri, LATER)))
     assert shown[0] == "pending"
     assert shown[-1] == uri
     assert len({len(line) for line in shown[1:-1]}) == 1
@@ -127,13 +127,13 @@ def test_people_see_a_code_that_they_can_scan_and_read() -> None:
 
 
 def test_people_see_who_ended_it() -> None:
-    status = PairingStatus(PairingState.DENIED, end_reason=PairingEndReason.SCANNER)
+    status = PairingStatus(state=PairingState.DENIED, end_reason=PairingEndReason.SCANNER)
     assert lines_of(status) == ["denied: scanner"]
 
 
 def test_people_see_the_other_device_and_the_number() -> None:
     phone = Peer(Device(name="A phone", ip_address="192.0.2.1"), LATER, same_network=False)
-    status = PairingStatus(PairingState.SCANNED, peer=phone, check_number="07")
+    status = PairingStatus(state=PairingState.SCANNED, peer=phone, check_number="07")
     assert lines_of(status) == [
         "scanned",
         "the other device: A phone, 192.0.2.1; not known to be on this network",

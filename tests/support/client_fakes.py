@@ -156,18 +156,24 @@ def at(unix: float) -> datetime:
 
 def access(token: str, expires_at: float, audience: str = "orders") -> AccessToken:
     """An access token."""
-    return AccessToken(token, audience, ("orders.read",), AccessFormat.JWT, at(expires_at))
+    return AccessToken(
+        token=token,
+        audience=audience,
+        scopes=("orders.read",),
+        format=AccessFormat.JWT,
+        expires_at=at(expires_at),
+    )
 
 
 def token_set(session: int, generation: int, expires_at: float) -> TokenSet:
     """Generation n of a session, with names that tell which."""
     return TokenSet(
-        f"session-{session}.{generation}",
-        TokenKind.API_SESSION,
-        f"id-{session}",
-        at(expires_at + 1_000),
-        at(expires_at + 10_000),
-        (access(f"access-{session}.{generation}", expires_at),),
+        session_token=f"session-{session}.{generation}",
+        session_kind=TokenKind.API_SESSION,
+        session_id=f"id-{session}",
+        idle_expires_at=at(expires_at + 1_000),
+        absolute_expires_at=at(expires_at + 10_000),
+        access_tokens=(access(f"access-{session}.{generation}", expires_at),),
     )
 
 

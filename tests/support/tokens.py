@@ -128,7 +128,15 @@ def entry(
     keep_until: float = NOW + 1000.0,
 ) -> TrustEntry:
     reason = RevocationReason.ADMINISTRATIVE
-    return TrustEntry(revision, kind, target, device, effect, keep_until, reason)
+    return TrustEntry(
+        revision=revision,
+        kind=kind,
+        id=target,
+        device_id=device,
+        effect=effect,
+        keep_until=keep_until,
+        reason=reason,
+    )
 
 
 def trust(

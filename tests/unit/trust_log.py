@@ -68,13 +68,13 @@ class Log:
     def revoke(self, session_id: str) -> None:
         revision = self.reading.revision + 1
         entry = TrustEntry(
-            revision,
-            TrustEntryKind.SESSION,
-            session_id,
-            "",
-            TrustEffect.REVOKE,
-            self.clock.seconds + 360,
-            RevocationReason.LOGOUT,
+            revision=revision,
+            kind=TrustEntryKind.SESSION,
+            id=session_id,
+            device_id="",
+            effect=TrustEffect.REVOKE,
+            keep_until=self.clock.seconds + 360,
+            reason=RevocationReason.LOGOUT,
         )
         self.reading = replace(
             self.reading, revision=revision, entries=(*self.reading.entries, entry)

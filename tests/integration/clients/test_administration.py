@@ -18,13 +18,8 @@ from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission, Platform
-from token_service.usecases.clients.administration import (
-    ClientAdministration,
-    RegisterClient,
-    Registration,
-    Review,
-    ReviewClient,
-)
+from token_service.usecases.clients.administration import ClientAdministration, Review, ReviewClient
+from token_service.usecases.clients.registration import RegisterClient, Registration
 from tokenservice.core import Verdict
 
 REQUEST = Registration("Web Shop", "shop@example.test", APP)

@@ -10,15 +10,13 @@ from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import AccessFormat, Permission, Platform, TokenKind
-from token_service.usecases.clients.administration import (
-    Registration,
-)
 from token_service.usecases.clients.authenticate_caller import secret_alive
 from token_service.usecases.clients.bootstrap import (
     ADMINISTRATOR,
     BootstrapClient,
     bootstrap_administrator,
 )
+from token_service.usecases.clients.registration import Registration
 from token_service.usecases.demo import POLICIES, SCOPES, DemoCredentials, SeedDemo
 from token_service.usecases.login.issue import IssueRequest
 from token_service.usecases.login.passwords import PasswordCredential

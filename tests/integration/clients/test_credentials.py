@@ -11,11 +11,7 @@ from tests.support.node import ADMIN, APP, NOBODY, Node, started
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, KeyPurpose
-from token_service.usecases.clients.administration import (
-    Registered,
-    Registration,
-    Review,
-)
+from token_service.usecases.clients.administration import Review
 from token_service.usecases.clients.credentials import (
     MAX_LIVE_SECRETS,
     CollectClientCredentials,
@@ -23,6 +19,7 @@ from token_service.usecases.clients.credentials import (
     RotateClientSecret,
     RotateRequest,
 )
+from token_service.usecases.clients.registration import Registered, Registration
 
 OWN = Caller("shop", APP)
 HOUR = timedelta(hours=1)

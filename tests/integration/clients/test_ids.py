@@ -14,13 +14,8 @@ from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission
 from token_service.usecases import demo
 from token_service.usecases.clients import bootstrap
-from token_service.usecases.clients.administration import (
-    RegisterClient,
-    Registered,
-    Registration,
-    Review,
-    ReviewClient,
-)
+from token_service.usecases.clients.administration import Review, ReviewClient
+from token_service.usecases.clients.registration import RegisterClient, Registered, Registration
 from token_service.usecases.keys import maintenance
 
 ID = "b47ac10b-58cc-4372-a567-0e02b2c3d479"

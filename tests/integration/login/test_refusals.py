@@ -13,11 +13,9 @@ from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Permission
 from token_service.domain.users.user import User
-from token_service.usecases.clients.administration import (
-    Registration,
-    Review,
-)
+from token_service.usecases.clients.administration import Review
 from token_service.usecases.clients.credentials import CollectRequest
+from token_service.usecases.clients.registration import Registration
 from token_service.usecases.login.passwords import PasswordCredential, PasswordLimits
 from token_service.usecases.login.verifiers import LoginAttempt
 from token_service.usecases.refusals import MOST_NOTED, WINDOW

@@ -88,11 +88,11 @@ async def test_from_login_to_logout(world: World, server: LocalServer) -> None:
         revoked = await web.revoke(token=third.session_token)
         assert revoked.sessions == 1
         checks = [
-            Check(access.token, "orders", min_revision=revoked.revision),
-            Check(access.token, "billing"),
-            Check("nonsense", "orders"),
-            Check("", "orders", scopes=["orders.read"]),
-            Check("\ud800", "orders", max_auth_age=timedelta(minutes=5)),
+            Check(token=access.token, audience="orders", min_revision=revoked.revision),
+            Check(token=access.token, audience="billing"),
+            Check(token="nonsense", audience="orders"),
+            Check(token="", audience="orders", scopes=["orders.read"]),
+            Check(token="\ud800", audience="orders", max_auth_age=timedelta(minutes=5)),
         ]
         verdicts = [one.verdict for one in await gateway.batch_validate(checks)]
         assert verdicts[0] is Verdict.REVOKED
@@ -310,7 +310,11 @@ async def test_nothing_secret_shows(
             kept = types.TokenSet(session_token=one.session_token)
             kept.access_tokens.add(token=one.access_tokens[0].token)
             canaries.token_set(kept)
-        said += [repr(web), repr(secret_of(world, "demo-web")), repr(Check(said[0], "orders"))]
+        said += [
+            repr(web),
+            repr(secret_of(world, "demo-web")),
+            repr(Check(token=said[0], audience="orders")),
+        ]
         wrong = canaries.plant("a wrong password")
         for attempt in (
             web.exchange(tokens.session_token),

@@ -79,7 +79,19 @@ def test_a_session_token_is_shown_without_lookup_id_and_mac() -> None:
 
 
 def test_an_opaque_access_token_is_shown_without_its_mac() -> None:
-    access = OpaqueAccess("0a0b0c0d", SESSION_ID, 2, 0, 5, 100, 400, 7, 90, 1, 1)
+    access = OpaqueAccess(
+        key_id="0a0b0c0d",
+        session_id=SESSION_ID,
+        generation=2,
+        audience_index=0,
+        scope_mask=5,
+        issued_at=100,
+        expires_at=400,
+        rev=7,
+        auth_time=90,
+        acr=1,
+        amr=1,
+    )
     described = describe(seal_access(access, KEY))
     assert described["kind"] == "access"
     assert described["session_id"] == SESSION_ID

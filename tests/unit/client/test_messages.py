@@ -99,7 +99,7 @@ async def test_batches_are_cut_to_what_one_call_takes() -> None:
         pb.BatchValidateResponse(responses=[active] * 256),
         pb.BatchValidateResponse(responses=[expired] * 44),
     )
-    checks = [Check(str(number), "orders") for number in range(300)]
+    checks = [Check(token=str(number), audience="orders") for number in range(300)]
     decisions = await client(recorder).batch_validate(checks)
     assert [one.active for one in decisions] == [True] * 256 + [False] * 44
     asked = [one.token for request in recorder.requests for one in request.requests]
@@ -152,7 +152,7 @@ def test_token_sets_are_read_and_show_nothing() -> None:
     assert tokens.exchangeable == "SECRET-1"
     assert tokens.access_token("orders").scopes == ("a", "b")
     assert tokens.replayed
-    assert "SECRET" not in f"{tokens!r} {Check('SECRET-3', 'orders')!r}"
+    assert "SECRET" not in f"{tokens!r} {Check(token='SECRET-3', audience='orders')!r}"
     with pytest.raises(LookupError, match="billing"):
         tokens.access_token("billing")
 

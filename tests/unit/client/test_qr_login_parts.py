@@ -144,8 +144,12 @@ def test_who_decides_and_who_collects(
     direction: PairingDirection, side: Side, decides: bool
 ) -> None:
     pairing = OpenPairing(PairingKey("p", side, "secret"), direction)
-    scanned = standing_of(pairing, PairingStatus(PairingState.SCANNED, None, ELSEWHERE), 0.0)
-    approved = standing_of(pairing, PairingStatus(PairingState.APPROVED, None, ELSEWHERE), 0.0)
+    scanned = standing_of(
+        pairing, PairingStatus(state=PairingState.SCANNED, shown=None, peer=ELSEWHERE), 0.0
+    )
+    approved = standing_of(
+        pairing, PairingStatus(state=PairingState.APPROVED, shown=None, peer=ELSEWHERE), 0.0
+    )
     assert (scanned.decides, scanned.collects) == (decides, False)
     assert (approved.decides, approved.collects) == (False, not decides)
     assert ("PC" if side is Side.SCANNER else "phone") in scanned.sentence
@@ -172,14 +176,14 @@ CANCELLED, DENIED = PairingState.CANCELLED, PairingState.DENIED
     ],
 )
 def test_what_is_over_says_why(state: PairingState, reason: PairingEndReason, said: str) -> None:
-    standing = standing_of(MAP_PHONE, PairingStatus(state, end_reason=reason), 0.0)
+    standing = standing_of(MAP_PHONE, PairingStatus(state=state, end_reason=reason), 0.0)
     assert standing.sentence.startswith(said)
     assert "Nobody " in standing.sentence
 
 
 def test_every_state_has_a_word_of_its_own() -> None:
     states = set(PairingState) - {PairingState.UNSPECIFIED}
-    words = {standing_of(MAP_PHONE, PairingStatus(state), 0.0).label for state in states}
+    words = {standing_of(MAP_PHONE, PairingStatus(state=state), 0.0).label for state in states}
     assert len(words) == len(states)
 
 
@@ -251,6 +255,6 @@ def test_people_are_told_within_a_second() -> None:
 def test_the_countdown(now: float, seconds: int) -> None:
     pairing = OpenPairing(PairingKey("p", Side.STARTER, "secret"), PairingDirection.MAP)
     shown = ShownCode("c0de", "x/map/c0de", at(100))
-    standing = standing_of(pairing, PairingStatus(PairingState.PENDING, shown), now)
+    standing = standing_of(pairing, PairingStatus(state=PairingState.PENDING, shown=shown), now)
     assert standing.seconds == seconds
     assert "c0de" not in repr(standing.as_json())

@@ -67,13 +67,13 @@ def entries(draw: st.DrawFn, revision: int) -> TrustEntry:
     }[kind]
     device = draw(st.sampled_from(["browser-1", "phone"]))
     return TrustEntry(
-        revision,
-        kind,
-        draw(st.sampled_from(target)),
-        device if kind is TrustEntryKind.SUBJECT_DEVICE else "",
-        draw(st.sampled_from([TrustEffect.REVOKE, TrustEffect.REISSUE])),
-        NOW + 10_000.0,
-        RevocationReason.ADMINISTRATIVE,
+        revision=revision,
+        kind=kind,
+        id=draw(st.sampled_from(target)),
+        device_id=device if kind is TrustEntryKind.SUBJECT_DEVICE else "",
+        effect=draw(st.sampled_from([TrustEffect.REVOKE, TrustEffect.REISSUE])),
+        keep_until=NOW + 10_000.0,
+        reason=RevocationReason.ADMINISTRATIVE,
     )
 
 

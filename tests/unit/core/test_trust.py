@@ -151,7 +151,14 @@ def test_ten_thousand_entries_take_less_than_ten_megabytes() -> None:
         for i in range(2, 10_002):
             kind = TrustEntryKind.SESSION if i % 3 else TrustEntryKind.SUBJECT_DEVICE
             device = "" if i % 3 else ident(i + 1)
-            new = TrustEntry(i, kind, ident(i), device, REVOKE, NOW + i / 7)
+            new = TrustEntry(
+                revision=i,
+                kind=kind,
+                id=ident(i),
+                device_id=device,
+                effect=REVOKE,
+                keep_until=NOW + i / 7,
+            )
             state.apply_delta("epoch-1", i - 1, i, NOW, [new])
         used = tracemalloc.get_traced_memory()[0] - before
     finally:

@@ -94,7 +94,14 @@ def targets(draw: st.DrawFn) -> tuple[TrustEntryKind, str, str]:
 def contents(draw: st.DrawFn) -> TrustEntry:
     kind, name, device = draw(targets())
     effect = draw(st.sampled_from([REVOKE, REISSUE]))
-    return TrustEntry(1, kind, name, device, effect, float(draw(st.integers(0, 30))))
+    return TrustEntry(
+        revision=1,
+        kind=kind,
+        id=name,
+        device_id=device,
+        effect=effect,
+        keep_until=float(draw(st.integers(0, 30))),
+    )
 
 
 @st.composite
@@ -219,7 +226,14 @@ def test_the_last_of_several_entries_about_one_target_still_counts(effect: Trust
     """Of one kind or of several that name the same."""
     kinds = [TrustEntryKind.SUBJECT, TrustEntryKind.SUBJECT, TrustEntryKind.SESSION]
     log = [
-        TrustEntry(revision, kind, "a", "", effect, float(revision))
+        TrustEntry(
+            revision=revision,
+            kind=kind,
+            id="a",
+            device_id="",
+            effect=effect,
+            keep_until=float(revision),
+        )
         for revision, kind in enumerate([*kinds, TrustEntryKind.SUBJECT], 1)
     ]
     state = TrustState()

@@ -56,12 +56,12 @@ def key_of(one: dict[str, Any]) -> TrustKey:
 
 def entry_of(one: dict[str, Any]) -> TrustEntry:
     return TrustEntry(
-        int(one["revision"]),
-        TrustEntryKind[one["kind"]],
-        one["id"],
-        one["device_id"],
-        TrustEffect[one["effect"]],
-        one["keep_until"],
+        revision=int(one["revision"]),
+        kind=TrustEntryKind[one["kind"]],
+        id=one["id"],
+        device_id=one["device_id"],
+        effect=TrustEffect[one["effect"]],
+        keep_until=one["keep_until"],
     )
 
 

@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from token_service.app.parts import Parts
 from token_service.app.usecases.shared import Shared
 from token_service.config import Settings
-from token_service.usecases.clients.administration import (
-    ClientAdministration,
-    RegisterClient,
-    ReviewClient,
-)
+from token_service.usecases.clients.administration import ClientAdministration, ReviewClient
 from token_service.usecases.clients.authenticate_caller import AuthenticateCaller
 from token_service.usecases.clients.credentials import CollectClientCredentials, RotateClientSecret
+from token_service.usecases.clients.registration import RegisterClient
 from token_service.usecases.tokens.validate import Validate
 
 

@@ -9,7 +9,7 @@ from token_service.domain.kinds import ClientState
 from token_service.rpc.mapping import checks
 from token_service.rpc.mapping.client_policy import client_id, policy_from, policy_message
 from token_service.rpc.mapping.tokens import note, timestamp
-from token_service.usecases.clients.administration import Registration, Review
+from token_service.usecases.clients.administration import Review
 from token_service.usecases.clients.credentials import (
     DEFAULT_OVERLAP,
     MAX_OVERLAP,
@@ -17,6 +17,7 @@ from token_service.usecases.clients.credentials import (
     RotateRequest,
     end_of_former,
 )
+from token_service.usecases.clients.registration import Registration
 from tokenservice.v1 import client_service_pb2 as pb
 
 MAX_CONTACT = 256

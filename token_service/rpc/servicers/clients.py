@@ -9,12 +9,9 @@ from token_service.rpc.mapping import checks
 from token_service.rpc.mapping import clients as mapping
 from token_service.rpc.mapping.client_policy import client_id
 from token_service.rpc.mapping.tokens import note, timestamp
-from token_service.usecases.clients.administration import (
-    ClientAdministration,
-    RegisterClient,
-    ReviewClient,
-)
+from token_service.usecases.clients.administration import ClientAdministration, ReviewClient
 from token_service.usecases.clients.credentials import CollectClientCredentials, RotateClientSecret
+from token_service.usecases.clients.registration import RegisterClient
 from token_service.usecases.tokens.token_limits import TokenLimits
 from tokenservice.v1 import client_service_pb2 as pb
 

@@ -63,7 +63,7 @@ class RedeemedCode:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CodeRecord:
     """What is known of a code, without the code itself and its payload."""
 

@@ -62,9 +62,10 @@ class TokenServiceError(Exception):
         code: StatusCode,
         field_violations: tuple[FieldViolation, ...] = (),
         retry_after: timedelta | None = None,
+        *,
         request_id: str = "",
     ) -> None:
-        super().__init__(reason, message, code, field_violations, retry_after, request_id)
+        super().__init__(reason, message, code, field_violations, retry_after)
         self.reason = Reason(reason)
         self.raw_reason = str(reason) or code.name
         self.message = message
@@ -219,7 +220,7 @@ def error_of(error: grpc.RpcError) -> TokenServiceError:
         code,
         fields,
         retry_after,
-        request_id if isinstance(request_id, str) else "",
+        request_id=request_id if isinstance(request_id, str) else "",
     )
 
 

@@ -25,7 +25,7 @@ class Device:
     ip_address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
     """A token that accompanies calls to one audience until ``expires_at``.
 
@@ -40,7 +40,7 @@ class AccessToken:
     exchange_until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenSet:
     """A session's tokens. ``session_token`` is empty in the rolling scheme.
 
@@ -68,7 +68,7 @@ class TokenSet:
         raise LookupError(f"no access token for the audience {audience!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One login on one device. ``parent_session_id`` is that of the approver of a pairing."""
 
@@ -102,7 +102,7 @@ class Revoked:
     session: Session | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One token to be checked in a batch; the fields are those of ``TokenClient.validate``."""
 

@@ -38,7 +38,15 @@ class NewEntry:
     reason: RevocationReason
 
     def __post_init__(self) -> None:
-        TrustEntry(1, self.kind, self.id, self.device_id, self.effect, 0.0, self.reason).check()
+        TrustEntry(
+            revision=1,
+            kind=self.kind,
+            id=self.id,
+            device_id=self.device_id,
+            effect=self.effect,
+            keep_until=0.0,
+            reason=self.reason,
+        ).check()
 
 
 _APPEND = f"""

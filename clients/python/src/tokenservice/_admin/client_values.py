@@ -50,7 +50,7 @@ class SessionLifetime:
     replay_window: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientPolicy:
     """What a client may do, and the tokens that its sessions consist of.
 
@@ -79,7 +79,7 @@ class ClientPolicy:
     pairing_network: PairingNetworkRule = PairingNetworkRule.UNSPECIFIED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
     """A client as administrators see it.
 

@@ -26,7 +26,7 @@ class KeyPurpose(IntEnum):
     """Authenticates opaque access tokens."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """A key of the service, without its secret part.
 

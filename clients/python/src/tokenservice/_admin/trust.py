@@ -68,12 +68,14 @@ class TrustClient(ServiceClient):
             chunks = [chunk async for chunk in parts]
         last = chunks[-1]
         return TrustView(
-            last.epoch,
-            last.revision,
-            last.read_time.ToDatetime(UTC),
-            last.issuer,
-            tuple(value(FeedKey, key) for chunk in chunks for key in chunk.snapshot.keys),
-            tuple(value(FeedEntry, one) for chunk in chunks for one in chunk.snapshot.entries),
+            epoch=last.epoch,
+            revision=last.revision,
+            read_time=last.read_time.ToDatetime(UTC),
+            issuer=last.issuer,
+            keys=tuple(value(FeedKey, key) for chunk in chunks for key in chunk.snapshot.keys),
+            entries=tuple(
+                value(FeedEntry, one) for chunk in chunks for one in chunk.snapshot.entries
+            ),
         )
 
     async def _messages(self, begin: Open) -> AsyncGenerator[Any, None]:

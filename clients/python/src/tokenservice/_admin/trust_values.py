@@ -23,7 +23,7 @@ class FeedKey:
     state: KeyState
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedEntry:
     """An entry of the log of revocations.
 
@@ -64,7 +64,7 @@ class FeedHeartbeat:
     """Nothing changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedMessage:
     """One message of the feed: a part of a snapshot, a delta or a heartbeat.
 
@@ -82,7 +82,7 @@ class FeedMessage:
     heartbeat: FeedHeartbeat | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustView:
     """The log as it was at ``revision``, read from the database at ``read_time``."""
 

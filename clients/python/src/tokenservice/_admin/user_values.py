@@ -29,7 +29,7 @@ class LoginAttempts:
     addresses_locked_until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """A user as administrators see it.
 

@@ -39,7 +39,7 @@ class Source(Enum):
     """Nobody could."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """Who presented a token, and what it allows. Times are whole seconds, in UTC.
 
@@ -67,24 +67,24 @@ class Principal:
     def of(cls, facts: Facts) -> Principal:
         """Show what an authentic token says."""
         return cls(
-            facts.subject,
-            facts.client_id,
-            facts.session_id,
-            facts.device_id,
-            facts.kind,
-            facts.scopes,
-            facts.roles,
-            facts.audience,
-            moment(facts.issued_at),
-            moment(facts.expires_at),
-            moment(facts.auth_time),
-            facts.acr,
-            facts.amr,
-            facts.token_id,
+            subject=facts.subject,
+            client_id=facts.client_id,
+            session_id=facts.session_id,
+            device_id=facts.device_id,
+            kind=facts.kind,
+            scopes=facts.scopes,
+            roles=facts.roles,
+            audience=facts.audience,
+            issued_at=moment(facts.issued_at),
+            expires_at=moment(facts.expires_at),
+            auth_time=moment(facts.auth_time),
+            acr=facts.acr,
+            amr=facts.amr,
+            token_id=facts.token_id,
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """The answer for one request.
 
@@ -116,7 +116,15 @@ class Decision:
 
 def unanswered(reason: str) -> Decision:
     """Refuse because the question could not be answered."""
-    return Decision(Verdict.UNSPECIFIED, UNANSWERED_STATUS, "", None, Source.NONE, 0, reason)
+    return Decision(
+        verdict=Verdict.UNSPECIFIED,
+        http_status=UNANSWERED_STATUS,
+        www_authenticate="",
+        principal=None,
+        source=Source.NONE,
+        revision=0,
+        reason=reason,
+    )
 
 
 class Validates(Protocol):

@@ -180,7 +180,15 @@ class LocalValidator:
         decided = verdict(entry.facts, trust, requirement, boot + self.clock.offset)
         if decided is _ACTIVE:
             principal = entry.principal()
-            return Decision(_ACTIVE, 200, "", principal, Source.LOCAL, trust.revision, "stale")
+            return Decision(
+                verdict=_ACTIVE,
+                http_status=200,
+                www_authenticate="",
+                principal=principal,
+                source=Source.LOCAL,
+                revision=trust.revision,
+                reason="stale",
+            )
         if decided is Verdict.UNKNOWN or decided is Verdict.BINDING_MISMATCH:
             return None
         return self._refuse_authentic(entry, decided, requirement, trust.revision, boot)
@@ -311,7 +319,14 @@ class LocalValidator:
     ) -> Decision:
         status, header = challenge(decided, requirement)
         known = self.trust.revision if revision is None else revision
-        return Decision(decided, status, header, principal, Source.LOCAL, known)
+        return Decision(
+            verdict=decided,
+            http_status=status,
+            www_authenticate=header,
+            principal=principal,
+            source=Source.LOCAL,
+            revision=known,
+        )
 
 
 def digest_of(token: str) -> bytes:

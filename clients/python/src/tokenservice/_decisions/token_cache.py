@@ -64,7 +64,14 @@ class CachedToken:
 
     def allow(self, revision: int) -> Decision:
         """Keep and give the ACTIVE answer as of a revision."""
-        self.allowed = Decision(Verdict.ACTIVE, 200, "", self.principal(), Source.LOCAL, revision)
+        self.allowed = Decision(
+            verdict=Verdict.ACTIVE,
+            http_status=200,
+            www_authenticate="",
+            principal=self.principal(),
+            source=Source.LOCAL,
+            revision=revision,
+        )
         return self.allowed
 
     def principal(self) -> Principal:

@@ -117,7 +117,7 @@ class StartedPairing:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScannedPairing:
     """The pairing behind a scanned code.
 
@@ -133,7 +133,7 @@ class ScannedPairing:
     expires_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairingStatus:
     """How a pairing stands for one side.
 

@@ -185,7 +185,15 @@ class TokenCalls:
         A token that is no good is an answer, whatever it holds. An error means that the question
         was not answered: refuse it. :class:`~tokenservice.Validator` answers without a call.
         """
-        check = Check(token, audience, scopes, max_auth_age, acr, confirmation, min_revision)
+        check = Check(
+            token=token,
+            audience=audience,
+            scopes=scopes,
+            max_auth_age=max_auth_age,
+            acr=acr,
+            confirmation=confirmation,
+            min_revision=min_revision,
+        )
         with messages.sendable():
             request = messages.check_message(check)
         reply = await self._calls.call(

@@ -50,7 +50,7 @@ _READY: Final = grpc.ChannelConnectivity.READY
 _FAILING: Final = grpc.ChannelConnectivity.TRANSIENT_FAILURE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stubs:
     """The services, over one channel. Every call needs a ``timeout`` and the caller's metadata."""
 
@@ -76,14 +76,14 @@ class Lane:
         self.replaces = replaces
         self.failing_since: float | None = None
         self.stubs = Stubs(
-            TokenServiceStub(channel),
-            TrustServiceStub(channel),
-            SessionServiceStub(channel),
-            PairingServiceStub(channel),
-            CodeServiceStub(channel),
-            ClientServiceStub(channel),
-            UserServiceStub(channel),
-            KeyServiceStub(channel),
+            tokens=TokenServiceStub(channel),
+            trust=TrustServiceStub(channel),
+            sessions=SessionServiceStub(channel),
+            pairings=PairingServiceStub(channel),
+            codes=CodeServiceStub(channel),
+            clients=ClientServiceStub(channel),
+            users=UserServiceStub(channel),
+            keys=KeyServiceStub(channel),
         )
 
     def state(self) -> grpc.ChannelConnectivity:

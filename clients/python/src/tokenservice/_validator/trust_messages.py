@@ -39,14 +39,14 @@ def entries_of(messages: Iterable[pb.TrustEntry]) -> Iterator[TrustEntry]:
         except KeyError:
             raise ValueError("trust entry: unknown kind or effect") from None
         yield TrustEntry(
-            message.revision,
-            kind,
-            message.id,
-            message.device_id,
-            effect,
-            seconds_of(message.keep_until),
+            revision=message.revision,
+            kind=kind,
+            id=message.id,
+            device_id=message.device_id,
+            effect=effect,
+            keep_until=seconds_of(message.keep_until),
             # For people to read: one from a newer server changes nothing.
-            _REASONS.get(message.reason, RevocationReason.UNSPECIFIED),
+            reason=_REASONS.get(message.reason, RevocationReason.UNSPECIFIED),
         )
 
 

@@ -22,7 +22,7 @@ AMR_METHODS: Final = ("pwd", "otp", "app", "xdev")
 _RANKS: Final = {name: rank for rank, name in enumerate(ACR_LEVELS) if name}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """The identity facts that an authentic access or rolling token carries."""
 

@@ -23,7 +23,7 @@ _BY_IDENTITY: Final = frozenset({TrustEntryKind.SESSION, TrustEntryKind.KEY})
 _VERIFIABLE: Final = frozenset({KeyState.PENDING, KeyState.ACTIVE, KeyState.RETIRING})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustEntry:
     """One entry of the trust log.
 

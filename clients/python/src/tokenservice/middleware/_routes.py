@@ -8,7 +8,7 @@ segments, empty segments, backslashes, control characters) is named by no table.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tokenservice._decisions.requirements import Requirements
@@ -41,6 +41,7 @@ class Route:
     """
 
     scopes: Collection[str] = frozenset()
+    _: KW_ONLY
     max_auth_age: timedelta | None = None
     acr: str = ""
     audience: str = ""

@@ -102,7 +102,11 @@ def require(
     a good token ends with the status and ``WWW-Authenticate`` of RFC 6750 and RFC 9470. An
     application that was not protected answers 500.
     """
-    return TokenRequired(Route(scopes, max_auth_age, acr, audience, on_stale))
+    return TokenRequired(
+        Route(
+            scopes=scopes, max_auth_age=max_auth_age, acr=acr, audience=audience, on_stale=on_stale
+        )
+    )
 
 
 class TokenRequired(SecurityBase):

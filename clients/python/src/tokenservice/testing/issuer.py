@@ -220,7 +220,15 @@ class Issuer:
         reason = RevocationReason.ADMINISTRATIVE
         keep_until = self._clock.now() + KEPT_SECONDS
         effect = TrustEffect.REVOKE
-        entry = TrustEntry(self.revision, kind, target, device_id, effect, keep_until, reason)
+        entry = TrustEntry(
+            revision=self.revision,
+            kind=kind,
+            id=target,
+            device_id=device_id,
+            effect=effect,
+            keep_until=keep_until,
+            reason=reason,
+        )
         entry.check()
         if self._trust.read_time == NEVER:
             self._unheard.append(entry)

@@ -55,7 +55,7 @@ _WORD: Final = re.compile(r"[!-~]{1,64}")
 _DEVICE_ID: Final = re.compile(rf"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{MAX_DEVICE_ID_LENGTH}}}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedJwt:
     """A well-formed token of our issuer, its signature not yet checked.
 
@@ -104,7 +104,14 @@ def parse_jwt(token: str, issuer: str) -> ParsedJwt:
     if not signature_bytes:
         raise MalformedToken("no signature")
     signing_input = token[: -len(signature) - 1].encode("ascii")
-    return ParsedJwt(kid, alg, read[0], signing_input, signature_bytes, read[1])
+    return ParsedJwt(
+        kid=kid,
+        alg=alg,
+        facts=read[0],
+        signing_input=signing_input,
+        signature=signature_bytes,
+        exchange=read[1],
+    )
 
 
 # All tokens of a key and kind have the same header; a forger can fill no more than 16 KiB.

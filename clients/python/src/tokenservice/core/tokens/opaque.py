@@ -89,7 +89,7 @@ class SessionRef:
         return f"SessionRef(mint_key_id={self.mint_key_id!r}, generation={self.generation})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpaqueAccess:
     """What an opaque access token says.
 
@@ -200,7 +200,20 @@ def unpack_access(payload: bytes) -> OpaqueAccess:
     if len(payload) != ACCESS_PAYLOAD_LENGTH:
         raise MalformedToken("wrong length")
     key_id, session_id, *rest = _ACCESS.unpack_from(payload)
-    return OpaqueAccess(key_id.hex(), str(UUID(bytes=session_id)), *rest)
+    generation, audience_index, scope_mask, issued_at, expires_at, rev, auth_time, acr, amr = rest
+    return OpaqueAccess(
+        key_id=key_id.hex(),
+        session_id=str(UUID(bytes=session_id)),
+        generation=generation,
+        audience_index=audience_index,
+        scope_mask=scope_mask,
+        issued_at=issued_at,
+        expires_at=expires_at,
+        rev=rev,
+        auth_time=auth_time,
+        acr=acr,
+        amr=amr,
+    )
 
 
 def access_mac_valid(payload: bytes, key: bytes) -> bool:
