@@ -114,6 +114,27 @@ class Decision:
         return self.source is not Source.NONE
 
 
+def decided_here(
+    verdict: Verdict,
+    status: int,
+    header: str,
+    principal: Principal | None,
+    revision: int,
+    *,
+    reason: str = "",
+) -> Decision:
+    """An answer from this process's own view of the trust log."""
+    return Decision(
+        verdict=verdict,
+        http_status=status,
+        www_authenticate=header,
+        principal=principal,
+        source=Source.LOCAL,
+        revision=revision,
+        reason=reason,
+    )
+
+
 def unanswered(reason: str) -> Decision:
     """Refuse because the question could not be answered."""
     return Decision(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tokenservice._decisions.activity import ActivityLog
 from tokenservice._decisions.authentication import authenticate, named_session, told_facts
-from tokenservice._decisions.decision import Decision, Principal, Source
+from tokenservice._decisions.decision import Decision, Principal, decided_here
 from tokenservice._decisions.requirements import Requirements
 from tokenservice._decisions.signatures import Keyring
 from tokenservice._decisions.token_cache import CachedToken, RefusalCache, TokenCache
@@ -179,16 +179,8 @@ class LocalValidator:
             return None
         decided = verdict(entry.facts, trust, requirement, boot + self.clock.offset)
         if decided is _ACTIVE:
-            principal = entry.principal()
-            return Decision(
-                verdict=_ACTIVE,
-                http_status=200,
-                www_authenticate="",
-                principal=principal,
-                source=Source.LOCAL,
-                revision=trust.revision,
-                reason="stale",
-            )
+            principal, known = entry.principal(), trust.revision
+            return decided_here(_ACTIVE, 200, "", principal, known, reason="stale")
         if decided is Verdict.UNKNOWN or decided is Verdict.BINDING_MISMATCH:
             return None
         return self._refuse_authentic(entry, decided, requirement, trust.revision, boot)
@@ -319,14 +311,7 @@ class LocalValidator:
     ) -> Decision:
         status, header = challenge(decided, requirement)
         known = self.trust.revision if revision is None else revision
-        return Decision(
-            verdict=decided,
-            http_status=status,
-            www_authenticate=header,
-            principal=principal,
-            source=Source.LOCAL,
-            revision=known,
-        )
+        return decided_here(decided, status, header, principal, known)
 
 
 def digest_of(token: str) -> bytes:

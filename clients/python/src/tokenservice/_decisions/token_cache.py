@@ -11,7 +11,7 @@ from math import inf
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from tokenservice._decisions.decision import Decision, Principal, Source
+from tokenservice._decisions.decision import Decision, Principal, decided_here
 from tokenservice.core import Verdict
 from tokenservice.core.bounded_cache import put_bounded
 
@@ -64,14 +64,7 @@ class CachedToken:
 
     def allow(self, revision: int) -> Decision:
         """Keep and give the ACTIVE answer as of a revision."""
-        self.allowed = Decision(
-            verdict=Verdict.ACTIVE,
-            http_status=200,
-            www_authenticate="",
-            principal=self.principal(),
-            source=Source.LOCAL,
-            revision=revision,
-        )
+        self.allowed = decided_here(Verdict.ACTIVE, 200, "", self.principal(), revision)
         return self.allowed
 
     def principal(self) -> Principal:
