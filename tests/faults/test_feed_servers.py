@@ -22,7 +22,7 @@ from tests.faults.proxy import Proxy
 from tests.support.callers import Callers
 from tests.support.servers import ServerProcess
 from tests.support.validators import validating
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.world import World
 from token_service.app import upkeep
 from tokenservice import OnStale, Validator
@@ -105,7 +105,9 @@ async def test_a_server_dies_and_comes_back(
         doomed = await gateway.show(validator, gateway.doomed)
         kept = await gateway.show(validator, gateway.kept)
         risky = await gateway.show(validator, gateway.kept, "allow_until_expiry")
-        with_another = await gateway.open([server.address, pair[0].address])
+        with_another = await gateway.open(
+            [server.address, pair[0].address], remote_timeout=timedelta(seconds=PATIENCE)
+        )
         unharmed = await gateway.show(with_another, gateway.kept)
         server.kill()
         await doomed.until(Verdict.UNSPECIFIED)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import grpc
 import pytest
 
+from tests.support.waiting import PATIENCE
 from tokenservice import TokenServiceError, Unreachable
 from tokenservice._validator.remote import (
     MAX_BATCH,
@@ -49,7 +50,7 @@ class Server:
 
 def patient(server: Server) -> RemoteValidation:
     """One call at a time, and no question is late on a slow machine."""
-    return RemoteValidation(server, max_calls=1, timeout=60.0)
+    return RemoteValidation(server, max_calls=1, timeout=PATIENCE)
 
 
 def ask(remote: RemoteValidation, token: str, **options: object) -> "asyncio.Task[str]":
@@ -67,7 +68,7 @@ async def turns(count: int = 5) -> None:
 
 async def test_what_is_asked_in_one_turn_goes_out_at_once_and_together() -> None:
     server = Server()
-    remote = RemoteValidation(server)
+    remote = RemoteValidation(server, timeout=PATIENCE)
     asked = [ask(remote, f"t{number}") for number in range(10)]
     assert await asyncio.gather(*asked) == [f"t{number}" for number in range(10)]
     assert len(server.calls) == 1
@@ -75,7 +76,7 @@ async def test_what_is_asked_in_one_turn_goes_out_at_once_and_together() -> None
 
 async def test_one_token_is_asked_about_once() -> None:
     server = Server()
-    remote = RemoteValidation(server)
+    remote = RemoteValidation(server, timeout=PATIENCE)
     asked = [ask(remote, "t") for _ in range(10)]
     await asyncio.gather(*asked)
     assert server.calls == [["t"]]
@@ -85,7 +86,7 @@ async def test_one_token_is_asked_about_once() -> None:
 
 async def test_questions_gather_while_calls_are_under_way() -> None:
     server = Server()
-    remote = RemoteValidation(server)
+    remote = RemoteValidation(server, timeout=PATIENCE)
     server.gate.clear()
     asked = []
     for number in range(1000):
@@ -162,7 +163,7 @@ async def test_what_waited_too_long_is_refused() -> None:
 async def test_a_question_that_spoils_a_batch_spoils_itself_alone() -> None:
     server = Server()
     server.poison = "bad"
-    remote = RemoteValidation(server)
+    remote = RemoteValidation(server, timeout=PATIENCE)
     asked = [ask(remote, token) for token in ("a", "bad", "b")]
     done = await asyncio.gather(*asked, return_exceptions=True)
     assert done[0] == "a"
@@ -175,7 +176,7 @@ async def test_a_question_that_spoils_a_batch_spoils_itself_alone() -> None:
 async def test_a_question_that_may_spoil_goes_alone() -> None:
     server = Server()
     server.poison = "bad"
-    remote = RemoteValidation(server)
+    remote = RemoteValidation(server, timeout=PATIENCE)
     asked = [ask(remote, "a"), ask(remote, "bad", alone=True), ask(remote, "b")]
     await asyncio.gather(*asked, return_exceptions=True)
     assert server.calls == [["a"], ["bad"], ["b"]]
@@ -200,7 +201,7 @@ async def test_nobody_is_asked_for_a_moment_after_failures() -> None:
 
 async def test_who_gives_up_disturbs_nobody() -> None:
     server = Server()
-    remote = RemoteValidation(server)
+    remote = RemoteValidation(server, timeout=PATIENCE)
     server.gate.clear()
     one, two = ask(remote, "t"), ask(remote, "t")
     await turns()

@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.support.hands import HandClock
 from tests.support.tokens import ISSUER, NOW, claims, der, header, key, sign
+from tests.support.waiting import PATIENCE
 from tests.unit.crypto.builders import access
 from tokenservice import Decision, Source, Unreachable
 from tokenservice._decisions.local_validator import LocalValidator
@@ -111,7 +112,9 @@ class Gateway:
         self.local = LocalValidator(
             trust=trust, clock=self.hand.clock, unknown_keys=UnknownKeys(), staleness_limit=1e9
         )
-        self.validator = AssembledValidator(self.local, RemoteValidation(self.server))
+        self.validator = AssembledValidator(
+            self.local, RemoteValidation(self.server, timeout=PATIENCE)
+        )
 
     async def validate(self, token: str) -> Decision:
         return await self.validator.validate(token, audience="orders")
