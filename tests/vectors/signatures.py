@@ -1,6 +1,7 @@
 """Whether a published key signed a token."""
 
 import hmac
+import itertools
 from collections.abc import Callable
 from hashlib import sha256, sha512
 from typing import Any
@@ -165,12 +166,21 @@ def _rsa() -> list[dict[str, Any]]:
         ("PS256, no salt", lambda m: pss(big, m, b""), UNKNOWN),
         ("PS256, salt of 20 bytes", lambda m: pss(big, m, _SALT[:20]), UNKNOWN),
         ("PS256, salt of 64 bytes", lambda m: pss(big, m, _SALT * 2), UNKNOWN),
+        ("PS256, its leading zero left out", lambda m: _leading_zero(big, m)[1:], UNKNOWN),
+        ("PS256, beginning with a zero", lambda m: _leading_zero(big, m), AUTHENTIC),
         ("PKCS #1 v1.5 under the kid of a PS256 key", lambda m: pkcs1(big, m), UNKNOWN),
     ]
     return [
         *(_case(n, _token(sign, alg="RS256", kid="rs-1"), e) for n, sign, e in rs),
         *(_case(n, _token(sign, alg="PS256", kid="ps-1"), e) for n, sign, e in ps),
     ]
+
+
+def _leading_zero(big: RsaKey, message: bytes) -> bytes:
+    """The signature with the first of many salts that makes it begin with a zero."""
+    salts = (sha256(b"salt %d" % number).digest() for number in itertools.count())
+    signatures = (pss(big, message, salt) for salt in salts)
+    return next(signature for signature in signatures if signature[0] == 0)
 
 
 def _symmetric() -> list[dict[str, Any]]:

@@ -27,14 +27,21 @@ export function signedBy(key, signed, signature) {
       if (signature.length !== 64) return false;
       return verify("sha256", signed, { key: object, dsaEncoding: "ieee-p1363" }, signature);
     case "RS256":
+      if (signature.length !== modulusLength(object)) return false;
       return verify("sha256", signed, object, signature);
     case "PS256": {
+      if (signature.length !== modulusLength(object)) return false;
       const padding = constants.RSA_PKCS1_PSS_PADDING;
       return verify("sha256", signed, { key: object, padding, saltLength: 32 }, signature);
     }
     default:
       return false;
   }
+}
+
+/** How many bytes an RSA signature has: some libraries take one without its leading zeros. */
+function modulusLength(object) {
+  return Math.ceil(object.asymmetricKeyDetails.modulusLength / 8);
 }
 
 /** The key object, or null where the key does not fit its algorithm. */

@@ -1,6 +1,7 @@
 """Signature checks, and each behaviour of PyJWT and cryptography that they lean on."""
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -67,6 +68,18 @@ def test_a_wrong_signature_is_false_and_never_an_exception(alg: str) -> None:
         assert verifier.verify(MESSAGE, signature) is False
     assert verifier.verify(b"", right) is False
     assert verifier.verify(MESSAGE + b" ", right) is False
+
+
+@pytest.mark.parametrize("alg", ["RS256", "PS256"])
+def test_an_rsa_signature_keeps_its_leading_zero(alg: str) -> None:
+    """OpenSSL takes it without; RFC 8017, section 8, wants as many bytes as the modulus has."""
+    signer = signers()[alg]
+    verifier = SignatureVerifier(alg, signer.key)
+    messages = (number.to_bytes(4, "big") for number in count())
+    signed = ((message, signer.sign(message)) for message in messages)
+    message, right = next((m, s) for m, s in signed if s[0] == 0)
+    assert verifier.verify(message, right) is True
+    assert verifier.verify(message, right[1:]) is False
 
 
 @given(st.sampled_from(ALGORITHMS), st.data())

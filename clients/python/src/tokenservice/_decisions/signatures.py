@@ -160,13 +160,21 @@ def _bind(alg: str, key: PublicKey | bytes) -> _Verify:
             _ES256.prepare_key(key)
             return lambda message, signature: _ES256.verify(message, key, signature)
         if isinstance(key, RSAPublicKey):
-            rsa = _PS256 if alg == "PS256" else _RS256
-            rsa.prepare_key(key)
-            return lambda message, signature: rsa.verify(message, key, signature)
+            return _rsa(_PS256 if alg == "PS256" else _RS256, key)
         secret = _HS256.prepare_key(key)
         return lambda message, signature: _HS256.verify(message, secret, signature)
     except (InvalidKeyError, TypeError, ValueError):
         raise KeyRefused("the key does not fit the algorithm") from None
+
+
+def _rsa(algorithm: RSAAlgorithm, key: RSAPublicKey) -> _Verify:
+    """RFC 8017, sections 8.1.2 and 8.2.2: as many bytes as the modulus has. OpenSSL would take a
+    signature without its leading zeros."""
+    algorithm.prepare_key(key)
+    length = (key.key_size + 7) // 8
+    return lambda message, signature: (
+        len(signature) == length and algorithm.verify(message, key, signature)
+    )
 
 
 def _ed25519(key: Ed25519PublicKey) -> _Verify:
