@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from tests.support import clocks
-from tests.support.waiting import patience
+from tests.support.waiting import patience, until
 from token_service.adapters.postgres.policy_json import policy_to_json
 from token_service.adapters.postgres.pool import Connection, Database
 from token_service.adapters.postgres.sessions.store import SessionStore
@@ -215,6 +215,17 @@ async def holding(database: Database, sql: str, *args: object) -> AsyncIterator[
     async with database.transaction() as conn:
         await conn.execute(sql, *args)
         yield conn
+
+
+async def until_asked(database: Database) -> None:
+    """Return once an exchange has looked at its row and let it be."""
+    asked = """SELECT FROM pg_stat_activity WHERE state = 'idle'
+               AND query LIKE '%WITH found AS%' AND query NOT LIKE '%pg_stat_activity%'"""
+
+    async def has_been() -> bool:
+        return await database.fetchrow(asked) is not None
+
+    await until(has_been)
 
 
 async def until_blocked(database: Database, count: int = 1) -> None:

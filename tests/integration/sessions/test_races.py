@@ -18,6 +18,7 @@ from tests.integration.postgres_world import (
     holding,
     make_world,
     revocation,
+    until_asked,
     until_blocked,
 )
 from token_service.adapters.postgres.pool import Database
@@ -95,19 +96,24 @@ async def test_logins_race_a_bulk_revocation(
             assert await world.lives(session) is (inserted.rev >= revoked.revision)
 
 
-@pytest.mark.parametrize(("make", "revoke"), BULK, ids=IDS)
-async def test_a_login_under_way_dies_with_a_bulk_revocation(
-    world: World, nodes: list[Node], make: Make, revoke: Revoke
-) -> None:
-    """The login has read everything when the revocation commits, and commits after it."""
+async def stop_before(world: World, write: str) -> None:
+    """Have writes of sessions wait for an advisory lock, each with its snapshot taken."""
     await world.database.execute(
         """CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END $$"""
     )
     await world.database.execute(
-        """CREATE TRIGGER wait_here BEFORE INSERT ON sessions
+        f"""CREATE TRIGGER wait_here BEFORE {write} ON sessions
            FOR EACH ROW EXECUTE FUNCTION wait_here()"""
     )
+
+
+@pytest.mark.parametrize(("make", "revoke"), BULK, ids=IDS)
+async def test_a_login_under_way_dies_with_a_bulk_revocation(
+    world: World, nodes: list[Node], make: Make, revoke: Revoke
+) -> None:
+    """The login has read everything when the revocation commits, and commits after it."""
+    await stop_before(world, "INSERT")
     session = make(world)
     async with holding(nodes[1].database, "SELECT pg_advisory_xact_lock(1)"):
         login = asyncio.create_task(
@@ -128,10 +134,10 @@ async def test_a_login_under_way_dies_with_a_bulk_revocation(
 async def test_an_exchange_under_way_dies_with_a_bulk_revocation(
     world: World, nodes: list[Node], make: Make, revoke: Revoke
 ) -> None:
-    """The exchange waits for its row with its snapshot taken when the revocation commits."""
+    """The exchange is about to write, its snapshot taken, when the revocation commits."""
     session = await world.issue(make(world))
-    lock = "SELECT 1 FROM sessions WHERE session_id = $1 FOR UPDATE"
-    async with holding(nodes[1].database, lock, session.session_id):
+    await stop_before(world, "UPDATE")
+    async with holding(nodes[1].database, "SELECT pg_advisory_xact_lock(1)"):
         exchange = asyncio.create_task(
             nodes[0].sessions.advance(advance_of(session), event("exchange"))
         )
@@ -197,7 +203,8 @@ async def test_an_exchange_behind_its_sessions_revocation_finds_it(
         exchange = asyncio.create_task(
             nodes[0].sessions.advance(advance_of(session), event("exchange"))
         )
-        await until_blocked(nodes[3].database, 2)
+        await until_asked(nodes[3].database)
+        assert not exchange.done()
     revoked = await revoke
 
     assert await exchange is None

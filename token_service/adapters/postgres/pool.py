@@ -61,6 +61,9 @@ class Database:
         self._name = name
         self._circuit = circuit
         self._cleaning: set[asyncio.Task[None]] = set()
+        # Transactions wait for locks, of the trust head above all. Statements do not, and always
+        # find a connection.
+        self._transactions = asyncio.Semaphore(max(1, pool.get_max_size() // 2))
 
     @classmethod
     async def open(
@@ -146,7 +149,7 @@ class Database:
         budget = self._budget()
         conn: PoolConnectionProxy[Record] | None = None
         try:
-            async with asyncio.timeout(budget):
+            async with asyncio.timeout(budget), self._transactions:
                 conn = await self._acquire(budget)
                 await conn.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
                 yield conn

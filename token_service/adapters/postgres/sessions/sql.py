@@ -44,11 +44,14 @@ VIEW = f"""
 SELECT {VIEW_COLUMNS} FROM sessions s {VIEW_JOINS} WHERE s.lookup_id = $1
 """  # noqa: S608
 
-# Only the session's row is locked. After a wait for it, the row is checked again as it is by
-# then, the others as they were in the snapshot: what revoked them meanwhile has a higher revision
-# than the one returned, and every later exchange checks the session's own `rev` again.
+# Only the session's row is locked, and never waited for: a row that stays locked must not keep a
+# connection. The row is checked as it is once it is locked, the others as they were in the
+# snapshot: what revoked them meanwhile has a higher revision than the one returned, and every
+# later exchange checks the session's own `rev` again.
 ADVANCE = f"""
-WITH advanced AS (
+WITH found AS (
+    SELECT session_id FROM sessions WHERE session_id = $1::uuid FOR NO KEY UPDATE SKIP LOCKED
+), advanced AS (
     UPDATE sessions s
     SET generation = s.generation + 1,
         mint_kid = $3::text,
@@ -62,26 +65,32 @@ WITH advanced AS (
         auth_time = COALESCE($12::timestamptz, s.auth_time),
         acr = COALESCE($13::smallint, s.acr),
         amr = COALESCE($14::smallint, s.amr)
-    FROM {LIVE_FROM}
-    WHERE s.session_id = $1::uuid
+    FROM found, {LIVE_FROM}
+    WHERE s.session_id = found.session_id
       AND s.generation = $2::integer
       AND h.config_version = $10::bigint
       AND {live("$6::timestamptz", of_user="u.version = $11::bigint")}
     RETURNING h.revision
 ), audited AS ({audit_log.insert_from("advanced", 15)})
-SELECT revision FROM advanced
+SELECT (SELECT revision FROM advanced) AS revision,
+       NOT EXISTS (SELECT FROM found)
+       AND EXISTS (SELECT FROM sessions WHERE session_id = $1::uuid) AS locked
 """  # noqa: S608
 
 # The common case of an exchange in one round trip, for many sessions of one client at a time. It
 # asks for more than `ADVANCE`: that the token is the current one of this client, and that neither
 # policy nor roles took anything away since the login. Where it does not apply, `decide_exchange`
-# decides on what `VIEW` reads.
+# decides on what `VIEW` reads; so it does where somebody else holds the row, for which the others
+# do not wait.
 _SAME_ROLES = """s.roles = u.roles
                 AND s.scopes <@ ARRAY(
                     SELECT scope FROM roles r, unnest(r.scopes) AS scope
                     WHERE r.role = ANY (u.roles))"""
 ADVANCE_PLAINLY = f"""
-WITH advanced AS (
+WITH found AS (
+    SELECT session_id FROM sessions WHERE lookup_id = ANY ($1::uuid[])
+    FOR NO KEY UPDATE SKIP LOCKED
+), advanced AS (
     UPDATE sessions s
     SET generation = s.generation + 1,
         mint_kid = $15::text,
@@ -95,8 +104,9 @@ WITH advanced AS (
                 $7::text[])
              AS asked (lookup_id, generation, mint_kid, exchange_hash, exchange_fingerprint,
                        request_id, address),
-         {LIVE_FROM}
+         found, {LIVE_FROM}
     WHERE s.lookup_id = asked.lookup_id
+      AND s.session_id = found.session_id
       AND s.generation = asked.generation
       AND s.mint_kid = asked.mint_kid
       AND s.client_id = $8::text
