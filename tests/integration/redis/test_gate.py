@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import RedisClusterException
 from structlog.testing import capture_logs
 
 from tests.support.gates import CountingGate
@@ -263,3 +264,20 @@ async def test_cancellation_passes_through(patient: RedisGate) -> None:
         await task
     assert not patient.away
     await patient.ask(ping)
+
+
+@pytest.mark.parametrize(
+    "error", [RedisClusterException("no node"), RuntimeError("a bug of the library"), KeyError("x")]
+)
+async def test_whatever_the_library_raises_is_redis_being_away(
+    still: CountingGate, error: Exception
+) -> None:
+    """A RedisClusterException, for one, is no RedisError."""
+
+    async def fail(_: RedisClient) -> None:
+        raise error
+
+    with capture_logs() as logs, pytest.raises(RedisAway):
+        await still.ask(fail)
+    assert still.away
+    assert [line["error"] for line in logs] == [type(error).__name__]

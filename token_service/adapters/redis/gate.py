@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from token_service.adapters.redis import connection
@@ -72,7 +72,9 @@ class RedisGate:
         except (TimeoutError, RedisTimeoutError) as error:
             self._timed_out(given, self._monotonic() - began)
             raise RedisAway from error
-        except (RedisError, OSError) as error:
+        except Exception as error:
+            # Of any class: the library raises more than its RedisError says, and Redis is not
+            # worth a failed call.
             await self._failed(error)
             raise RedisAway from error
         else:
@@ -105,7 +107,7 @@ class RedisGate:
         if given >= self._budget and took < 2 * self._budget:
             self._leave_alone("timeout")
 
-    async def _failed(self, error: RedisError | OSError) -> None:
+    async def _failed(self, error: Exception) -> None:
         if isinstance(error, ReadOnlyError):
             # A primary that was demoted under our connections: resolve its name again.
             if isinstance(self.client, Redis):
