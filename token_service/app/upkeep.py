@@ -14,9 +14,8 @@ from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
 from token_service.app.usecases.offline import bootstrap_client
 from token_service.config import Settings
-from token_service.domain.audit import AuditEvent
+from token_service.domain.audit import Actor, AuditEvent
 from token_service.usecases.clients.bootstrap import (
-    ACTOR,
     ClientCredentials,
     bootstrap_administrator,
 )
@@ -83,7 +82,7 @@ async def fence(dsn: str, above: int) -> int:
     try:
         async with database.transaction() as connection:
             now = await connection.fetchval("SELECT clock_timestamp()")
-            audit = AuditEvent(at=now, actor=ACTOR, action="trust.fence", outcome="ok")
+            audit = AuditEvent(at=now, actor=Actor.COMMAND_LINE, action="trust.fence", outcome="ok")
             revision = await trust.fence(connection, min_revision=above, audit=audit)
     except asyncpg.UndefinedTableError as error:
         raise StartupError(NOT_MIGRATED) from error

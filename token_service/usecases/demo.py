@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from types import MappingProxyType
 
-from token_service.domain.audit import AuditEvent
+from token_service.domain.audit import Actor, AuditEvent
 from token_service.domain.clients.client import Client
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.kinds import (
@@ -33,7 +33,6 @@ from token_service.usecases.tokens.token_limits import TokenLimits
 from tokenservice.core import MalformedToken
 from tokenservice.core.tokens.opaque import CLIENT_SECRET_CODE
 
-ACTOR = "demo"
 USERNAME = "alice"
 AUDIENCES = ("orders", "billing")
 SCOPES = frozenset({"orders.read", "orders.write", "billing.read"})
@@ -111,7 +110,12 @@ class SeedDemo:
         self._clock = clock
         self._random = random
         self._create = BootstrapClient(
-            store=clients, secrets=secrets, clock=clock, random=random, limits=limits, actor=ACTOR
+            store=clients,
+            secrets=secrets,
+            clock=clock,
+            random=random,
+            limits=limits,
+            actor=Actor.DEMO,
         )
 
     async def __call__(self, known: DemoCredentials) -> DemoCredentials:
@@ -192,5 +196,5 @@ class SeedDemo:
 
     def _audit(self, action: str, target: str) -> AuditEvent:
         return AuditEvent(
-            at=self._clock.now(), actor=ACTOR, action=action, outcome="ok", target=target
+            at=self._clock.now(), actor=Actor.DEMO, action=action, outcome="ok", target=target
         )

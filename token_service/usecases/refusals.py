@@ -14,9 +14,6 @@ MOST_NOTED = 100
 WINDOW = timedelta(minutes=15)
 MAX_FULL = 10_000
 
-UNKNOWN = "unknown"
-"""Stands for a name that nobody has: people type passwords where names are due."""
-
 TRACED = frozenset(
     {
         Reason.SELF_REVIEW,

@@ -1,22 +1,23 @@
 """Ids that are chosen for new clients: by whom, which, and once."""
 
+import ast
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import token_service
 from tests.support.node import ADMIN, APP, NOBODY, OTHER_ADMIN, Node, started
+from token_service.domain.audit import Actor
 from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.ids import RESERVED
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ClientState, Permission
-from token_service.usecases import demo
-from token_service.usecases.clients import bootstrap
 from token_service.usecases.clients.administration import Review, ReviewClient
 from token_service.usecases.clients.registration import RegisterClient, Registered, Registration
-from token_service.usecases.keys import maintenance
 
 ID = "b47ac10b-58cc-4372-a567-0e02b2c3d479"
 NAMED = Registration("Orders Gateway", "ops@example.test", APP, client_id="orders-gateway")
@@ -121,5 +122,16 @@ async def test_what_means_something_else_is_no_id(
     assert refused.value.field == "client_id"
 
 
-def test_the_names_of_the_service_itself_are_reserved() -> None:
-    assert {bootstrap.ACTOR, bootstrap.REGISTRANT, demo.ACTOR, maintenance.ACTOR} <= RESERVED
+def test_whoever_acts_without_being_a_client_is_reserved() -> None:
+    code = Path(token_service.__file__).parent
+    acting = [one for file in sorted(code.rglob("*.py")) for one in _actors(file)]
+    assert len(acting) >= 6
+    assert not [one for one in acting if isinstance(one, ast.Constant)]  # they are named in Actor
+    assert set(Actor) <= RESERVED
+
+
+def _actors(file: Path) -> Iterator[ast.expr]:
+    """What is given, or defaults, as the actor of audit rows."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.keyword) and node.arg == "actor":
+            yield from node.value.values if isinstance(node.value, ast.BoolOp) else [node.value]

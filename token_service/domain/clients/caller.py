@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from token_service.domain.audit import AuditEvent
+from token_service.domain.audit import Actor, AuditEvent
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import ADMINISTRATIVE, Permission
@@ -67,7 +67,7 @@ class Caller:
         """An audit event of this caller's call."""
         return AuditEvent(
             at=at,
-            actor=self.client_id or "anonymous",
+            actor=self.client_id or Actor.ANONYMOUS,
             action=action,
             outcome=outcome,
             target=target,

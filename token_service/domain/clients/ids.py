@@ -4,6 +4,7 @@ import re
 import unicodedata
 from uuid import UUID
 
+from token_service.domain.audit import UNKNOWN, Actor
 from token_service.domain.clients.policy_rules import is_client_id
 from token_service.domain.errors import invalid_field
 from tokenservice.core.limits import CLIENT_ID_PATTERN
@@ -26,15 +27,15 @@ def new_client_id(name: str, random: bytes) -> str:
     return f"{slug or 'client'}-{_spell(random)}"
 
 
-RESERVED = frozenset({"bootstrap", "command-line", "demo", "key-maintenance"})
-"""Actors in the audit log that are no clients."""
+RESERVED = frozenset({*Actor, UNKNOWN})
+"""What stands in the audit log where the id of a client can stand, and is none."""
 
 
 def chosen_client_id(text: str) -> str:
     """An id that is chosen and not drawn, by somebody who may do so.
 
     It stands where a user's id can stand (the subject of a session) and where the service names
-    itself (the actor of an audit row), and must be neither. Raises FIELD_INVALID.
+    itself (the actor or target of an audit row), and must be neither. Raises FIELD_INVALID.
     """
     if not is_client_id(text):
         raise invalid_field("client_id", f"must match {CLIENT_ID_PATTERN}")

@@ -8,6 +8,7 @@ from datetime import datetime
 from hashlib import blake2b
 from urllib.parse import unquote
 
+from token_service.domain.audit import UNKNOWN
 from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.client import Client, ClientSecret
 from token_service.domain.clients.policy_rules import is_client_id
@@ -15,7 +16,7 @@ from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import SERVICE_AUDIENCE, ClientState
 from token_service.domain.ports import ClientStore, Clock, Secrets
 from token_service.usecases.clients.cache import ClientCache
-from token_service.usecases.refusals import UNKNOWN, Refusals
+from token_service.usecases.refusals import Refusals
 from token_service.usecases.tokens.validate import Validate
 from tokenservice.core import MalformedToken, Requirement, Verdict
 from tokenservice.core.bounded_cache import put_bounded

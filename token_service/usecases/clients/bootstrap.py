@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from token_service.domain.audit import AuditEvent
+from token_service.domain.audit import Actor, AuditEvent
 from token_service.domain.clients.client import Client
 from token_service.domain.clients.ids import chosen_client_id
 from token_service.domain.clients.policy import ClientPolicy
@@ -16,8 +16,7 @@ from token_service.usecases.names import shown_name
 from token_service.usecases.tokens.token_limits import TokenLimits
 
 ADMINISTRATOR = ClientPolicy(platforms=frozenset({Platform.API}), permissions=frozenset(Permission))
-ACTOR = "command-line"
-REGISTRANT = "bootstrap"
+REGISTRANT = Actor.BOOTSTRAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class BootstrapClient:
         clock: Clock,
         random: Randomness,
         limits: TokenLimits,
-        actor: str = ACTOR,
+        actor: Actor = Actor.COMMAND_LINE,
     ) -> None:
         self._store = store
         self._secrets = secrets

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from token_service.domain.audit import AuditEvent
+from token_service.domain.audit import UNKNOWN, AuditEvent
 from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.client import Client, ClientSecret
 from token_service.domain.clients.power import require_may_change
@@ -21,7 +21,7 @@ from token_service.domain.kinds import ClientState, Permission
 from token_service.domain.ports import ClientStore, Clock, Secrets
 from token_service.usecases.clients.authenticate_caller import secret_alive
 from token_service.usecases.clients.records import ClientRecords, wrong_state
-from token_service.usecases.refusals import UNKNOWN, Refusals
+from token_service.usecases.refusals import Refusals
 from token_service.usecases.shielding import Shield
 from tokenservice.core import MalformedToken
 from tokenservice.core.tokens.opaque import CLIENT_SECRET_CODE, REGISTRATION_SECRET_CODE

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from token_service.domain.audit import UNKNOWN
 from token_service.domain.clients.caller import Caller
 from token_service.domain.codes.decision import (
     ATTEMPT_WINDOW,
@@ -28,7 +29,6 @@ from token_service.domain.ports import (
     CodeStore,
     Secrets,
 )
-from token_service.usecases.refusals import UNKNOWN
 
 _TRIES = 8
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from token_service.domain.audit import AuditEvent
+from token_service.domain.audit import Actor, AuditEvent
 from token_service.domain.keys.key import Key, KeyChange
 from token_service.domain.keys.schedule import (
     KeyPlan,
@@ -18,7 +18,6 @@ from token_service.domain.pairing.decision import LONGEST_LIFE
 from token_service.domain.ports import Clock, KeyMaterial, KeyStore
 from tokenservice.core import TrustKey
 
-ACTOR = "key-maintenance"
 _ROUNDS = 4
 """Filling a slot, activating and retiring follow one another; what is left waits for the next
 tick."""
@@ -97,7 +96,7 @@ class KeyMaintenance:
             key = await generate_key(self._material, new, now)
             audit = AuditEvent(
                 at=now,
-                actor=ACTOR,
+                actor=Actor.KEY_MAINTENANCE,
                 action="key.create",
                 outcome="ok",
                 target=key.kid,
@@ -112,7 +111,11 @@ class KeyMaintenance:
         if changes:
             steps = (f"{step.kid}:{step.to_state.name.lower()}" for step in changes)
             audit = AuditEvent(
-                at=now, actor=ACTOR, action="key.schedule", outcome="ok", details=" ".join(steps)
+                at=now,
+                actor=Actor.KEY_MAINTENANCE,
+                action="key.schedule",
+                outcome="ok",
+                details=" ".join(steps),
             )
             await self._store.change(changes, audit)
 

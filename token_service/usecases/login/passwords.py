@@ -6,6 +6,7 @@ from typing import NoReturn
 from uuid import UUID
 
 from token_service.domain.addresses import counted_network
+from token_service.domain.audit import UNKNOWN
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Amr, CredentialKind
@@ -22,7 +23,6 @@ from token_service.domain.ports import (
 )
 from token_service.domain.users.user import User
 from token_service.usecases.login.verifiers import LoginAttempt
-from token_service.usecases.refusals import UNKNOWN
 
 _PREFIX_BYTES = 16
 _NEVER_FULL = 2**31 - 1

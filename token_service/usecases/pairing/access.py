@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from token_service.domain.audit import AuditEvent
+from token_service.domain.audit import UNKNOWN, AuditEvent
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import PairingState, Permission
@@ -26,7 +26,7 @@ from token_service.domain.ports import (
     PairingStore,
     PendingPairings,
 )
-from token_service.usecases.refusals import UNKNOWN, Refusals
+from token_service.usecases.refusals import Refusals
 
 _TRIES = 8
 

@@ -14,7 +14,7 @@ import structlog
 
 from token_service.adapters.postgres.trust import log as trust
 from token_service.domain import deadline
-from token_service.domain.audit import AuditEvent
+from token_service.domain.audit import Actor, AuditEvent
 from token_service.domain.errors import store_unavailable
 from tokenservice.core.clock import boottime
 
@@ -193,7 +193,7 @@ class TrustFollower:
         _log.critical("trust_log_restored", epoch=reading.epoch, seen=revision)
         audit = AuditEvent(
             at=datetime.fromtimestamp(reading.db_time, UTC),
-            actor="trust-follower",
+            actor=Actor.TRUST_FOLLOWER,
             action="trust.fence",
             outcome="ok",
             target=reading.epoch,
