@@ -1,5 +1,6 @@
 """Which server is called, and with whose credentials."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,13 @@ def test_given_credentials_come_first(folder: Path) -> None:
     target = resolve(wishes, "demo-web")
     assert (target.address, target.identity) == ("localhost:1", Identity("me", "mine"))
     assert target.demo is None
+
+
+def test_a_secret_that_is_no_text_is_named_and_not_told(folder: Path) -> None:
+    given = os.fsdecode(b"canary\xff")
+    with pytest.raises(CliError, match="TOKEN_SERVICE_CLIENT_SECRET is not text") as caught:
+        resolve(Wishes(client_id="c", client_secret=given, data_dir=folder), "demo-web")
+    assert "canary" not in repr(caught.value)
 
 
 def test_the_secret_may_be_in_a_file(folder: Path) -> None:

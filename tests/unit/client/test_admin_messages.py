@@ -105,6 +105,32 @@ def test_one_text_is_not_taken_for_several() -> None:
         message_of(client_policy_pb2.ClientPolicy, policy)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"scheme": 99}',
+        '{"platforms": ["PLATFORM_WEB", 77]}',
+        '{"pairing_network": 3}',
+        '{"session_lifetimes": [{"platform": -1}]}',
+        '{"password_login": false, "passwordLogin": true}',
+        '{"session_lifetimes": [{"replayWindow": "1s", "replay_window": "9s"}]}',
+    ],
+)
+def test_a_policy_file_says_nothing_that_is_left_out_or_said_twice(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not known|both its spellings"):
+        policy_from_json(text)
+
+
+def test_times_beyond_the_calendar_are_read_as_its_ends() -> None:
+    message = client_service_pb2.Client()
+    message.created_at.seconds = 10**15
+    message.updated_at.seconds = -(10**15)
+    message.policy.access_lifetime.seconds = 10**15
+    read = value(Client, message)
+    assert (read.created_at.year, read.updated_at.year) == (9999, 1)
+    assert read.policy.access_lifetime == timedelta(days=3_652_500)
+
+
 def test_what_is_absent_or_newer_than_this_package() -> None:
     message = client_service_pb2.Client(client_id="shop", policy=client_policy_pb2.ClientPolicy())
     message.created_at.FromDatetime(datetime(2026, 1, 2, tzinfo=UTC))

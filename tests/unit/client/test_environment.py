@@ -1,5 +1,6 @@
 """Connections as the environment describes them."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,18 @@ def test_what_is_missing_or_unusable_is_named_and_no_secret_told(
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["TOKEN_SERVICE_CLIENT_ID", "TOKEN_SERVICE_CLIENT_SECRET"])
+def test_a_variable_that_is_no_text_is_named_and_not_told(name: str) -> None:
+    given = os.fsdecode(b"\xff" + SECRET.encode())
+    with pytest.raises(ValueError, match=f"{name} is not text") as caught:
+        read({**WEB, name: given})
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    with pytest.raises(ValueError, match="must be Unicode text") as caught:
+        ClientSecret("shop", given)
+    assert SECRET not in repr(caught.value)
+    assert caught.value.__context__ is None
+
+
 def test_a_file_that_is_no_text_is_not_told(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_bytes(b"\xff" + SECRET.encode())
@@ -123,3 +136,7 @@ def test_a_file_that_is_no_text_is_not_told(tmp_path: Path) -> None:
         read(given)
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
+    with pytest.raises(ValueError, match="is not text") as caught:
+        ClientSecretFile("shop", path)
+    assert SECRET not in repr(caught.value)
+    assert caught.value.__context__ is None

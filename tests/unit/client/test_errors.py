@@ -5,6 +5,9 @@ from datetime import timedelta
 
 import grpc
 import pytest
+from google.protobuf.any_pb2 import Any
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped] # has no stubs
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # has no stubs
 from grpc import StatusCode
 
 from tests.support.client_fakes import rpc_error
@@ -19,7 +22,7 @@ from tokenservice import (
     TokenServiceError,
     Unreachable,
 )
-from tokenservice._errors import CLASSES, error_of
+from tokenservice._errors import CLASSES, DETAILS_KEY, error_of
 from tokenservice.v1.error_reason_pb2 import ErrorReason
 
 
@@ -170,6 +173,43 @@ def test_details_that_are_none_do_not_hide_the_error() -> None:
     metadata = grpc.aio.Metadata(("grpc-status-details-bin", b"\xff\xff"))
     broken = grpc.aio.AioRpcError(StatusCode.NOT_FOUND, grpc.aio.Metadata(), metadata, details="x")
     assert str(error_of(broken)) == "NOT_FOUND: x"
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        Any(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff"),
+        Any(type_url="type.googleapis.com/google.rpc.BadRequest", value=b"\xff"),
+        Any(type_url="type.googleapis.com/google.rpc.RetryInfo", value=b"\xff"),
+    ],
+)
+def test_a_detail_that_is_none_does_not_hide_the_others(detail: Any) -> None:
+    status = Status.FromString(_details_of(rpc_error(StatusCode.NOT_FOUND, "KEY_NOT_FOUND")))
+    status.details.insert(0, detail)
+    assert error_of(_with_details(status)).reason is Reason.KEY_NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wait"),
+    [(10**15, timedelta(days=3_652_500)), (-(10**15), timedelta(0)), (2**63 - 1, None)],
+)
+def test_no_wait_is_too_long_to_be_told(seconds: int, wait: timedelta | None) -> None:
+    retry, packed = RetryInfo(), Any()
+    retry.retry_delay.seconds = seconds
+    packed.Pack(retry)
+    found = error_of(_with_details(Status(details=[packed]))).retry_after
+    assert found == (wait if wait is not None else timedelta(days=3_652_500))
+
+
+def _details_of(error: grpc.aio.AioRpcError) -> bytes:
+    found = dict(error.trailing_metadata())[DETAILS_KEY]
+    assert isinstance(found, bytes)
+    return found
+
+
+def _with_details(status: Status) -> grpc.aio.AioRpcError:
+    metadata = grpc.aio.Metadata((DETAILS_KEY, status.SerializeToString()))
+    return grpc.aio.AioRpcError(StatusCode.NOT_FOUND, grpc.aio.Metadata(), metadata, details="x")
 
 
 def test_errors_reach_other_processes_whole() -> None:

@@ -1,6 +1,7 @@
 """Which server a command calls, and as whom."""
 
 import os
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -10,6 +11,9 @@ from token_service.cli import variables
 from token_service.cli.calling import demo_file
 from token_service.cli.calling.demo_file import DemoFile
 from token_service.cli.problems import CliError
+
+_STAND_INS = re.compile("[\ud800-\udfff]")
+"""What the environment has for bytes that are no text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,8 @@ def _secret(wishes: Wishes) -> str:
             raise CliError(f"cannot read the client secret from {path}: {reason}") from None
     else:
         secret = wishes.client_secret
+        if _STAND_INS.search(secret):
+            raise CliError(f"{variables.CLIENT_SECRET} is not text")
     if not secret and wishes.certificate_file is None:
         raise CliError(
             f"no secret for the client {wishes.client_id}: set {variables.CLIENT_SECRET} or "

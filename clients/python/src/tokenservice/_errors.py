@@ -26,6 +26,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # has n
 from grpc import StatusCode
 
 from tokenservice._reason import Reason
+from tokenservice._times import span_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -241,9 +242,12 @@ def _details(status: Status) -> tuple[ErrorInfo, tuple[FieldViolation, ...], tim
     info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
     retry_after: timedelta | None = None
     for detail in status.details:
-        detail.Unpack(info)
-        detail.Unpack(bad_request)
-        if detail.Unpack(retry):
-            retry_after = max(timedelta(0), retry.retry_delay.ToTimedelta())
+        try:
+            detail.Unpack(info)
+            detail.Unpack(bad_request)
+            if detail.Unpack(retry):
+                retry_after = max(timedelta(0), span_of(retry.retry_delay))
+        except DecodeError:  # as above
+            continue
     fields = tuple(FieldViolation(v.field, v.description) for v in bad_request.field_violations)
     return info, fields, retry_after

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, overload
 
 if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
     from google.protobuf.timestamp_pb2 import Timestamp
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST: Final = -62_135_596_800
 _LAST: Final = 253_402_300_799
+_LONGEST: Final = 315_576_000_000
 
 
 def moment(seconds: int, nanos: int = 0) -> datetime:
@@ -23,6 +25,12 @@ def moment(seconds: int, nanos: int = 0) -> datetime:
 def moment_of(timestamp: Timestamp) -> datetime:
     """Give the time that a message says."""
     return moment(timestamp.seconds, timestamp.nanos)
+
+
+def span_of(duration: Duration) -> timedelta:
+    """Give the time span that a message says; beyond 10,000 years the nearest one."""
+    seconds = min(max(duration.seconds, -_LONGEST), _LONGEST)
+    return timedelta(seconds=seconds, microseconds=int(duration.nanos / 1_000))
 
 
 def check_moment(given: object, name: str) -> None:

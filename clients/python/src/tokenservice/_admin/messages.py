@@ -5,9 +5,10 @@ A value's fields have the names of its message's fields, so one table is all tha
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -20,6 +21,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tokenservice import _messages as messages
 from tokenservice._admin import client_values, key_values, trust_values, user_values
 from tokenservice._admin.client_values import ClientPolicy
+from tokenservice._times import moment_of, span_of
 from tokenservice.core import (
     AccessFormat,
     KeyState,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 Convert: TypeAlias = Callable[[Any], Any]
 Field: TypeAlias = Any  # a FieldDescriptor: its two implementations share no type
+_CAPITAL: Final = re.compile("[A-Z]")
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 Value = TypeVar("Value")
 
@@ -126,7 +129,29 @@ def policy_from_json(text: str) -> ClientPolicy:
         message = json_format.Parse(text, client_policy_pb2.ClientPolicy())
     except json_format.ParseError as error:
         raise ValueError(str(error)) from None
+    json.loads(text, object_pairs_hook=_named_once)
+    _require_known(message)
     return value(ClientPolicy, message)
+
+
+def _named_once(members: list[tuple[str, object]]) -> None:
+    """Refuse a field in both its spellings: the parser takes the later one."""
+    names = [_CAPITAL.sub(lambda found: f"_{found[0].lower()}", name) for name, _ in members]
+    if len(set(names)) != len(names):
+        raise ValueError(f"a field is there in both its spellings: {', '.join(sorted(names))}")
+
+
+def _require_known(message: Message) -> None:
+    """Refuse numbers of enums that are not known: what was asked for would become the default."""
+    for field, found in message.ListFields():
+        several = found if field.is_repeated else (found,)
+        if field.enum_type is not None:
+            strange = sorted(set(several) - set(field.enum_type.values_by_number))
+            if strange:
+                raise ValueError(f"{field.name}: {strange[0]} is not known")
+        elif field.message_type is not None:
+            for one in several:
+                _require_known(one)
 
 
 def policy_to_json(policy: ClientPolicy) -> str:
@@ -154,9 +179,9 @@ def _converter(field: Field) -> Convert | None:
     if field.message_type is None:
         return None
     if field.message_type.full_name == Timestamp.DESCRIPTOR.full_name:
-        return lambda found: found.ToDatetime(UTC)
+        return moment_of
     if field.message_type.full_name == Duration.DESCRIPTOR.full_name:
-        return lambda found: found.ToTimedelta()
+        return span_of
     return partial(value, VALUES[GetMessageClass(field.message_type)])
 
 

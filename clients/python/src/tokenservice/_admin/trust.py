@@ -14,7 +14,7 @@ a server is lost, and knows when its view is too old.
 from __future__ import annotations
 
 from contextlib import aclosing
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -22,6 +22,7 @@ import grpc
 from tokenservice import _messages as messages
 from tokenservice._admin.messages import value
 from tokenservice._admin.trust_values import FeedEntry, FeedKey, FeedMessage, TrustView
+from tokenservice._times import moment_of
 from tokenservice._transport.service_client import ServiceClient
 from tokenservice._validator.server_calls import CONNECT_WITHIN, FeedStream
 from tokenservice.v1 import trust_service_pb2 as pb
@@ -70,7 +71,7 @@ class TrustClient(ServiceClient):
         return TrustView(
             epoch=last.epoch,
             revision=last.revision,
-            read_time=last.read_time.ToDatetime(UTC),
+            read_time=moment_of(last.read_time),
             issuer=last.issuer,
             keys=tuple(value(FeedKey, key) for chunk in chunks for key in chunk.snapshot.keys),
             entries=tuple(

@@ -14,6 +14,7 @@ None of them shows its secret in its repr.
 from __future__ import annotations
 
 import base64
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 
 SERVICE_AUDIENCE: Final = "token-service"
 """Audience of access tokens with which the token service itself is called."""
+
+_STAND_INS: Final = re.compile("[\ud800-\udfff]")
+
+
+def is_text(given: str) -> bool:
+    """Whether it can be encoded: what stands in for bytes that are no UTF-8 cannot be."""
+    return _STAND_INS.search(given) is None
 
 
 class CallerCredentials(Protocol):
@@ -72,6 +80,8 @@ class ClientSecret:
     def __post_init__(self) -> None:
         if not self.client_id or not self.client_secret:
             raise ValueError("client id and secret are needed")
+        if not (is_text(self.client_id) and is_text(self.client_secret)):
+            raise ValueError("client id and secret must be Unicode text")
         # Neither may hold a colon or a percent sign as such (RFC 6749, section 2.3.1).
         pair = f"{quote(self.client_id, safe='')}:{quote(self.client_secret, safe='')}"
         value = "Basic " + base64.b64encode(pair.encode()).decode()
@@ -152,9 +162,12 @@ class ClientSecretFile:
         self._files.accept(stamp)
 
     def _read(self) -> ClientSecret:
-        secret = self._path.read_text("utf-8").strip()
+        # The decoder's exception would hold the whole file, and the encoder's the secret.
+        secret = self._path.read_text("utf-8", "surrogateescape").strip()
         if not secret:
             raise ValueError(f"{self._path} holds no secret for the client {self._client_id}")
+        if not is_text(secret):
+            raise ValueError(f"{self._path} is not text")
         return ClientSecret(self._client_id, secret)
 
 

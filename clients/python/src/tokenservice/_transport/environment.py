@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tokenservice._transport.addresses import bare_address, is_local
-from tokenservice._transport.credentials import ClientCertificate, ClientSecret, ClientSecretFile
+from tokenservice._transport.credentials import (
+    ClientCertificate,
+    ClientSecret,
+    ClientSecretFile,
+    is_text,
+)
 from tokenservice._transport.tls import Tls
 
 if TYPE_CHECKING:
@@ -62,11 +67,12 @@ def _tls(values: Mapping[str, str], targets: tuple[str, ...]) -> Tls | None:
 
 
 def _credentials(values: Mapping[str, str], tls: Tls | None) -> CallerCredentials:
-    client_id = _needed(values, CLIENT_ID, "id of the client to call as")
+    _needed(values, CLIENT_ID, "id of the client to call as")
+    client_id = _text(values, CLIENT_ID)
     if CLIENT_SECRET in values and CLIENT_SECRET_FILE in values:
         raise ValueError(f"{CLIENT_SECRET} and {CLIENT_SECRET_FILE} are both set: give one")
     if CLIENT_SECRET in values:
-        return ClientSecret(client_id, values[CLIENT_SECRET])
+        return ClientSecret(client_id, _text(values, CLIENT_SECRET))
     if CLIENT_SECRET_FILE in values:
         return _from_file(client_id, values[CLIENT_SECRET_FILE])
     if tls is not None and tls.certificate is not None:
@@ -82,10 +88,14 @@ def _from_file(client_id: str, path: str) -> ClientSecretFile:
         return ClientSecretFile(client_id, Path(path))
     except OSError as error:
         raise ValueError(f"{CLIENT_SECRET_FILE}: cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{CLIENT_SECRET_FILE}: {path} is not text") from None
     except ValueError as error:
         raise ValueError(f"{CLIENT_SECRET_FILE}: {error}") from None
+
+
+def _text(values: Mapping[str, str], name: str) -> str:
+    if not is_text(values[name]):
+        raise ValueError(f"{name} is not text")
+    return values[name]
 
 
 def _needed(values: Mapping[str, str], name: str, what: str) -> str:

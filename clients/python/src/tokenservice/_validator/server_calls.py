@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tokenservice._errors import Unreachable, error_of
 from tokenservice._messages import duration
 from tokenservice._reason import Reason
+from tokenservice._times import span_of
 from tokenservice._transport.calls import Calls, Effort
 from tokenservice.v1 import token_service_pb2 as pb
 from tokenservice.v1 import trust_service_pb2 as trust_pb
@@ -59,9 +60,7 @@ class ServerCalls:
         reply = await self._calls.call(
             lambda stubs: stubs.trust.ReportActivity, request, self._effort
         )
-        return {
-            one.session_id: one.interval.ToTimedelta().total_seconds() for one in reply.intervals
-        }
+        return {one.session_id: span_of(one.interval).total_seconds() for one in reply.intervals}
 
     async def watch(self, begin: Callable[[], trust_pb.WatchTrustRequest]) -> Stream:
         """Open a stream of the trust feed on a server that is connected.
