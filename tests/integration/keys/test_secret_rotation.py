@@ -1,6 +1,7 @@
 """A configured secret is replaced for real: what the doctor says of the former one is so."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -12,8 +13,12 @@ from tests.support.servers import ServerProcess
 from tests.support.world import World
 from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.crypto.keyring import Keyring
+from token_service.adapters.postgres.pairing.store import PairingStore
 from token_service.cli.doctor import secret_keys
-from token_service.domain.kinds import KeyPurpose, KeyState
+from token_service.cli.values import time_text
+from token_service.domain.kinds import KeyPurpose, KeyState, PairingDirection, PairingState
+from token_service.domain.pairing.decision import Pairing
+from token_service.domain.sessions.session import UNKNOWN_DEVICE
 from tokenservice.v1 import client_service_pb2 as pb
 
 EVERY = (KeyPurpose.SIGNING, KeyPurpose.MINT, KeyPurpose.PEPPER, KeyPurpose.OPAQUE)
@@ -127,3 +132,37 @@ async def test_a_pepper_stays_for_what_may_still_be_hashed_under_it(dsn: str) ->
             if key.purpose is KeyPurpose.PEPPER
         }
         assert states == {"old": KeyState.RETIRED, "new": KeyState.ACTIVE}
+
+
+async def test_a_pepper_stays_for_pairings_whose_collection_may_be_repeated(dsn: str) -> None:
+    async with started(dsn, secret_keys=OLD) as first:
+        now, pepper = first.clock.now(), first.parts.secrets.active_pepper()
+        collected = Pairing(
+            pairing_id=uuid4(),
+            direction=PairingDirection.MAP,
+            direct=False,
+            client_id="shop",
+            starter_client="shop",
+            pepper_id=pepper,
+            watch_hash=b"w" * 32,
+            audiences=(),
+            scopes=(),
+            starter=UNKNOWN_DEVICE,
+            started_at=now,
+            state=PairingState.COMPLETED,
+            ends_at=now,
+        )
+        pairings = PairingStore(first.database)
+        assert await pairings.insert(collected, [], ADMIN.audit(now, "pairing.scan"))
+        node = await both(first)
+        for _ in range(3):
+            await node.parts.key_maintenance.retire_unused_peppers()
+            node.clock.move(AWHILE)
+        forgotten = time_text(now + timedelta(hours=25))
+        said = " ".join(await told(node))
+        assert f"until its pairings are forgotten ({forgotten})" in said
+        await node.database.execute("DELETE FROM pairings")  # as servers do when their time is over
+        for _ in range(2):
+            await node.parts.key_maintenance.retire_unused_peppers()
+            node.clock.move(AWHILE)
+        assert (await told(node))[0] == "3 keys need it"

@@ -69,6 +69,8 @@ def _pepper(name: str, what: str, use: PepperUse | None) -> Check:
         advice = "they move when the client calls; or rotate, collect, or reject what is pending"
     if use.codes_until is not None:
         reasons.append(f"its codes are forgotten ({time_text(use.codes_until)})")
+    if use.pairings_until is not None:
+        reasons.append(f"its pairings are forgotten ({time_text(use.pairings_until)})")
     return Check(name, Status.OK, f"{what} until {' and '.join(reasons)}", advice)
 
 

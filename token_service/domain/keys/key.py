@@ -33,15 +33,17 @@ class PepperUse:
     """What is still hashed under a pepper that is RETIRING.
 
     `clients` are the ids of clients with a secret or registration secret under it, the first few;
-    `codes_until` is when the last one-time code under it is forgotten, None where there is none.
+    `codes_until` is when the last one-time code under it is forgotten, None where there is none;
+    `pairings_until` the same of pairings, whose collection can be repeated after they ended.
     """
 
     kid: str
     clients: tuple[str, ...]
     codes_until: datetime | None
+    pairings_until: datetime | None
 
     def __bool__(self) -> bool:
-        return bool(self.clients) or self.codes_until is not None
+        return bool(self.clients or self.codes_until or self.pairings_until)
 
 
 @dataclass(frozen=True, slots=True)

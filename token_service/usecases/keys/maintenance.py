@@ -65,7 +65,7 @@ class KeyMaintenance:
 
         Hashes do not expire as tokens do, so no time is set when a pepper is replaced. One that is
         found unused stays until no other node can take it for the active one, and the pairings
-        that began with it are over: they are kept in Redis, and not counted.
+        that began with it are over: until the scan they are kept in Redis, and not counted.
         """
         now = self._clock.now()
         unused = [use.kid for use in await self._store.pepper_uses(now) if not use]

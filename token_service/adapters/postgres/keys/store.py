@@ -1,16 +1,17 @@
 """Keys: every change moves the version that all nodes and validators follow."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from asyncpg import Record
 
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.command_tags import count_of
+from token_service.adapters.postgres.pairing import store as pairings
 from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
 from token_service.adapters.postgres.trust import log as trust
 from token_service.domain.audit import AuditEvent
-from token_service.domain.codes.decision import REMEMBERED
+from token_service.domain.codes import decision as codes
 from token_service.domain.keys.key import Key, PepperUse
 from token_service.domain.kinds import ClientState, KeyPurpose, KeyState
 from token_service.domain.ports import KeyChange
@@ -54,7 +55,8 @@ SELECT k.kid, ARRAY(
     WHERE registration_pepper = k.kid AND registration_hash IS NOT NULL
         AND state <> {ClientState.REJECTED}
     ORDER BY client_id LIMIT {_USING_CLIENTS}
-) AS clients, (SELECT max(expires_at) FROM codes WHERE pepper_id = k.kid) AS codes_until
+) AS clients, (SELECT max(expires_at) FROM codes WHERE pepper_id = k.kid) AS codes_until,
+    (SELECT max(ends_at) FROM pairings WHERE pepper_id = k.kid) AS pairings_until
 FROM keys k
 WHERE k.purpose = {KeyPurpose.PEPPER} AND k.state = {KeyState.RETIRING}
 ORDER BY k.created_at, k.kid
@@ -144,9 +146,16 @@ def _args(key: Key) -> tuple[object, ...]:
 
 
 def _use(row: Record) -> PepperUse:
-    expiry = row["codes_until"]
-    until = None if expiry is None else expiry + REMEMBERED
-    return PepperUse(row["kid"], tuple(row["clients"]), until)
+    return PepperUse(
+        row["kid"],
+        tuple(row["clients"]),
+        codes_until=_after(row["codes_until"], codes.REMEMBERED),
+        pairings_until=_after(row["pairings_until"], pairings.REMEMBERED),
+    )
+
+
+def _after(end: datetime | None, remembered: timedelta) -> datetime | None:
+    return None if end is None else end + remembered
 
 
 def _key(row: Record) -> Key:
