@@ -1,6 +1,7 @@
 """Which server is called, and with whose credentials."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,21 @@ def test_given_credentials_come_first(folder: Path) -> None:
     assert target.demo is None
 
 
-def test_a_secret_that_is_no_text_is_named_and_not_told(folder: Path) -> None:
-    given = os.fsdecode(b"canary\xff")
-    with pytest.raises(CliError, match="TOKEN_SERVICE_CLIENT_SECRET is not text") as caught:
-        resolve(Wishes(client_id="c", client_secret=given, data_dir=folder), "demo-web")
+NO_TEXT = os.fsdecode(b"canary\xff")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "name"),
+    [
+        (Wishes(client_id=NO_TEXT, client_secret="mine"), "TOKEN_SERVICE_CLIENT_ID"),
+        (Wishes(client_id="me", client_secret=NO_TEXT), "TOKEN_SERVICE_CLIENT_SECRET"),
+    ],
+)
+def test_a_credential_that_is_no_text_is_named_and_not_told(
+    folder: Path, wishes: Wishes, name: str
+) -> None:
+    with pytest.raises(CliError, match=f"{name} is not text") as caught:
+        resolve(replace(wishes, data_dir=folder), "demo-web")
     assert "canary" not in repr(caught.value)
 
 

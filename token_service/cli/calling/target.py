@@ -71,12 +71,19 @@ def resolve(wishes: Wishes, default_demo_client: str, *, anonymous: bool = False
             f"(there is no {wishes.data_dir / demo_file.FILE_NAME})"
         )
     identity: Identity | None = None
+    _require_text(variables.CLIENT_ID, wishes.client_id)
+    _require_text(variables.CLIENT_SECRET, wishes.client_secret)
     if given:
         identity = Identity(wishes.client_id, _secret(wishes))
     elif named or not anonymous:
         identity = _demo_identity(wishes, demo, default_demo_client)
     address, tls = _transport(address, wishes)
     return Target(address, tls, identity, None if given else demo)
+
+
+def _require_text(name: str, given: str) -> None:
+    if _STAND_INS.search(given):
+        raise CliError(f"{name} is not text")
 
 
 def _demo_identity(wishes: Wishes, demo: DemoFile | None, default: str) -> Identity:
@@ -105,8 +112,6 @@ def _secret(wishes: Wishes) -> str:
             raise CliError(f"cannot read the client secret from {path}: {reason}") from None
     else:
         secret = wishes.client_secret
-        if _STAND_INS.search(secret):
-            raise CliError(f"{variables.CLIENT_SECRET} is not text")
     if not secret and wishes.certificate_file is None:
         raise CliError(
             f"no secret for the client {wishes.client_id}: set {variables.CLIENT_SECRET} or "
