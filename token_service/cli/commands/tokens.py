@@ -38,8 +38,16 @@ _OURS = ("source", "reason")
 _SPENT = "the token that was exchanged is spent: presented again, it ends the session"
 
 Source = inputs.TokenSource
-Audiences = Annotated[list[str] | None, typer.Option("--audience", help="May be repeated.")]
-Scopes = Annotated[list[str] | None, typer.Option("--scope", help="May be repeated.")]
+Audiences = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--audience",
+        help="API that the tokens are for; may be repeated. Default: all that are allowed.",
+    ),
+]
+Scopes = Annotated[
+    list[str] | None, typer.Option("--scope", help="What the tokens allow there; may be repeated.")
+]
 Only = Annotated[
     TokenWord | None,
     typer.Option(help="Print this token and nothing else, to pipe it on (access: the first)."),
