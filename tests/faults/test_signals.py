@@ -30,15 +30,21 @@ LONGER_THAN_THE_LIMIT = 1.3
 
 
 @asynccontextmanager
-async def held_sessions(world: World, *session_ids: str) -> AsyncIterator["Connection"]:
-    """Lock the sessions' rows, so that whoever exchanges one waits. Yields a connection that is
-    in no transaction: in one, the view of who waits would not move."""
-    async with connected(world) as conn, connected(world) as observer, conn.transaction():
+async def held_exchanges(world: World) -> AsyncIterator["Connection"]:
+    """Have every change of a session wait within its statement. Yields a connection that is in no
+    transaction: in one, the view of who waits would not move."""
+    async with connected(world) as conn, connected(world) as observer:
         await conn.execute(
-            "SELECT FROM sessions WHERE session_id = ANY($1::text[]::uuid[]) FOR UPDATE",
-            list(session_ids),
+            """CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END $$"""
         )
-        yield observer
+        await conn.execute(
+            """CREATE TRIGGER wait_here BEFORE UPDATE ON sessions
+               FOR EACH ROW EXECUTE FUNCTION wait_here()"""
+        )
+        async with conn.transaction():
+            await conn.execute("SELECT pg_advisory_xact_lock(1)")
+            yield observer
 
 
 @asynccontextmanager
@@ -78,7 +84,7 @@ async def test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new(
         opened = [await callers.own_session() for _ in range(IN_FLIGHT)]
         other = await callers.own_session()
         api = callers.client("api")
-        async with held_sessions(world, *(one.session_id for one in opened)) as observer:
+        async with held_exchanges(world) as observer:
             calls = [
                 asyncio.create_task(api.exchange(one.session_token, exchange_id()))
                 for one in opened
