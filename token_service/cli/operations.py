@@ -37,8 +37,10 @@ def _serve(
         ),
     ] = None,
 ) -> None:
-    """Serve in production: settings from the environment, until SIGTERM. SIGHUP reads files of
-    secrets and certificates again, without a gap."""
+    """Serve in production: settings from the environment, until SIGTERM.
+
+    SIGHUP reads files of secrets and certificates again, without a gap.
+    """
     from token_service.cli.local.serving import serve
 
     raise typer.Exit(serve(workers))

@@ -57,6 +57,11 @@ class Refusal:
             for path, what in self.fields
             if path
         ]
+        if self.reason == "CALLER_UNAUTHENTICATED":
+            lines.append(
+                "  the command's own credentials are wrong: an unknown client, a former secret "
+                "or a disabled client"
+            )
         if self.retry_after is not None:
             lines.append(f"  try again in {duration_text(self.retry_after)}")
         return "\n".join(lines)

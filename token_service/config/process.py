@@ -60,8 +60,8 @@ class Limits(Group):
     """How much is served at the same time."""
 
     max_unary_calls: values.Count = setting(
-        "Calls in flight, streams apart. One caller gets at most three quarters of this, and of "
-        "each of the next three.",
+        "Calls in flight, streams not counted. One caller gets at most three quarters of this and of "
+        "the three bounds below.",
         1_000,
     )
     max_streams: values.Count = setting("Streams at the same time.", 1_000)
@@ -77,7 +77,7 @@ class Limits(Group):
     )
     max_connections_per_address: values.Count = setting(
         "Connections from one address (an IPv6 /64) at the same time; the newest of more are "
-        "closed. What stands in front of the service is one address.",
+        "closed. A proxy in front of the service counts as one address.",
         1_000,
     )
     max_connection_streams: values.Count = setting("Calls in flight on one connection.", 1_000)

@@ -19,7 +19,7 @@ MAX_HEAD = 8 * 1024
 """Bytes of a request's first line and headers."""
 
 MAX_CONNECTIONS = 32
-"""At the same time. One more ends the oldest, so that idle ones keep no probe out."""
+"""At the same time. One more ends the oldest, so that a probe always gets in."""
 
 PATIENCE = 5.0
 """How long the head of a request may take to arrive, and a reply to be taken, in seconds."""

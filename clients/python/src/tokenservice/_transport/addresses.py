@@ -51,6 +51,15 @@ def has_name(target: str) -> bool:
     return False
 
 
+def lacks_port(target: str) -> bool:
+    """Whether a target names a host without a port; gRPC takes 443 then."""
+    if target.startswith(_UNIX):
+        return False
+    for resolver in _RESOLVERS:
+        target = target.removeprefix(resolver)
+    return any(_port(one) is None for one in target.removeprefix("///").split(","))
+
+
 def default_authority(target: str) -> str:
     """What calls name as their host (``:authority``, RFC 9113, section 8.3.1) where nobody said it.
 
@@ -73,6 +82,13 @@ def is_local_host(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _port(address: str) -> int | None:
+    try:
+        return urlsplit(f"//{address}").port
+    except ValueError:
+        return None
 
 
 def _host(address: str) -> str:

@@ -23,7 +23,7 @@ import grpc
 
 from tokenservice._errors import Unreachable
 from tokenservice._times import seconds_of
-from tokenservice._transport.addresses import bare_address, is_local
+from tokenservice._transport.addresses import bare_address, is_local, lacks_port
 from tokenservice._transport.channels import ChannelSettings, open_channel
 from tokenservice._transport.credentials import CallerCredentials, ClientCertificate, Renewable
 from tokenservice._transport.environment import read as read_environment
@@ -238,7 +238,11 @@ class Connection:
 
     def _explain(self, error: Unreachable, tried: tuple[str, ...]) -> None:
         error.targets = tried
-        error.hint = hint_of(error.message, secure=self._tls is not None)
+        error.hint = hint_of(
+            error.message,
+            secure=self._tls is not None,
+            lacks_port=any(lacks_port(target) for target in tried),
+        )
 
     def _open(self) -> Lanes:
         home = (os.getpid(), asyncio.get_running_loop())

@@ -42,6 +42,8 @@ _CLIENT_CERTIFICATE: Final = (
 )
 _TLS_ONLY: Final = "the server ended the connection at once: if it speaks TLS only, give tls=Tls(…)"
 
+_NO_PORT: Final = "no port was given, so 443 was tried: give host:port"
+
 _SECURE: Final[Hints] = {
     "HTTP proxy": _PROXY,
     "WRONG_VERSION_NUMBER": _NO_TLS,
@@ -70,9 +72,11 @@ _CONNECTING: Final = ("connections to all backends failing", "failed to connect 
 reason."""
 
 
-def hint_of(message: str, *, secure: bool) -> str:
-    """Say what to look at, or "" where nothing is known; ``secure`` says that TLS was tried."""
+def hint_of(message: str, *, secure: bool, lacks_port: bool = False) -> str:
+    """Say what to look at, or "" where nothing is known; ``secure`` says that TLS was tried, and
+    ``lacks_port`` that a target named no port."""
     if not any(text in message for text in _CONNECTING):
         return ""
     hints = _SECURE if secure else _PLAIN
-    return next((hint for told, hint in hints.items() if told in message), "")
+    otherwise = _NO_PORT if lacks_port else ""
+    return next((hint for told, hint in hints.items() if told in message), otherwise)

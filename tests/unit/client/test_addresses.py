@@ -1,0 +1,33 @@
+"""What a target says of where it leads."""
+
+import pytest
+
+from tokenservice import ClientSecret, Connection, TokenClient, Unreachable
+from tokenservice._transport.addresses import lacks_port
+
+
+@pytest.mark.parametrize(
+    ("target", "lacks"),
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("[::1]", True),
+        ("dns:///tokens.internal", True),
+        ("ipv4:10.0.0.1:443,10.0.0.2", True),
+        ("127.0.0.1:50051", False),
+        ("[::1]:50051", False),
+        ("dns:///tokens.internal:443", False),
+        ("ipv4:10.0.0.1:443,10.0.0.2:443", False),
+        ("unix:/run/tokens.sock", False),
+    ],
+)
+def test_a_port_is_missed(target: str, lacks: bool) -> None:
+    assert lacks_port(target) is lacks
+
+
+async def test_who_gave_no_port_is_told_which_one_was_tried() -> None:
+    async with Connection("127.0.0.1", ClientSecret("shop", "not a secret")) as connection:
+        with pytest.raises(Unreachable) as refused:
+            await TokenClient(connection).login_as_client()
+    assert "443" in refused.value.hint
+    assert refused.value.hint in str(refused.value)
