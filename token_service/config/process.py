@@ -60,8 +60,8 @@ class Limits(Group):
     """How much is served at the same time."""
 
     max_unary_calls: values.Count = setting(
-        "Calls in flight, streams not counted. One caller gets at most three quarters of this and of "
-        "the three bounds below.",
+        "Calls in flight, streams not counted. One caller gets at most three quarters of this and "
+        "of the three bounds below.",
         1_000,
     )
     max_streams: values.Count = setting("Streams at the same time.", 1_000)
