@@ -1,7 +1,6 @@
 """Whether a published key signed a token."""
 
 import hmac
-import itertools
 from collections.abc import Callable
 from hashlib import sha256, sha512
 from typing import Any
@@ -177,10 +176,11 @@ def _rsa() -> list[dict[str, Any]]:
 
 
 def _leading_zero(big: RsaKey, message: bytes) -> bytes:
-    """The signature with the first of many salts that makes it begin with a zero."""
-    salts = (sha256(b"salt %d" % number).digest() for number in itertools.count())
-    signatures = (pss(big, message, salt) for salt in salts)
-    return next(signature for signature in signatures if signature[0] == 0)
+    """A signature that begins with a zero: the salt was found by trying."""
+    signature = pss(big, message, sha256(b"salt 109").digest())
+    if signature[0]:
+        raise ValueError("the token is another one: try other salts")
+    return signature
 
 
 def _symmetric() -> list[dict[str, Any]]:

@@ -1,8 +1,9 @@
 """What a target says of where it leads."""
 
 import pytest
+from grpc import StatusCode
 
-from tokenservice import ClientSecret, Connection, TokenClient, Unreachable
+from tokenservice import ClientSecret, Connection, Unreachable
 from tokenservice._transport.addresses import lacks_port
 
 
@@ -25,9 +26,11 @@ def test_a_port_is_missed(target: str, lacks: bool) -> None:
     assert lacks_port(target) is lacks
 
 
-async def test_who_gave_no_port_is_told_which_one_was_tried() -> None:
-    async with Connection("127.0.0.1", ClientSecret("shop", "not a secret")) as connection:
-        with pytest.raises(Unreachable) as refused:
-            await TokenClient(connection).login_as_client()
-    assert "443" in refused.value.hint
-    assert refused.value.hint in str(refused.value)
+def test_who_gave_no_port_is_told_which_one_was_tried() -> None:
+    connection = Connection("127.0.0.1", ClientSecret("shop", "not a secret"))
+    refused = Unreachable("", "failed to connect to all addresses", StatusCode.UNAVAILABLE)
+    connection._explain(refused, ("127.0.0.1",))
+    assert "443" in refused.hint
+    assert refused.hint in str(refused)
+    connection._explain(refused, ("127.0.0.1:50051",))
+    assert refused.hint == ""
