@@ -32,6 +32,14 @@ _TESTS = Path(__file__).parent
 _SLOW_FOLDERS = {"e2e", "faults", "pairing"}
 _SLOW_FIXTURES = {"start_server"}
 _SLOW_CLASSES = {ServerProcess, EmbeddedPostgres, EmbeddedValkey, RuleBasedStateMachine}
+_SLOW_MODULES = {
+    "test_follower",
+    "test_nothing_consumed",
+    "test_pool",
+    "test_qr_gateway",
+    "test_races",
+}
+"""Elsewhere those that take longest."""
 _FAST_MODULES = {"test_documents"}
 """The exception among the slow folders."""
 
@@ -42,8 +50,8 @@ _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what starts processes or stores of its own, or runs a state machine: what is in
-    the folders for that, and elsewhere whatever has the means at hand."""
+    """Mark as slow what starts processes or stores of its own, runs a state machine, or takes
+    longest: what is in the folders for that, and elsewhere whatever has the means at hand."""
     for item in items:
         if isinstance(item, pytest.Function) and _is_slow(item):
             item.add_marker(pytest.mark.slow)
@@ -54,6 +62,8 @@ def _is_slow(item: pytest.Function) -> bool:
         return False
     return (
         item.path.relative_to(_TESTS).parts[0] in _SLOW_FOLDERS
+        or item.path.stem in _SLOW_MODULES
+        or item.path.parent.name == "sdk"
         or not _SLOW_FIXTURES.isdisjoint(item.fixturenames)
         or any(one in _SLOW_CLASSES for one in vars(item.module).values() if isinstance(one, type))
     )
