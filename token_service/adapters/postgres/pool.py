@@ -7,7 +7,6 @@ never sent again from here.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import asyncpg
 import structlog
 from asyncpg import Record
-from asyncpg.connect_utils import SessionAttribute
 
 from token_service.adapters.postgres.circuit import Circuit
+from token_service.adapters.postgres.connecting import Connector
 from token_service.adapters.postgres.failures import Failure, classify, retry_deadlock
 from token_service.domain import deadline
 from token_service.domain.errors import store_unavailable
@@ -49,16 +48,14 @@ class Database:
     def __init__(
         self,
         pool: Pool[Record],
-        dsn: str,
+        connector: Connector,
         *,
         timeout: float,
-        name: str,
         circuit: Circuit,
     ) -> None:
         self._pool = pool
-        self._dsn = dsn
+        self._connector = connector
         self._timeout = timeout
-        self._name = name
         self._circuit = circuit
         self._cleaning: set[asyncio.Task[None]] = set()
         # Transactions wait for locks, of the trust head above all. Statements do not, and always
@@ -80,16 +77,8 @@ class Database:
         Raises STORE_UNAVAILABLE when the server cannot be reached, and asyncpg's error as it is
         when it refuses the user, the password or the database.
         """
-        pool: Pool[Record] = asyncpg.create_pool(
-            dsn,
-            min_size=min(2, size),
-            max_size=size,
-            max_queries=1_000_000_000,
-            max_inactive_connection_lifetime=0,
-            init=_prepare_connection,
-            reset=_keep_session,
-            **_connect_options(call_timeout, application_name),
-        )
+        connector = Connector(dsn, timeout=call_timeout, name=application_name)
+        pool = connector.pool(size)
         try:
             async with asyncio.timeout(call_timeout):
                 _ = await pool
@@ -97,8 +86,7 @@ class Database:
             if classify(error) is Failure.OURS:
                 raise
             raise store_unavailable() from error
-        circuit = Circuit(clock)
-        return cls(pool, dsn, timeout=call_timeout, name=application_name, circuit=circuit)
+        return cls(pool, connector, timeout=call_timeout, circuit=Circuit(clock))
 
     @property
     def call_timeout(self) -> float:
@@ -116,8 +104,7 @@ class Database:
 
     async def connect(self, purpose: str) -> asyncpg.Connection[Record]:
         """A connection of one's own, outside the pool. Raises what asyncpg raises."""
-        options = _connect_options(self._timeout, f"{self._name} {purpose}")
-        return await asyncpg.connect(self._dsn, **options)
+        return await self._connector.connect(purpose)
 
     async def fetchrow(self, sql: str, *args: object) -> Record | None:
         """The first row, or None. One round trip."""
@@ -271,30 +258,3 @@ def _is_gone(conn: PoolConnectionProxy[Record] | None) -> bool:
 def _require_commit(tag: str) -> None:
     if tag != "COMMIT":
         raise RuntimeError("the transaction had failed before its commit")
-
-
-def _connect_options(timeout: float, application_name: str) -> dict[str, Any]:
-    # The server's own limits let go of locks when this process is stopped or cut off.
-    limit = str(int(timeout * 1000) + 1000)
-    return {
-        "timeout": timeout,
-        "command_timeout": timeout,
-        "max_cached_statement_lifetime": 0,
-        "target_session_attrs": SessionAttribute.primary,
-        "server_settings": {
-            "application_name": application_name,
-            "statement_timeout": limit,
-            "idle_in_transaction_session_timeout": limit,
-            "jit": "off",
-        },
-    }
-
-
-async def _prepare_connection(conn: asyncpg.Connection[Record]) -> None:
-    await conn.set_type_codec(
-        "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads, format="text"
-    )
-
-
-async def _keep_session(_: asyncpg.Connection[Record]) -> None:
-    """Nothing here changes session state, so a release need not cost a round trip."""
