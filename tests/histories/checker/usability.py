@@ -1,0 +1,54 @@
+"""What was acknowledged can be used, until something may have ended it."""
+
+from collections.abc import Iterator
+
+from tests.histories.checker.sessions import OVER, Access, Sessions, operations_of
+from tests.histories.checker.violation import Violation, violated
+from tests.histories.history import Operation, Outcome
+
+SESSION, TOKEN, CAUSE = "session usable", "token usable", "truth about causes"
+FRESH = 150.0
+"""Seconds for which an access token is surely not over, whatever a node's clock says."""
+_NEVER = frozenset({"TOKEN_MALFORMED", "INTERNAL"})
+"""Reasons that no recorded call deserves."""
+
+
+def check_usability(sessions: Sessions) -> Iterator[Violation]:
+    """Refusals without a reason."""
+    for one in operations_of(sessions.history, "exchange"):
+        session = sessions.of_token.get(one.about["token"])
+        if session is None or one.outcome is not Outcome.REFUSED or one.reason not in OVER:
+            continue
+        # Whether TOKEN_REUSED has a ground is a question of the chain.
+        if one.reason != "TOKEN_REUSED" and not sessions.may_be_over(session, one.done):
+            text = f"session {session.number} reads {one.reason}, and nothing ended it"
+            yield violated(SESSION, text, session.opened, one)
+    for one in operations_of(sessions.history, "validate"):
+        if one.ok and one.reason != "ACTIVE" and "access" in one.about:
+            access = sessions.access.get(one.about["access"])
+            if access is not None and not _grounds(sessions, access, one):
+                text = f"an access token reads {one.reason}, and nothing ended it"
+                yield violated(TOKEN, text, access.given, one)
+    for one in sessions.history.operations:
+        if one.reason in _NEVER:
+            yield violated(CAUSE, f"{one.kind} was answered {one.reason}", one)
+
+
+def _grounds(sessions: Sessions, access: Access, one: Operation) -> bool:
+    """Whether something may have ended the token, or the requirement goes beyond it."""
+    if one.done - access.given.sent > FRESH:
+        return True
+    if one.reason == "INSUFFICIENT_SCOPE":
+        return not access.scopes.issuperset(one.about.get("scopes", ()))
+    if one.reason == "UNAVAILABLE":
+        return True
+    names = [
+        ("access", access.number),
+        ("key", access.key),
+        ("reissue", access.session.client),
+        ("reissue_user", access.session.user),
+    ]
+    names += [("user", access.session.user)]  # spares a session, and never its access tokens
+    return sessions.may_be_over(access.session, one.done) or any(
+        end.sent < one.done for name in names for end in sessions.ends.get(name, ())
+    )
