@@ -23,10 +23,10 @@ from tests.integration.postgres_world import (
     until_blocked,
 )
 from tests.support.removing import removed
-from token_service.adapters.postgres.pairing import sql as pairing_sql
 from token_service.adapters.postgres.pairing.store import PairingStore
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust.revocations import RevocationStore
+from token_service.adapters.postgres.trust_head import HOLD
 from token_service.domain.kinds import (
     Amr,
     PairingDirection,
@@ -251,7 +251,7 @@ async def test_a_session_that_came_just_before_a_revocation_goes_with_it(
         NOW,
     )
     child = replace(child, device=Device("pc"))
-    async with holding(world.database, pairing_sql.HOLD_HEAD):
+    async with holding(world.database, HOLD):
         revoking = asyncio.create_task(RevocationStore(world.database).revoke(entry, NOW))
         await until_blocked(world.database)
         # As the statement of the collection does it, whose lock is held.
@@ -288,7 +288,7 @@ async def test_a_collection_waits_for_a_revocation_and_is_refused(
 
 async def test_collections_do_not_wait_for_each_other(world: World, store: PairingStore) -> None:
     _, _, child = await approved(world, store)
-    async with holding(world.database, pairing_sql.HOLD_HEAD):
+    async with holding(world.database, HOLD):
         assert await store.collect(child, GUARD, event("collect")) is not None
 
 

@@ -21,10 +21,10 @@ from tests.integration.postgres_world import (
 )
 from tests.support.waiting import patience
 from token_service.adapters.postgres.clients.store import ClientStore
-from token_service.adapters.postgres.pairing import sql as pairing_sql
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust.cascade import ABANDONED
 from token_service.adapters.postgres.trust.revocations import RevocationStore
+from token_service.adapters.postgres.trust_head import HOLD
 from token_service.domain import deadline
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import TrustEntryKind
@@ -218,7 +218,7 @@ async def test_who_is_let_in_meanwhile_goes_too(world: World, revocations: Revoc
         revocations.revoke(revocation(TrustEntryKind.SESSION, parent.session_id), NOW)
     )
     await until_begun(world)
-    async with holding(world.database, pairing_sql.HOLD_HEAD):
+    async with holding(world.database, HOLD):
         await until_blocked(world.database)
         children = await world.database.fetch(
             "SELECT session_id FROM sessions WHERE parent_session_id = $1 AND revoked_at IS NULL",

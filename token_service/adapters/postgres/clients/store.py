@@ -27,6 +27,7 @@ from token_service.adapters.postgres.pool import Connection, Database, retry_dea
 from token_service.adapters.postgres.trust import cascade
 from token_service.adapters.postgres.trust import log as trust
 from token_service.adapters.postgres.trust.cascade import BATCH, Cascade, Cascades
+from token_service.adapters.postgres.trust_head import JOIN_HEAD, of_head
 from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.client import Client
 from token_service.domain.clients.policy import ClientPolicy
@@ -35,7 +36,7 @@ from token_service.domain.kinds import ClientState, RevocationReason, TrustEffec
 
 _GET = f"""
 SELECT {CLIENT_COLUMNS}, {JOINED_COLUMNS}, h.config_version, h.revision
-FROM clients c CROSS JOIN trust_head h LEFT JOIN client_secrets s ON s.client_id = c.client_id
+FROM clients c {JOIN_HEAD} LEFT JOIN client_secrets s ON s.client_id = c.client_id
 WHERE c.client_id = $1
 ORDER BY s.created_at DESC, s.secret_hash
 """  # noqa: S608 - constants, here and below
@@ -90,7 +91,7 @@ class ClientStore(ClientSecretStore):
         """The client with its secrets' hashes, newest first, and the configuration version, in
         one snapshot."""
         rows = await self._database.fetch(_GET, client_id)
-        return (client_from_rows(rows), rows[0]["config_version"]) if rows else None
+        return (client_from_rows(rows), of_head(rows[0]["config_version"])) if rows else None
 
     async def page(
         self, state: ClientState | None, page_size: int, page_token: str
@@ -259,7 +260,7 @@ async def _publish(
 
 async def _reread(conn: Connection, client_id: str) -> tuple[Client, int]:
     rows = await conn.fetch(_GET, client_id)
-    return client_from_rows(rows), rows[0]["revision"]
+    return client_from_rows(rows), of_head(rows[0]["revision"])
 
 
 def _entry(client_id: str, effect: TrustEffect, reason: RevocationReason) -> trust.NewEntry:

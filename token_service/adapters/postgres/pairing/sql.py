@@ -84,10 +84,8 @@ WITH moved AS (
 SELECT pg_notify('{CHANNEL}', pairing_id::text) FROM moved
 """  # noqa: S608
 
-# Whoever revokes holds the trust head when it commits. While this share of it is held, nothing is
-# revoked: the statement that follows sees all that was, and who comes after sees the new session.
-HOLD_HEAD = "SELECT FROM trust_head FOR SHARE"
-
+# Whoever revokes holds the trust head when it commits. While a share of it is held, nothing is
+# revoked: this statement sees all that was, and who comes after sees the new session.
 COLLECT = f"""
 WITH allowed AS (
     SELECT h.revision

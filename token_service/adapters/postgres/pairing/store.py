@@ -7,6 +7,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres import trust_head
 from token_service.adapters.postgres.pairing import sql as pairing_sql
 from token_service.adapters.postgres.pool import Database, retry_deadlock
 from token_service.adapters.postgres.removal import Removal
@@ -84,7 +85,7 @@ class PairingStore:
 
         async def complete() -> Inserted | None:
             async with self._database.transaction() as conn:
-                await conn.execute(pairing_sql.HOLD_HEAD)
+                await trust_head.hold(conn)
                 row = await conn.fetchrow(
                     pairing_sql.COLLECT,
                     *session_args(child),

@@ -8,6 +8,7 @@ from typing import Any
 from asyncpg import Record
 
 from token_service.adapters.postgres.policy_json import policy_from_text
+from token_service.adapters.postgres.trust_head import JOIN_HEAD, missing, of_head
 from token_service.domain.kinds import (
     Amr,
     ClientState,
@@ -214,9 +215,9 @@ VIEW_COLUMNS = f"""
 """  # noqa: S608 - constants
 """What `view_from_row` reads, for a query that joins with VIEW_JOINS."""
 
-VIEW_JOINS = """
-    CROSS JOIN trust_head h
-    JOIN clients c ON c.client_id = s.client_id
+VIEW_JOINS = f"""
+    {JOIN_HEAD}
+    LEFT JOIN clients c ON c.client_id = s.client_id
     LEFT JOIN users u ON u.user_id = s.user_id
     LEFT JOIN revoked_devices d
         ON d.subject = COALESCE(s.user_id::text, s.client_id) AND d.device_id = s.device_id
@@ -227,7 +228,10 @@ made a good token, so it counts as compromised."""
 
 
 def view_from_row(row: Record) -> SessionView:
-    """A session's view of a row with VIEW_COLUMNS."""
+    """A session's view of a row with VIEW_COLUMNS. Raises STORE_UNAVAILABLE where the trust
+    head is missing, or the client, which outlives its sessions."""
+    if row["client_state"] is None:
+        raise missing("the row of a session's client")
     session = session_from_row(row)
     scopes: frozenset[str] = frozenset(row["user_scopes"])
     return SessionView(
@@ -235,7 +239,7 @@ def view_from_row(row: Record) -> SessionView:
         client_state=ClientState(row["client_state"]),
         client_valid_rev=row["client_valid_rev"],
         policy=policy_from_text(row["policy"]),
-        global_valid_rev=row["global_valid_rev"],
+        global_valid_rev=of_head(row["global_valid_rev"]),
         config_version=row["config_version"],
         head_revision=row["head_revision"],
         mint_compromised=row["mint_compromised"],

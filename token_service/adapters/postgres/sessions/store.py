@@ -12,6 +12,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres import trust_head
 from token_service.adapters.postgres.failures import retry_deadlock
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.removal import Removal
@@ -149,6 +150,8 @@ class SessionStore:
         rows = await self._database.fetch(
             session_sql.PAGE, *subject_ids(subject), client_id, *before, now, page_size + 1
         )
+        if not rows:
+            await trust_head.require(self._database)
         sessions = tuple(session_from_row(row) for row in rows[:page_size])
         more = len(rows) > page_size
         return SessionPage(sessions, _cursor(sessions[-1]) if more and sessions else "")
@@ -165,6 +168,8 @@ class SessionStore:
         ids, times = zip(*seen, strict=True)
         wanted = None if audiences is None else list(audiences)
         rows = await self._database.fetch(session_sql.ACTIVITY, ids, times, now, wanted)
+        if not rows:
+            await trust_head.require(self._database)
         return ActivityRecord(
             sum(row["changed"] for row in rows),
             {row["session_id"]: timedelta(seconds=row["idle_seconds"]) for row in rows},

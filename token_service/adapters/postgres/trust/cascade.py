@@ -21,6 +21,7 @@ from token_service.adapters.postgres.pool import Connection, Database, retry_dea
 from token_service.adapters.postgres.sessions.ends import revoke_sessions
 from token_service.adapters.postgres.trust import cascade_sql
 from token_service.adapters.postgres.trust.log import NewEntry, append
+from token_service.adapters.postgres.trust_head import of_head
 from token_service.domain.audit import AuditEvent
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
 from token_service.domain.sessions.subjects import subject_ids
@@ -160,7 +161,7 @@ class Cascades:
         async for parents in self._parents(cascade):
             ended += await self._end_below(cascade, parents, done, clock)
         row = await self._ask_one(cascade_sql.DONE, cascade.cascade_id)
-        return Finished(row["revision"], ended)
+        return Finished(of_head(row["revision"]), ended)
 
     async def _parents(self, cascade: Cascade) -> AsyncIterator[list[UUID]]:
         """Those to begin with: sessions that the revocation itself has reached."""

@@ -12,7 +12,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """  # noqa: S608 - constants, here and below
 WORKING = "UPDATE cascades SET worked_at = $2 WHERE cascade_id = $1"
 DONE = """
-WITH done AS (DELETE FROM cascades WHERE cascade_id = $1) SELECT revision FROM trust_head
+WITH done AS (DELETE FROM cascades WHERE cascade_id = $1)
+SELECT (SELECT revision FROM trust_head) AS revision
 """
 OF = f"SELECT {_COLUMNS} FROM cascades WHERE kind = $1 AND id = $2"  # noqa: S608
 CLAIM = f"""

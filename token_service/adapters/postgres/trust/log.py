@@ -10,6 +10,7 @@ from asyncpg import Record
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.removal import removal_of
+from token_service.adapters.postgres.trust_head import headless
 from token_service.domain.audit import AuditEvent
 from token_service.domain.errors import store_unavailable
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
@@ -208,7 +209,7 @@ REMOVE = removal_of("trust_log", "keep_until")
 
 def _head(row: Record | None) -> Record:
     if row is None:
-        raise LookupError("the trust log has no head row: the database is not migrated")
+        raise headless()
     return row
 
 

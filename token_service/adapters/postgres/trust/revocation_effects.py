@@ -12,6 +12,7 @@ from token_service.adapters.postgres.sessions.live import LIVE_FROM, live, live_
 from token_service.adapters.postgres.trust import cascade, cascade_sql, valid_revs
 from token_service.adapters.postgres.trust.cascade import Cascade
 from token_service.adapters.postgres.trust.log import NewEntry, append
+from token_service.adapters.postgres.trust_head import revision_of
 from token_service.domain.audit import AuditEvent
 from token_service.domain.kinds import KeyState, TrustEffect, TrustEntryKind
 from token_service.domain.sessions.subjects import subject_ids
@@ -218,7 +219,7 @@ async def _count_live(conn: Connection, effects: Sequence[_Effect], now: datetim
 async def _append(conn: Connection, effects: Sequence[_Effect], now: datetime) -> int:
     """Write the entries and note their revisions; the head after."""
     if not effects:
-        return int(await conn.fetchval("SELECT revision FROM trust_head"))
+        return await revision_of(conn)
     entries = [effect.entry for effect in effects]
     keys = bool(_of(effects, TrustEntryKind.KEY))
     head = await append(conn, entries, now=now, bump_keys=keys)

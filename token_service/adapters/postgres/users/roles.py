@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.command_tags import count_of
-from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
+from token_service.adapters.postgres.pool import Database, retry_deadlock
 from token_service.adapters.postgres.trust import log as trust
+from token_service.adapters.postgres.trust_head import revision_of
 from token_service.domain.audit import AuditEvent
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
 
@@ -31,7 +32,7 @@ class RoleStore:
                 created = count_of(await conn.execute(_CREATE, role)) > 0
                 former = set(await conn.fetchval(_LOCK, role))
                 if former == set(wanted) and not created:
-                    return await head(conn)
+                    return await revision_of(conn)
                 await conn.execute(_SET, role, wanted)
                 await audit_log.write(conn, audit)
                 entries = [] if former <= set(wanted) else [_REISSUE_EVERYTHING]
@@ -43,11 +44,6 @@ class RoleStore:
         """All roles and their scopes."""
         rows = await self._database.fetch(_ALL)
         return {row["role"]: tuple(row["scopes"]) for row in rows}
-
-
-async def head(conn: Connection) -> int:
-    """The trust log's revision, for a change that adds nothing to it."""
-    return int(await conn.fetchval("SELECT revision FROM trust_head"))
 
 
 _REISSUE_EVERYTHING = trust.NewEntry(

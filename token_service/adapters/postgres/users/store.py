@@ -11,7 +11,8 @@ from token_service.adapters.postgres.paging import start_of, token_after
 from token_service.adapters.postgres.pool import Connection, retry_deadlock
 from token_service.adapters.postgres.sessions.live import LIVE_FROM, live
 from token_service.adapters.postgres.trust import log as trust
-from token_service.adapters.postgres.users.roles import RoleStore, head
+from token_service.adapters.postgres.trust_head import JOIN_HEAD, of_head, revision_of
+from token_service.adapters.postgres.users.roles import RoleStore
 from token_service.domain.audit import AuditEvent
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
@@ -24,7 +25,7 @@ _COLUMNS = """
           WHERE r.role = ANY (u.roles)) AS scopes
 """
 _BY_USERNAME = f"""
-SELECT {_COLUMNS}, h.config_version FROM users u CROSS JOIN trust_head h WHERE u.username = $1
+SELECT {_COLUMNS}, h.config_version FROM users u {JOIN_HEAD} WHERE u.username = $1
 """  # noqa: S608 - constants, here and below
 _GET = f"SELECT {_COLUMNS} FROM users u WHERE u.user_id = $1"  # noqa: S608
 _PAGE = f"""
@@ -89,7 +90,7 @@ class UserStore(RoleStore):
     async def by_username(self, username: str) -> tuple[User, int] | None:
         """By canonical name, with the configuration version, in one snapshot."""
         row = await self._database.fetchrow(_BY_USERNAME, username)
-        return None if row is None else (_user(row), row["config_version"])
+        return None if row is None else (_user(row), of_head(row["config_version"]))
 
     async def get(self, user_id: UUID) -> User | None:
         """By id."""
@@ -160,11 +161,11 @@ class UserStore(RoleStore):
                 if row is None:
                     return None
                 if enabled is (row["disabled_at"] is None):
-                    return await head(conn)
+                    return await revision_of(conn)
                 await audit_log.write(conn, audit)
                 if enabled:
                     await conn.execute(_ENABLE, user_id, audit.at)
-                    return await head(conn)
+                    return await revision_of(conn)
                 revision = await _append(
                     conn, user_id, TrustEffect.REVOKE, RevocationReason.USER_DISABLED, audit
                 )
@@ -203,14 +204,14 @@ class UserStore(RoleStore):
                     return None
                 former = set(row["roles"])
                 if former == set(wanted):
-                    return await head(conn)
+                    return await revision_of(conn)
                 if await conn.fetchval(_KNOWN_ROLES, wanted) < len(wanted):
                     raise _role_not_found()
                 await conn.execute(_SET_ROLES, user_id, wanted, audit.at)
                 await audit_log.write(conn, audit)
                 # With every role that stays, its scopes stay.
                 if former <= set(wanted):
-                    return await head(conn)
+                    return await revision_of(conn)
                 return await _append(
                     conn, user_id, TrustEffect.REISSUE, RevocationReason.POLICY_NARROWED, audit
                 )

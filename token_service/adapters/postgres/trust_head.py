@@ -1,0 +1,62 @@
+"""The trust head: one row that is always there, and without which the database answers nothing.
+
+A join with it gives no rows where it is missing, and no rows read "no such session" to a caller:
+people would be logged out by a half-restored database. So statements that only read take it with
+`JOIN_HEAD`, and what they found goes through `of_head`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from token_service.domain.errors import TokenServiceError, store_unavailable
+
+if TYPE_CHECKING:
+    from token_service.adapters.postgres.pool import Connection, Database
+
+JOIN_HEAD = "LEFT JOIN trust_head h ON true"
+"""For a statement that shall find its own rows also where the head is missing."""
+
+_REVISION = "SELECT revision FROM trust_head"
+HOLD = "SELECT revision FROM trust_head FOR SHARE"
+
+
+class MissingRowError(Exception):
+    """A row that is always there is not: the database was never migrated, or restored in part."""
+
+
+def missing(what: str) -> TokenServiceError:
+    """The refusal for a database without `what`: nothing follows from its other rows."""
+    refusal = store_unavailable()
+    refusal.__cause__ = MissingRowError(f"{what} is missing")
+    return refusal
+
+
+def headless() -> TokenServiceError:
+    """The refusal for a database without a trust head."""
+    return missing("the row of trust_head")
+
+
+def of_head(value: int | None) -> int:
+    """A column of the head, none of which is ever null. Raises STORE_UNAVAILABLE without a head."""
+    if value is None:
+        raise headless()
+    return value
+
+
+async def revision_of(conn: Connection) -> int:
+    """The trust log's revision. Raises STORE_UNAVAILABLE without a head."""
+    return of_head(await conn.fetchval(_REVISION))
+
+
+async def hold(conn: Connection) -> None:
+    """Keep the head from being moved until the transaction ends. Raises STORE_UNAVAILABLE without
+    a head."""
+    of_head(await conn.fetchval(HOLD))
+
+
+async def require(database: Database) -> None:
+    """Raise STORE_UNAVAILABLE without a head: before "nothing was found" is told to a caller, by
+    statements that go by the head."""
+    row = await database.fetchrow(_REVISION)
+    of_head(None if row is None else row["revision"])
