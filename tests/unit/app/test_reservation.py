@@ -68,6 +68,23 @@ def test_another_instance_is_noticed_though_it_would_share() -> None:
         assert again == address
 
 
+def test_connections_that_linger_are_not_in_the_way() -> None:
+    """Those of a server without workers: it does not share its port."""
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        host, port = server.getsockname()
+        with socket.create_connection((host, port), timeout=PATIENCE) as caller:
+            server.accept()[0].close()  # who closes first keeps it for a minute
+            assert caller.recv(1) == b""
+    with reserved(f"{host}:{port}") as address, listening(address):
+        with pytest.raises(StartupError):
+            hold(address)
+    with reserved(address), pytest.raises(StartupError):
+        hold(address)
+
+
 @pytest.mark.parametrize("host", ["localhost", "[::]", "0.0.0.0"])  # noqa: S104 - loopback alone calls
 def test_a_name_and_everywhere_can_be_held(host: str) -> None:
     with reserved(f"{host}:0") as address:

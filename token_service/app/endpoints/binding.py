@@ -11,9 +11,9 @@ _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not li
 
 @contextmanager
 def bound(
-    listen: str, option: int, first: Callable[[int, Place], None] = lambda _family, _place: None
+    listen: str, *options: int, first: Callable[[int, Place], None] = lambda _family, _place: None
 ) -> Iterator[list[socket.socket]]:
-    """Bind every address of `host:port` to the same port, each with the socket option; they are
+    """Bind every address of `host:port` to the same port, each with the socket options; they are
     closed with the block. `first` is called with each family and place before.
 
     An address that this machine lacks, as IPv6 where there is none, is left out. Raises OSError
@@ -26,7 +26,7 @@ def bound(
         for family, address in _addresses(host.strip("[]")):
             try:
                 first(family, (address, number))
-                held.append(stack.enter_context(_bound(family, (address, number), option)))
+                held.append(stack.enter_context(_bound(family, (address, number), *options)))
             except OSError as error:
                 failure = error
                 if error.errno == errno.EADDRINUSE:
@@ -54,10 +54,11 @@ def _addresses(host: str) -> list[tuple[int, str]]:
     return list(dict.fromkeys((family, str(place[0])) for family, *_, place in found))
 
 
-def _bound(family: int, place: Place, option: int) -> socket.socket:
+def _bound(family: int, place: Place, *options: int) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
-        made.setsockopt(socket.SOL_SOCKET, option, 1)
+        for option in options:
+            made.setsockopt(socket.SOL_SOCKET, option, 1)
         if family == socket.AF_INET6:
             # Where the address is everywhere, IPv4 as well; else it must not be in IPv4's way.
             with suppress(OSError):

@@ -16,11 +16,16 @@ def reserved(listen: str) -> Iterator[str]:
     Raises StartupError where the address is not of this machine or somebody else's, be it another
     instance of ours: sharing the calls with that would not be noticed.
     """
+    options = (socket.SO_REUSEPORT, socket.SO_REUSEADDR)
     with ExitStack() as stack:
         try:
-            held = stack.enter_context(bound(listen, socket.SO_REUSEPORT, first=require_free))
+            held = stack.enter_context(bound(listen, *options, first=require_free))
         except OSError as error:
             raise StartupError(
                 f"TOKEN_SERVICE_GRPC_LISTEN: cannot listen on {listen}: {error.strerror or error}"
             ) from error
+        # Connections of a server that has just ended linger for a minute, and must not be in the
+        # way. Once it is bound the socket may not be passed over like them.
+        for one in held:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         yield f"{listen.rpartition(':')[0]}:{held[0].getsockname()[1]}"
