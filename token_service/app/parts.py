@@ -155,7 +155,7 @@ class Parts:
                 issuer=settings.issuer,
                 default_algorithm=settings.signing_algorithms[0],
             ),
-            secrets=PepperedSecrets(keyring, secret_keys.limiter_key()),
+            secrets=PepperedSecrets(keyring),
             hasher=_hasher(settings),
             sessions=sessions,
             pairings=PairingStore(database),
@@ -193,6 +193,7 @@ class Parts:
         """The first reading anchors the clock; keys are made where none exist, then loaded."""
         try:
             self.keyring.load(await self.keys.all())
+            self.keyring.require_all()
         except ValueError as error:
             what = str(error).removeprefix("TOKEN_SERVICE_SECRET_KEYS: ")
             raise StartupError(f"TOKEN_SERVICE_SECRET_KEYS: {what}") from error

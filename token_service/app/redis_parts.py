@@ -10,6 +10,7 @@ from token_service.adapters.redis.facts import CachedSessionFacts
 from token_service.adapters.redis.gate import RedisGate
 from token_service.adapters.redis.limiter import GcraLimiter
 from token_service.adapters.redis.pairing import RedisPendingPairings
+from token_service.adapters.redis.seals import EntrySeals
 from token_service.adapters.system import AnchoredSystemClock
 from token_service.adapters.without_redis import (
     NoCoarseLimit,
@@ -53,11 +54,12 @@ def redis_parts(
         )
     gate = _redis_gate(settings, settings.redis_timeout.total_seconds())
     patient = _redis_gate(settings, PENDING_PAIRINGS_TIMEOUT)
+    seals = EntrySeals(secret_keys.cache_keys())
     return RedisParts(
-        CachedSessionFacts(gate=gate, store=store, clock=clock, key=secret_keys.cache_key()),
+        CachedSessionFacts(gate=gate, store=store, clock=clock, seals=seals),
         GcraLimiter(gate),
         RedisActivityMarks(gate),
-        RedisPendingPairings(patient, secret_keys.cache_key()),
+        RedisPendingPairings(patient, seals),
         (gate, patient),
     )
 

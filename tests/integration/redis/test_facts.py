@@ -27,13 +27,15 @@ from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.sessions.store import SessionStore
 from token_service.adapters.postgres.trust.revocations import RevocationStore
 from token_service.adapters.redis import CachedSessionFacts, RedisGate, connect
+from token_service.adapters.redis.facts import TTL
 from token_service.adapters.redis.facts_codec import FactsCodec, identity_facts
+from token_service.adapters.redis.seals import EntrySeals
 from token_service.domain import deadline
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import TrustEntryKind
 from token_service.domain.sessions.session import Session
 
-KEY = bytes(range(32))
+SEALS = EntrySeals([bytes(range(32))])
 
 
 class Hands:
@@ -80,9 +82,9 @@ class Setting:
     async def load(self, session: Session, min_generation: int = 0) -> Session | None:
         return await self.facts.load(str(session.session_id), min_generation)
 
-    def another(self, key: bytes = KEY) -> CachedSessionFacts:
+    def another(self, seals: EntrySeals = SEALS) -> CachedSessionFacts:
         """Another node with the same stores."""
-        return CachedSessionFacts(self.gate, self.store, self.clock, key)
+        return CachedSessionFacts(self.gate, self.store, self.clock, seals)
 
     def key_of(self, session: Session) -> str:
         return self.gate.key("facts", str(session.session_id))
@@ -116,7 +118,7 @@ async def make_setting(database: Database, url: str) -> Setting:
     store = CountingStore(database)
     clock = Hands()
     gate = CountingGate(connect(url, timeout=PATIENCE), budget=2.0)
-    facts = CachedSessionFacts(gate, store, clock, KEY)
+    facts = CachedSessionFacts(gate, store, clock, SEALS)
     return Setting(await make_world(database), store, clock, gate, facts)
 
 
@@ -139,7 +141,7 @@ async def hurried(database: Database, valkey: EmbeddedValkey) -> AsyncIterator[S
     """With a server to be killed, the gate's own budget, and a clock of it that stands still."""
     setting = await make_setting(database, valkey.url)
     gate = CountingGate(connect(valkey.url), monotonic=lambda: 0.0)
-    facts = CachedSessionFacts(gate, setting.store, setting.clock, KEY)
+    facts = CachedSessionFacts(gate, setting.store, setting.clock, SEALS)
     await setting.gate.close()
     yield replace(setting, facts=facts, gate=gate)
     await facts.close()
@@ -240,7 +242,7 @@ async def test_a_late_refill_costs_a_read_and_no_more(setting: Setting) -> None:
     session = await setting.world.issue()
     change = replace(advance_of(session), roles=())
     assert await setting.world.sessions.advance(change, event("exchange")) is not None
-    late = FactsCodec(KEY).encode(identity_facts(session), NOW)
+    late = FactsCodec(SEALS).encode(identity_facts(session), NOW)
     await setting.redis.set(setting.key_of(session), late)
     loaded = await setting.load(session, 2)
     assert loaded is not None
@@ -269,10 +271,22 @@ async def test_an_entry_is_good_for_its_own_session_only(setting: Setting) -> No
 
 async def test_an_entry_under_another_key_is_none(setting: Setting) -> None:
     session = await setting.world.issue()
-    forger = FactsCodec(bytes(32))
+    forger = FactsCodec(EntrySeals([bytes(32)]))
     forged = replace(identity_facts(session), scopes=("admin",))
     await setting.redis.set(setting.key_of(session), forger.encode(forged, NOW))
     assert await setting.load(session) == identity_facts(session)
+
+
+async def test_nodes_read_each_others_entries_while_a_secret_moves_to_the_front(
+    setting: Setting,
+) -> None:
+    old, new = bytes(range(32)), bytes(range(1, 33))
+    session = await setting.world.issue()
+    for writer, reader in ((0, 1), (1, 0)):
+        orders = ([old, new], [new, old])
+        made = FactsCodec(EntrySeals(orders[writer])).encode(identity_facts(session), NOW)
+        read = FactsCodec(EntrySeals(orders[reader]))
+        assert read.decode(session.session_id, made, NOW, TTL) == identity_facts(session)
 
 
 @pytest.mark.parametrize("planted", [b"", b"x", b"[]", bytes(32), b"\xff" * 70_000])
@@ -396,8 +410,8 @@ async def test_a_stopped_redis_costs_its_budget_once(
 
 def test_weak_keys_and_long_times_are_refused(redis_url: str) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
-        FactsCodec(bytes(31))
+        EntrySeals([bytes(31)])
     gate = RedisGate(connect(redis_url))
     store = SessionStore.__new__(SessionStore)
     with pytest.raises(ValueError, match="at most"):
-        CachedSessionFacts(gate, store, Hands(), KEY, ttl=timedelta(seconds=61))
+        CachedSessionFacts(gate, store, Hands(), SEALS, ttl=timedelta(seconds=61))

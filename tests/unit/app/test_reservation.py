@@ -78,9 +78,8 @@ def test_connections_that_linger_are_not_in_the_way() -> None:
         with socket.create_connection((host, port), timeout=PATIENCE) as caller:
             server.accept()[0].close()  # who closes first keeps it for a minute
             assert caller.recv(1) == b""
-    with reserved(f"{host}:{port}") as address, listening(address):
-        with pytest.raises(StartupError):
-            hold(address)
+    with reserved(f"{host}:{port}") as address, listening(address), pytest.raises(StartupError):
+        hold(address)
     with reserved(address), pytest.raises(StartupError):
         hold(address)
 

@@ -102,7 +102,7 @@ def test_a_presented_code_is_tried_as_each_kind_under_each_pepper() -> None:
 
 
 def test_nothing_made_with_a_pepper_is_anything_else() -> None:
-    secrets = PepperedSecrets(loaded(PEPPER), b"l" * 32)
+    secrets = PepperedSecrets(loaded(PEPPER))
     made = [secrets.make("cs", b"123456")[1], secrets.make("rs", b"123456")[1]]
     assert CODES.hash(**PLACE) not in made
 

@@ -1,12 +1,15 @@
-import traceback
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from tests.unit.crypto.builders import NOW, SECRETS, in_state, loaded, new_key, one_of_each
 from token_service.adapters.crypto.configured_secrets import SecretKeys
-from token_service.adapters.crypto.keyring import Keyring
+from token_service.adapters.crypto.keyring import Keyring, MacKey
+from token_service.adapters.crypto.signing_keys import SigningKey
 from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.keys.key import Key
 from token_service.domain.kinds import KeyPurpose, KeyState
 from tokenservice._decisions.signatures import load_public_key
 
@@ -125,14 +128,65 @@ def test_purposes_do_not_mix() -> None:
     assert not keyring.is_compromised(KeyPurpose.OPAQUE, mint.kid)
 
 
-def test_a_missing_secret_keeps_the_former_keys_and_is_named() -> None:
+def without_secret(key: Key) -> Key:
+    return replace(key, secret_key_id="gone")
+
+
+def active_key(keyring: Keyring, purpose: KeyPurpose) -> SigningKey | MacKey:
+    return keyring.signer("EdDSA") if purpose is SIGNING else keyring.active_mac_key(purpose)
+
+
+def key_of(keyring: Keyring, key: Key) -> SigningKey | MacKey | None:
+    if key.purpose is SIGNING:
+        return keyring.signing_key(key.kid)
+    return keyring.mac_key(key.purpose, key.kid)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_node_that_lacks_a_secret_goes_on_with_what_it_has(place: int) -> None:
     keys = one_of_each()
-    keyring = loaded(*keys)
-    foreign = replace(new_key(KeyPurpose.MINT, number=5), secret_key_id="gone")
-    with pytest.raises(ValueError, match="'gone' is missing") as caught:
-        keyring.load([*keys, foreign])
-    assert "1" * 32 not in "".join(traceback.format_exception(caught.value))
-    assert keyring.active_mac_key(KeyPurpose.MINT).kid == keys[1].kid
+    newer = tuple(without_secret(new_key(k.purpose, k.algorithm, number=5)) for k in keys)
+    lacking = newer[place]
+    keyring = loaded(*keys, lacking)
+    with pytest.raises(ValueError, match="'gone' is missing"):
+        keyring.require_all()
+    for key, other in zip(keys, newer, strict=True):
+        if other is lacking:
+            assert_stale(partial(active_key, keyring, key.purpose))
+            assert_stale(partial(key_of, keyring, other))
+        else:
+            assert active_key(keyring, key.purpose).kid == key.kid
+    assert lacking.kid not in {key.kid for key in keyring.public_keys()}
+    keyring.load([*keys, replace(lacking, secret_key_id="one")])
+    keyring.require_all()
+
+
+@pytest.mark.parametrize(
+    ("state", "all_known"),
+    [(KeyState.PENDING, True), (KeyState.ACTIVE, False), (KeyState.RETIRING, False)],
+)
+def test_what_is_sought_under_every_pepper_may_be_under_one_that_is_lacking(
+    state: KeyState, all_known: bool
+) -> None:
+    held, purpose = new_key(KeyPurpose.PEPPER), KeyPurpose.PEPPER
+    keyring = loaded(held, without_secret(new_key(purpose, state=state, number=5)))
+    if all_known:
+        assert [key.kid for key in keyring.mac_keys(purpose)] == [held.kid]
+    else:
+        assert_stale(lambda: keyring.mac_keys(purpose))
+
+
+def test_a_public_half_is_not_believed_without_its_secret() -> None:
+    """Whoever can write to the database could make one up."""
+    foreign = without_secret(new_key(SIGNING, "EdDSA"))
+    assert loaded(foreign).public_keys() == ()
+
+
+def assert_stale(ask: Callable[[], object]) -> None:
+    with pytest.raises(TokenServiceError) as caught:
+        ask()
+    assert caught.value.reason is Reason.TRUST_STALE
+    assert "gone" not in str(caught.value)
 
 
 def test_keys_that_verify_nothing_need_no_secret() -> None:

@@ -120,7 +120,7 @@ def test_a_session_of_one_kind_is_none_of_another() -> None:
 
 
 def test_other_tokens_and_secrets_are_not_session_tokens() -> None:
-    secret, hashed, _ = PepperedSecrets(KEYRING, b"l" * 32).make("cs", b"context")
+    secret, hashed, _ = PepperedSecrets(KEYRING).make("cs", b"context")
     for other in (
         TOKENS.sign_jwt(facts(), ""),
         TOKENS.seal_opaque(access()),

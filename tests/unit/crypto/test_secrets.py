@@ -15,7 +15,7 @@ from tokenservice.core import MalformedToken, format_opaque, parse_opaque
 
 PEPPER = new_key(KeyPurpose.PEPPER)
 KEYRING = loaded(*one_of_each())
-SECRETS = PepperedSecrets(KEYRING, b"l" * 32)
+SECRETS = PepperedSecrets(KEYRING)
 
 
 @pytest.mark.parametrize("code", ["cs", "rs"])
@@ -40,7 +40,7 @@ def test_the_same_request_gives_the_same_secret_and_another_does_not() -> None:
 
 def test_another_pepper_gives_another_secret() -> None:
     newer = new_key(KeyPurpose.PEPPER, number=1)
-    rotated = PepperedSecrets(loaded(in_state(PEPPER, KeyState.RETIRING), newer), b"l" * 32)
+    rotated = PepperedSecrets(loaded(in_state(PEPPER, KeyState.RETIRING), newer))
     secret, hashed, _ = SECRETS.make("cs", b"1")
     assert rotated.make("cs", b"1")[:2] != (secret, hashed)
     # An old hash still matches, and the secret moves to the newer pepper.
@@ -79,7 +79,7 @@ def test_garbage_is_malformed_before_any_pepper_is_looked_at(text: str) -> None:
 @pytest.mark.parametrize("state", [KeyState.RETIRED, KeyState.COMPROMISED])
 def test_a_dead_pepper_matches_nothing(state: KeyState) -> None:
     secret, _, pepper = SECRETS.make("cs", b"1")
-    dead = PepperedSecrets(loaded(in_state(PEPPER, state)), b"l" * 32)
+    dead = PepperedSecrets(loaded(in_state(PEPPER, state)))
     assert dead.hash("cs", secret, pepper) is None
     for use in (dead.active_pepper, lambda: dead.make("cs", b"1")):
         call: Any = use
@@ -88,15 +88,16 @@ def test_a_dead_pepper_matches_nothing(state: KeyState) -> None:
         assert caught.value.reason is Reason.KEY_STATE
 
 
-def test_buckets_are_stable_and_distinct() -> None:
-    bare = PepperedSecrets(loaded(), b"l" * 32)
-    assert bare.bucket("login", "ada") == SECRETS.bucket("login", "ada")
+def test_buckets_are_distinct_and_those_of_every_node_with_the_pepper() -> None:
+    elsewhere = PepperedSecrets(loaded(PEPPER))
+    assert elsewhere.bucket("login", "ada") == SECRETS.bucket("login", "ada")
     buckets = {
         SECRETS.bucket(*parts)
         for parts in [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc"), ()]
     }
     assert len(buckets) == 6
-    assert PepperedSecrets(loaded(), b"m" * 32).bucket("abc") != SECRETS.bucket("abc")
+    other = PepperedSecrets(loaded(new_key(KeyPurpose.PEPPER, number=2)))
+    assert other.bucket("abc") != SECRETS.bucket("abc")
 
 
 def test_the_hash_is_pinned() -> None:

@@ -17,7 +17,7 @@ def test_reads_entries_separated_by_commas_or_newlines_newest_first() -> None:
 
 
 def test_padding_is_forgiven() -> None:
-    assert SecretKeys.parse(f"a:{A}=").cache_key() == SecretKeys.parse(f"a:{A}").cache_key()
+    assert SecretKeys.parse(f"a:{A}=").cache_keys() == SecretKeys.parse(f"a:{A}").cache_keys()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_every_use_has_a_key_of_its_own() -> None:
         for kid in ("00000001", "00000002")
     ]
     others = [secrets.key_encryption_key(secret) for secret in ("a", "b")]
-    keys = [*macs, *others, secrets.cache_key(), secrets.limiter_key()]
+    keys = [*macs, *others, *secrets.cache_keys()]
     assert len(set(keys)) == len(keys)
     assert {len(key) for key in keys} == {32}
 
@@ -83,19 +83,16 @@ def test_derivation_is_pinned() -> None:
         == "82598bf0dba16c3025b24589c760e9dcb29b311cba91c1d3d5da824bfd24b434"
     )
     assert (
-        secrets.cache_key().hex()
+        secrets.cache_keys()[0].hex()
         == "b063fa00a8450f443e0069e8a29665b990c7ef2bebebe7bf01e8a4b5ceaab257"
     )
-    assert (
-        secrets.limiter_key().hex()
-        == "4ddcd59220d79d889fea505bab56b244a64ec26f2f5e9a26b25c144df1cc04e4"
-    )
 
 
-def test_older_secrets_do_not_move_the_stable_keys() -> None:
-    alone, joined = SecretKeys.parse(f"a:{A}"), SecretKeys.parse(f"a:{A},b:{B}")
-    assert alone.cache_key() == joined.cache_key()
-    assert alone.limiter_key() == joined.limiter_key()
+def test_cached_data_are_made_with_the_newest_secret_and_known_under_each() -> None:
+    alone, joined = SecretKeys.parse(f"b:{B}"), SecretKeys.parse(f"a:{A},b:{B}")
+    moved = SecretKeys.parse(f"b:{B},a:{A}")
+    assert joined.cache_keys() == moved.cache_keys()[::-1]
+    assert alone.cache_keys() == joined.cache_keys()[1:]
 
 
 def test_a_missing_secret_is_named() -> None:

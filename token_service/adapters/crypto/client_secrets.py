@@ -3,15 +3,17 @@
 import hmac
 
 from token_service.adapters.crypto.keyring import Keyring
+from token_service.domain.errors import TokenServiceError
 from token_service.domain.kinds import KeyPurpose
 from tokenservice.core import MalformedToken, format_opaque, parse_opaque
 from tokenservice.core.tokens.opaque import CLIENT_SECRET_CODE, REGISTRATION_SECRET_CODE
 
 CODES = frozenset({CLIENT_SECRET_CODE, REGISTRATION_SECRET_CODE})
 
-# The pepper's two uses must never meet: a hash at rest is not a secret in disguise.
+# The pepper's uses must never meet: a hash at rest is not a secret in disguise.
 MAKE = b"make"
 HASH = b"hash"
+COUNT = b"count"
 
 
 class PepperedSecrets:
@@ -20,9 +22,8 @@ class PepperedSecrets:
     A secret has 256 bits; its hash is HMAC-SHA256 under a pepper with the kind in the input.
     """
 
-    def __init__(self, keyring: Keyring, limiter_key: bytes) -> None:
+    def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._limiter_key = limiter_key
 
     def make(self, code: str, context: bytes) -> tuple[str, bytes, str]:
         """Make (secret, hash, pepper id).
@@ -43,22 +44,46 @@ class PepperedSecrets:
         None when the pepper is not known (any more). Raises MalformedToken for anything but a
         secret of this kind.
         """
-        opaque = parse_opaque(secret)
-        if code not in CODES or opaque.code != code:
-            raise MalformedToken("not a secret of this kind")
+        payload = _payload(code, secret)
         pepper = self._keyring.mac_key(KeyPurpose.PEPPER, pepper_id)
-        return None if pepper is None else _hash(pepper.key, code, opaque.payload)
+        return None if pepper is None else _hash(pepper.key, code, payload)
+
+    def check(self, code: str, secret: str) -> None:
+        """Raises MalformedToken for what is not shaped like such a secret."""
+        _payload(code, secret)
+
+    def rehash(self, code: str, secret: str, pepper_id: str) -> tuple[bytes, str] | None:
+        """Hash a secret under the active pepper: (hash, pepper id).
+
+        None where `pepper_id` is that already, and where this node cannot have it.
+        """
+        try:
+            pepper = self._keyring.active_mac_key(KeyPurpose.PEPPER)
+        except TokenServiceError:
+            return None
+        if pepper.kid == pepper_id:
+            return None
+        return _hash(pepper.key, code, _payload(code, secret)), pepper.kid
 
     def active_pepper(self) -> str:
         """Name the pepper of new hashes. Raises KEY_STATE for none."""
         return self._keyring.active_mac_key(KeyPurpose.PEPPER).kid
 
     def bucket(self, *parts: str) -> bytes:
-        """Hash for limiter buckets, independent of pepper rotation.
+        """Hash for limiter buckets under the active pepper, which is the same on all nodes.
 
-        It does not say whom it counts, and nobody outside can compute it.
+        It does not say whom it counts, and nobody outside can compute it. A new pepper starts new
+        buckets. Raises KEY_STATE when no pepper is active.
         """
-        return keyed(self._limiter_key, *(part.encode("utf-8") for part in parts))
+        pepper = self._keyring.active_mac_key(KeyPurpose.PEPPER)
+        return keyed(pepper.key, COUNT, *(part.encode("utf-8") for part in parts))
+
+
+def _payload(code: str, secret: str) -> bytes:
+    opaque = parse_opaque(secret)
+    if code not in CODES or opaque.code != code:
+        raise MalformedToken("not a secret of this kind")
+    return opaque.payload
 
 
 def _hash(pepper: bytes, code: str, payload: bytes) -> bytes:

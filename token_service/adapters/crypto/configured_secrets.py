@@ -23,6 +23,11 @@ _SALT = b"token-service secret keys v1"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,15}")
 
 
+def missing_secret(secret_id: str) -> str:
+    """Tell that a secret is not configured which a key needs."""
+    return f"{_SETTING}: the secret '{secret_id}' is missing, a key needs it"
+
+
 class SecretKeys:
     """Secrets by id, the newest first. Immutable; never shows what it holds."""
 
@@ -56,6 +61,10 @@ class SecretKeys:
         """Name the secret under which new keys are made."""
         return next(iter(self._secrets))
 
+    def __contains__(self, secret_id: str) -> bool:
+        """Whether the secret is configured."""
+        return secret_id in self._secrets
+
     @property
     def ids(self) -> tuple[str, ...]:
         """List all ids, the newest first."""
@@ -74,18 +83,15 @@ class SecretKeys:
             raise ValueError(f"keys of purpose {purpose.name} are not derived")
         return self._derive(secret_id, purpose.name.lower().encode() + b" " + kid.encode("ascii"))
 
-    def cache_key(self) -> bytes:
-        """Derive what authenticates data cached elsewhere. Moves only with the newest secret."""
-        return self._derive(self.newest_id, b"cache")
-
-    def limiter_key(self) -> bytes:
-        """Derive what hides whom limiter buckets count. Moves only with the newest secret."""
-        return self._derive(self.newest_id, b"limiter")
+    def cache_keys(self) -> tuple[bytes, ...]:
+        """Derive what authenticates data cached elsewhere, the newest secret's first: new data are
+        made with that, and what a node with another newest secret made is known by the rest."""
+        return tuple(self._derive(secret_id, b"cache") for secret_id in self._secrets)
 
     def _derive(self, secret_id: str, info: bytes) -> bytes:
         secret = self._secrets.get(secret_id)
         if secret is None:
-            raise ValueError(f"{_SETTING}: the secret '{secret_id}' is missing, a key needs it")
+            raise ValueError(missing_secret(secret_id))
         # Whoever only checks the settings derives nothing, and goes without the library.
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF

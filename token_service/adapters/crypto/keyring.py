@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from token_service.adapters.crypto.configured_secrets import SecretKeys
+import structlog
+
+from token_service.adapters.crypto.configured_secrets import SecretKeys, missing_secret
 from token_service.adapters.crypto.sealing import seal, unseal
 from token_service.adapters.crypto.signing_keys import SYMMETRIC, SigningKey, new_private_half
 from token_service.domain.errors import Reason, TokenServiceError
@@ -16,6 +18,8 @@ from tokenservice.core import TrustKey
 
 _SIGNING_KID_BYTES = 8
 _MAC_KID_BYTES = 4
+
+_log = structlog.get_logger(__name__)
 
 _PUBLISHED = VERIFYING | {KeyState.COMPROMISED}
 
@@ -33,13 +37,15 @@ class _Snapshot:
     """What all keys amount to, replaced as a whole.
 
     `usable` are the keys that verify, `signers` the newest ACTIVE ones by purpose and algorithm.
-    `records` lets the next load recognise what it need not unseal again.
+    `records` lets the next load recognise what it need not unseal again. `lacking` has the
+    configured secret that is missing for a key, which can then be used for nothing.
     """
 
     signing: Mapping[str, SigningKey] = field(default_factory=dict)
     macs: Mapping[tuple[KeyPurpose, str], MacKey] = field(default_factory=dict)
     signers: Mapping[tuple[KeyPurpose, str], str] = field(default_factory=dict)
     compromised: frozenset[tuple[KeyPurpose, str]] = frozenset()
+    lacking: Mapping[tuple[KeyPurpose, str], str] = field(default_factory=dict)
     published: tuple[TrustKey, ...] = ()
     records: Mapping[str, Key] = field(default_factory=dict)
 
@@ -49,6 +55,9 @@ class Keyring:
 
     ACTIVE keys sign (the newest one); PENDING, ACTIVE and RETIRING ones verify; RETIRED and
     COMPROMISED ones never do, and their secrets need not be configured any more.
+
+    A key whose secret is not configured here is not published, and whatever needs it raises
+    TRUST_STALE: this node can tell nothing of it, and other nodes can.
     """
 
     def __init__(
@@ -59,21 +68,25 @@ class Keyring:
         self._snapshot = _Snapshot()
 
     def load(self, keys: Sequence[Key]) -> None:
-        """Replace all keys at once.
+        """Replace all keys at once. Logs which configured secrets are missing.
 
-        Raises ValueError, and keeps the former ones, when a key that verifies cannot be had: it
-        names the key, or the configured secret that is missing.
+        Raises ValueError, and keeps the former ones, when a key that verifies is not what its
+        record says: it names the key.
         """
         signing: dict[str, SigningKey] = {}
         macs: dict[tuple[KeyPurpose, str], MacKey] = {}
+        lacking: dict[tuple[KeyPurpose, str], str] = {}
         for key in keys:
             if key.state not in VERIFYING:
                 continue
-            if key.purpose is KeyPurpose.SIGNING:
+            if key.secret_key_id not in self._secrets:
+                lacking[key.purpose, key.kid] = key.secret_key_id
+            elif key.purpose is KeyPurpose.SIGNING:
                 signing[key.kid] = self._signing_key(key)
             else:
                 macs[key.purpose, key.kid] = self._mac_key(key)
         newest_last = sorted(keys, key=seniority)
+        self._tell(lacking)
         self._snapshot = _Snapshot(
             signing=signing,
             macs=macs,
@@ -85,9 +98,28 @@ class Keyring:
             compromised=frozenset(
                 (key.purpose, key.kid) for key in keys if key.state is KeyState.COMPROMISED
             ),
-            published=tuple(_published(key) for key in reversed(newest_last) if _is_public(key)),
+            published=tuple(
+                _published(key)
+                for key in reversed(newest_last)
+                if _is_public(key) and (key.purpose, key.kid) not in lacking
+            ),
             records={key.kid: key for key in keys},
+            lacking=lacking,
         )
+
+    def require_all(self) -> None:
+        """Raises ValueError naming a configured secret that is missing."""
+        for secret_id in self._snapshot.lacking.values():
+            raise ValueError(missing_secret(secret_id))
+
+    def _tell(self, lacking: Mapping[tuple[KeyPurpose, str], str]) -> None:
+        missing = set(lacking.values())
+        if missing == set(self._snapshot.lacking.values()):
+            return
+        if missing:
+            _log.warning("secret_keys_missing", secrets=sorted(missing))
+        else:
+            _log.info("secret_keys_complete")
 
     def generate(
         self,
@@ -135,26 +167,39 @@ class Keyring:
         return self._snapshot.published
 
     def signer(self, algorithm: str) -> SigningKey:
-        """Get the key that signs with `algorithm`. Raises KEY_STATE when there is none."""
+        """Get the key that signs with `algorithm`. Raises KEY_STATE when there is none,
+        TRUST_STALE."""
         snapshot = self._snapshot
         return snapshot.signing[_active(snapshot, KeyPurpose.SIGNING, algorithm)]
 
     def signing_key(self, kid: str) -> SigningKey | None:
-        """Get a key if it verifies."""
-        return self._snapshot.signing.get(kid)
+        """Get a key if it verifies. Raises TRUST_STALE."""
+        found = self._snapshot.signing.get(kid)
+        if found is None:
+            _require(self._snapshot, KeyPurpose.SIGNING, kid)
+        return found
 
     def active_mac_key(self, purpose: KeyPurpose) -> MacKey:
-        """Get the key that new tokens are made with. Raises KEY_STATE when there is none."""
+        """Get the key that new tokens are made with. Raises KEY_STATE when there is none,
+        TRUST_STALE."""
         snapshot = self._snapshot
         return snapshot.macs[purpose, _active(snapshot, purpose, MAC_ALGORITHM)]
 
     def mac_key(self, purpose: KeyPurpose, kid: str) -> MacKey | None:
-        """Get a key if it verifies."""
-        return self._snapshot.macs.get((purpose, kid))
+        """Get a key if it verifies. Raises TRUST_STALE."""
+        found = self._snapshot.macs.get((purpose, kid))
+        if found is None:
+            _require(self._snapshot, purpose, kid)
+        return found
 
     def mac_keys(self, purpose: KeyPurpose) -> tuple[MacKey, ...]:
-        """List all keys that verify."""
-        return tuple(key for (of, _), key in self._snapshot.macs.items() if of is purpose)
+        """List all keys that verify. Raises TRUST_STALE where one that was used already cannot be
+        had: what is not found under the others may be there all the same."""
+        snapshot = self._snapshot
+        for of, kid in snapshot.lacking:
+            if of is purpose and snapshot.records[kid].state is not KeyState.PENDING:
+                _require(snapshot, of, kid)
+        return tuple(key for (of, _), key in snapshot.macs.items() if of is purpose)
 
     def is_compromised(self, purpose: KeyPurpose, kid: str) -> bool:
         """Whether the key was declared compromised."""
@@ -198,7 +243,15 @@ def _active(snapshot: _Snapshot, purpose: KeyPurpose, algorithm: str) -> str:
         raise TokenServiceError(
             Reason.KEY_STATE, f"there is no active {purpose.name.lower()} key for {algorithm}"
         )
+    _require(snapshot, purpose, kid)
     return kid
+
+
+def _require(snapshot: _Snapshot, purpose: KeyPurpose, kid: str) -> None:
+    if (purpose, kid) in snapshot.lacking:
+        raise TokenServiceError(
+            Reason.TRUST_STALE, "this node lacks the secret of a key that is needed"
+        )
 
 
 def _material(key: Key) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from uuid import UUID
 from token_service.adapters.redis.connection import RedisClient
 from token_service.adapters.redis.facts_codec import FactsCodec, identity_facts
 from token_service.adapters.redis.gate import RedisAway, RedisGate
+from token_service.adapters.redis.seals import EntrySeals
 from token_service.domain import deadline
 from token_service.domain.errors import store_unavailable
 from token_service.domain.ports import Clock, SessionStore
@@ -33,20 +34,25 @@ class CachedSessionFacts:
     """Implements `ports.SessionFacts`.
 
     Holds who a session is, never whether it is still good: that is the verdict's business, and
-    revocation is the trust log's. A row that is revoked already is not cached. `key` (32 bytes
-    or more, the same on all nodes) authenticates the entries: whoever can write to Redis can
-    make a cold Validate slower, and nothing else.
+    revocation is the trust log's. A row that is revoked already is not cached. `seals`
+    authenticate the entries: whoever can write to Redis can make a cold Validate slower, and
+    nothing else.
     """
 
     def __init__(
-        self, gate: RedisGate, store: SessionStore, clock: Clock, key: bytes, ttl: timedelta = TTL
+        self,
+        gate: RedisGate,
+        store: SessionStore,
+        clock: Clock,
+        seals: EntrySeals,
+        ttl: timedelta = TTL,
     ) -> None:
         if ttl > TTL:
             raise ValueError(f"session facts may be cached for {TTL} at most")
         self._gate = gate
         self._store = store
         self._clock = clock
-        self._codec = FactsCodec(key)
+        self._codec = FactsCodec(seals)
         self._ttl = ttl
         self._flights: dict[str, _Flight] = {}
         self._refills: set[asyncio.Task[None]] = set()

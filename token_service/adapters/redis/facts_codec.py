@@ -1,19 +1,16 @@
-"""Session facts as bytes that only a holder of the key can make."""
+"""Session facts as bytes that only a node of ours can make."""
 
-import hashlib
-import hmac
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from token_service.adapters.redis.seals import EntrySeals
 from token_service.domain.kinds import Amr, Platform, TokenKind
 from token_service.domain.sessions.session import Device, Session
 
 _LABEL = b"token-service session facts v1\0"
-_MAC_BYTES = 32
-_MIN_KEY_BYTES = 32
 _NO_ID = UUID(int=0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -43,12 +40,10 @@ def identity_facts(session: Session) -> Session:
 
 
 class FactsCodec:
-    """Encodes and decodes facts under `key`; the session's id and the time are part of it."""
+    """Encodes and decodes sealed facts; the session's id and the time are part of it."""
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) < _MIN_KEY_BYTES:
-            raise ValueError(f"the key of cached facts needs {_MIN_KEY_BYTES} bytes")
-        self._key = key
+    def __init__(self, seals: EntrySeals) -> None:
+        self._seals = seals
 
     def encode(self, facts: Session, now: datetime) -> bytes:
         """Make the entry for a session that is not revoked, as read at `now`."""
@@ -75,7 +70,7 @@ class FactsCodec:
             separators=(",", ":"),
             ensure_ascii=False,
         ).encode()
-        return self._mac(facts.session_id, body) + body
+        return self._seals.seal(_LABEL + facts.session_id.bytes, body)
 
     def decode(
         self, session_id: UUID, entry: bytes, now: datetime, ttl: timedelta
@@ -84,16 +79,13 @@ class FactsCodec:
 
         Also for one older than `ttl`: whoever can write to Redis can put it back.
         """
-        mac, body = entry[:_MAC_BYTES], entry[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(session_id, body)):
+        body = self._seals.open(_LABEL + session_id.bytes, entry)
+        if body is None:
             return None
         fields = json.loads(body)
         if not -ttl < now - _to_time(fields[0]) < ttl:
             return None
         return _session(session_id, fields[1:])
-
-    def _mac(self, session_id: UUID, body: bytes) -> bytes:
-        return hmac.digest(self._key, _LABEL + session_id.bytes + body, hashlib.sha256)
 
 
 def _session(session_id: UUID, fields: list[Any]) -> Session:

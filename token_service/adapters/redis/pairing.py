@@ -1,7 +1,5 @@
 """Pairings that nobody scanned yet: kept where they may be lost, for people look at a new code."""
 
-import hashlib
-import hmac
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,6 +8,7 @@ from uuid import UUID
 
 from token_service.adapters.redis.connection import RedisClient
 from token_service.adapters.redis.gate import RedisAway, RedisGate
+from token_service.adapters.redis.seals import EntrySeals
 from token_service.domain.errors import store_unavailable
 from token_service.domain.kinds import Amr, PairingDirection, PairingState
 from token_service.domain.pairing.decision import Login, Pairing
@@ -17,7 +16,6 @@ from token_service.domain.pairing.qr_codes import is_alive, tag_of
 from token_service.domain.sessions.session import Device
 
 _LABEL = b"token-service pending pairing v1\0"
-_MAC_BYTES = 32
 _MAX_BYTES = 64 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -28,13 +26,13 @@ class RedisPendingPairings:
     """Implements `ports.PendingPairings`.
 
     One entry per pairing, and one per code that leads to it; all of a pairing are in one slot of
-    a Cluster. `key` (the same on all nodes) authenticates the entries: whoever can write to Redis
-    can lose a pairing, and make none.
+    a Cluster. `seals` authenticate the entries: whoever can write to Redis can lose a pairing, and
+    make none.
     """
 
-    def __init__(self, gate: RedisGate, key: bytes) -> None:
+    def __init__(self, gate: RedisGate, seals: EntrySeals) -> None:
         self._gate = gate
-        self._key = key
+        self._seals = seals
 
     async def put(self, pairing: Pairing) -> None:
         """Keep it for as long as it may be scanned. Raises STORE_UNAVAILABLE."""
@@ -85,10 +83,8 @@ class RedisPendingPairings:
         entry = await self._ask(run)
         if not isinstance(entry, bytes):
             return None
-        mac, body = entry[:_MAC_BYTES], entry[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(pairing_id, body)):
-            return None
-        return _decode(pairing_id, json.loads(body))
+        body = self._seals.open(_LABEL + pairing_id.bytes, entry)
+        return None if body is None else _decode(pairing_id, json.loads(body))
 
     async def _ask(self, run: Any) -> Any:  # noqa: ANN401 - what the command returns
         try:
@@ -104,10 +100,7 @@ class RedisPendingPairings:
 
     def _sealed(self, pairing: Pairing) -> bytes:
         body = json.dumps(_encode(pairing), separators=(",", ":")).encode()
-        return self._mac(pairing.pairing_id, body) + body
-
-    def _mac(self, pairing_id: UUID, body: bytes) -> bytes:
-        return hmac.digest(self._key, _LABEL + pairing_id.bytes + body, hashlib.sha256)
+        return self._seals.seal(_LABEL + pairing.pairing_id.bytes, body)
 
 
 def _encode(pairing: Pairing) -> list[Any]:

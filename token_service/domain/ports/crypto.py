@@ -115,10 +115,19 @@ class Secrets(Protocol):
         """None when the pepper is not known (any more). Raises MalformedToken."""
         ...
 
+    def check(self, code: str, secret: str) -> None:
+        """Raises MalformedToken for what is not shaped like such a secret."""
+        ...
+
+    def rehash(self, code: str, secret: str, pepper_id: str) -> tuple[bytes, str] | None:
+        """(hash, pepper id) under the active pepper; None where `pepper_id` is that, and where
+        this node cannot have it."""
+        ...
+
     def active_pepper(self) -> str: ...
 
     def bucket(self, *parts: str) -> bytes:
-        """A stable keyed hash for limiter buckets (independent of pepper rotation)."""
+        """A keyed hash for limiter buckets, the same on all nodes until the pepper rotates."""
         ...
 
 

@@ -141,7 +141,7 @@ class AuthenticateCaller:
     def _require_secret(self, client_id: str, secret: str) -> None:
         """Refuse what is not shaped like a client secret before the client is read again."""
         try:
-            self._secrets.hash(_CODE, secret, self._secrets.active_pepper())
+            self._secrets.check(_CODE, secret)
         except MalformedToken as error:
             raise _Wrong(client_id, "malformed_secret") from error
 
@@ -166,12 +166,9 @@ class AuthenticateCaller:
         return reread[0]
 
     async def _refresh_hash(self, client: Client, match: ClientSecret, secret: str) -> None:
-        pepper = self._secrets.active_pepper()
-        if match.pepper_id == pepper:
-            return
-        new_hash = self._secrets.hash(_CODE, secret, pepper)
-        if new_hash is not None:
-            await self._store.rehash_secret(client.client_id, match.secret_hash, new_hash, pepper)
+        moved = self._secrets.rehash(_CODE, secret, match.pepper_id)
+        if moved is not None:
+            await self._store.rehash_secret(client.client_id, match.secret_hash, *moved)
 
     def _remember(
         self, authorization: str, client: Client, match: ClientSecret, version: int
