@@ -1,4 +1,4 @@
-"""Configured secrets are replaced while everything is used on two nodes, one of them with workers."""
+"""Configured secrets are replaced while all is used on two nodes, one of them with workers."""
 
 import itertools
 import signal
@@ -94,9 +94,7 @@ class Nodes:
     async def failures_until_locked(self) -> int:
         """Wrong passwords until the account is locked, at one node and the other in turn."""
         person = await self.both[0].callers.new_person()
-        for count, node in zip(
-            range(1, LONGEST_COUNT), itertools.cycle(self.both), strict=False
-        ):
+        for count, node in zip(range(1, LONGEST_COUNT), itertools.cycle(self.both), strict=False):
             said = await outcome(node.callers.web.login(person.username, "wrong"))
             if said != "CREDENTIALS_INVALID":
                 assert said == "ACCOUNT_LOCKED"
