@@ -21,7 +21,12 @@ from token_service.adapters.crypto.configured_secrets import SecretKeys
 from tokenservice.v1 import key_service_pb2 as keys
 from tokenservice.v1 import types_pb2 as types
 
-PURPOSES = (types.KEY_PURPOSE_MINT, types.KEY_PURPOSE_PEPPER, types.KEY_PURPOSE_OPAQUE)
+PURPOSES = (
+    (types.KEY_PURPOSE_SIGNING, "EdDSA"),
+    (types.KEY_PURPOSE_MINT, ""),
+    (types.KEY_PURPOSE_PEPPER, ""),
+    (types.KEY_PURPOSE_OPAQUE, ""),
+)
 LONGEST_COUNT = 20
 QUICK = {"staleness_limit": "2s", "heartbeat": "800ms", "key_publish_lead": "4s"}
 
@@ -104,10 +109,8 @@ class Nodes:
     async def rotate(self, node: Node) -> None:
         """Every kind of key, by this node."""
         admin = node.callers.admin
-        wanted = [{"purpose": purpose} for purpose in PURPOSES]
-        wanted.append({"purpose": types.KEY_PURPOSE_SIGNING, "algorithm": "EdDSA"})
-        for one in wanted:
-            request = keys.RotateKeyRequest(**one)
+        for purpose, algorithm in PURPOSES:
+            request = keys.RotateKeyRequest(purpose=purpose, algorithm=algorithm)
             await admin.keys.RotateKey(request, metadata=admin.metadata)
 
 
