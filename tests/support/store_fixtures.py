@@ -1,4 +1,4 @@
-"""Fixtures of the stores that a company runs: a replicated PostgreSQL."""
+"""Fixtures of the stores that a company runs: a replicated PostgreSQL, a pooler."""
 
 import asyncio
 import itertools
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres_cluster import DATABASE, PostgresCluster
 from tests.support.world import World, seed
 from token_service.adapters.crypto.configured_secrets import SecretKeys
@@ -16,6 +17,7 @@ from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.migrate import migrate
 
 StartCluster = Callable[..., PostgresCluster]
+StartPgBouncer = Callable[..., PgBouncer]
 
 _numbers = itertools.count(1)
 
@@ -65,3 +67,19 @@ def start_cluster(cluster_template: ClusterTemplate, open_dir: Path) -> Iterator
     for cluster in started:
         cluster.stop()
         cluster.remove()
+
+
+@pytest.fixture
+def start_pgbouncer(open_dir: Path) -> Iterator[StartPgBouncer]:
+    """Start poolers before a database of the test; see PgBouncer. Skips where there is none."""
+    started: list[PgBouncer] = []
+
+    def start(dsn: str, *, mode: str, **settings: str) -> PgBouncer:
+        pooler = PgBouncer(open_dir / f"pgbouncer-{next(_numbers)}", dsn, mode=mode, **settings)
+        started.append(pooler)
+        pooler.start()
+        return pooler
+
+    yield start
+    for pooler in started:
+        pooler.stop()
