@@ -30,11 +30,9 @@ class ServerProcess:
         environment: Mapping[str, str],
         *,
         module: str = "token_service",
-        root: Path = ROOT,
         meanwhile: Callable[[subprocess.Popen[str]], None] = lambda _: None,
     ) -> None:
-        """Wait until it serves. `meanwhile` is called with the process that has just begun; `root`
-        is the checkout whose code runs."""
+        """Wait until it serves. `meanwhile` is called with the process that has just begun."""
         arguments = [sys.executable, "-m", module]
         if module == "token_service":
             arguments.append("serve")
@@ -42,8 +40,8 @@ class ServerProcess:
         self.output: list[str] = []
         self.process = subprocess.Popen(
             arguments,
-            cwd=root,
-            env={**inherited(root), **environment},
+            cwd=ROOT,
+            env={**_inherited(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -108,12 +106,8 @@ class ServerProcess:
         return code
 
 
-def inherited(root: Path = ROOT) -> dict[str, str]:
-    """The environment without anything that would configure a server, to run the code of a
-    checkout."""
-    kept = {
+def _inherited() -> dict[str, str]:
+    """The environment without anything that would configure a server."""
+    return {
         name: value for name, value in os.environ.items() if not name.startswith("TOKEN_SERVICE_")
-    }
-    if root != ROOT:
-        kept["PYTHONPATH"] = str(root / "clients/python/src")
-    return {**kept, "PYTHONUNBUFFERED": "1"}
+    } | {"PYTHONUNBUFFERED": "1"}
