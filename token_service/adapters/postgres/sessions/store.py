@@ -19,6 +19,7 @@ from token_service.adapters.postgres.sessions.rows import (
     session_from_row,
     view_from_row,
 )
+from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
 from token_service.domain.errors import invalid_field
 from token_service.domain.ports import (
@@ -67,7 +68,10 @@ class SessionStore:
             guard.attempt_bucket,
             *audit_log.args(audit),
         )
-        return None if row is None else Inserted(row["rev"])
+        if row is None:
+            return None
+        durability.note_commit()
+        return Inserted(row["rev"])
 
     async def view(self, lookup_id: UUID) -> SessionView | None:
         """A session by lookup id with all that decides over it, in one snapshot."""
@@ -108,7 +112,10 @@ class SessionStore:
             raise LookupError("the statement gives one row")
         if row["locked"]:
             raise RowLocked
-        return None if row["revision"] is None else int(row["revision"])
+        if row["revision"] is None:
+            return None
+        durability.note_commit()
+        return int(row["revision"])
 
     async def advance_plainly(
         self, change: PlainAdvance, audit: AuditEvent

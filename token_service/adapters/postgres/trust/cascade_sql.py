@@ -14,9 +14,11 @@ _FREE = """
 WHERE cascade_id = (SELECT cascade_id FROM cascades WHERE cascade_id = $1 FOR UPDATE SKIP LOCKED)
 """
 WORKING = f"UPDATE cascades SET worked_at = $2 {_FREE}"  # noqa: S608 - constants, here and below
+# Another process may have done all of it: the record waits for the standby for that as well.
 DONE = f"""
 WITH done AS (DELETE FROM cascades {_FREE})
-SELECT (SELECT revision FROM trust_head) AS revision
+SELECT (SELECT revision FROM trust_head) AS revision,
+       pg_logical_emit_message(true, 'token-service', '')
 """  # noqa: S608
 OF = f"SELECT {COLUMNS} FROM cascades WHERE kind = $1 AND id = $2"  # noqa: S608
 CLAIM = f"""

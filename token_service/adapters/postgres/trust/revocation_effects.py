@@ -112,6 +112,7 @@ async def _settle(database: Database, effects: Sequence[_Effect], now: datetime)
         [one.cascade_id for one in fresh],
         *columns_of(again, always=[one.kind is not TrustEntryKind.SESSION for one in again]),
         now,
+        bool(unchanged),
     )
     if row is None:
         raise LookupError("the statement gives one row")

@@ -179,12 +179,13 @@ ORDER BY asked
 
 # After the commit, for the head was held while it was asked for and nobody is let in since: whose
 # sessions have no children now gets none. Those of what was revoked before are begun anew: who
-# asked then may not have seen the end.
+# asked then may not have seen the end. With $16 something was revoked before, and the record waits
+# for the standby for that: until then a failover could still lose it.
 SETTLE = f"""
 WITH parents AS MATERIALIZED ({cascade_sql.PARENTS_AMONG}
 ), quickly AS MATERIALIZED (
-    SELECT CASE WHEN cardinality($3::uuid[]) = 0
-                THEN set_config('synchronous_commit', 'off', true) END
+    SELECT CASE WHEN $16::boolean THEN pg_logical_emit_message(true, 'token-service', '')::text
+                ELSE set_config('synchronous_commit', 'off', true) END
 ), dropped AS (
     DELETE FROM cascades
     WHERE cascade_id = ANY ($2::uuid[]) AND (SELECT count(*) FROM quickly) > 0
@@ -204,5 +205,6 @@ WITH parents AS MATERIALIZED ({cascade_sql.PARENTS_AMONG}
 )
 SELECT (SELECT revision FROM trust_head) AS revision,
        ARRAY(SELECT cascade_id FROM dropped) AS dropped,
-       ARRAY(SELECT cascade_id FROM again) AS again
+       ARRAY(SELECT cascade_id FROM again) AS again,
+       (SELECT count(*) FROM quickly)
 """  # noqa: S608

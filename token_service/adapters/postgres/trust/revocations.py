@@ -15,7 +15,7 @@ from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust import revocation_effects
 from token_service.adapters.postgres.trust.cascade import BATCH, Cascades, Finished
 from token_service.adapters.postgres.trust.revocation_effects import Applied
-from token_service.domain import deadline
+from token_service.domain import deadline, durability
 from token_service.domain.errors import store_unavailable
 from token_service.domain.trust.revocation import Revocation, Revoked
 
@@ -51,11 +51,13 @@ class RevocationStore:
             async with asyncio.timeout(deadline.remaining(within)):
                 done, below = await until_free(lambda: self._ask(revocation, now), within)
             if below is None:
+                durability.note_commit()
                 return done.revoked
             async with asyncio.timeout(deadline.remaining(math.inf)):
                 finished = await asyncio.shield(below)
         except TimeoutError:
             raise store_unavailable() from None
+        durability.note_commit()
         more = finished.sessions if done.first else 0
         return Revoked(finished.revision, done.revoked.sessions + more)
 
