@@ -8,8 +8,7 @@ from typing import Self
 class Proxy:
     """Forwards to one address until it is told to swallow everything or to hang up.
 
-    `target` is `host:port` or the path of a Unix socket. It may be changed; connections that are
-    open stay where they are. `delay` is in seconds, on each way.
+    `target` may be changed; connections that are open stay where they are.
     """
 
     def __init__(self, target: str) -> None:
@@ -17,10 +16,6 @@ class Proxy:
         self.address = ""
         self._through = asyncio.Event()
         self._through.set()
-        self._replies = asyncio.Event()
-        self._replies.set()
-        self.delay = 0.0
-        self.swallowed = 0
         self._refusing = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -46,65 +41,40 @@ class Proxy:
         """From now on nothing gets through, and nobody is told."""
         self._through.clear()
 
-    def swallow_replies(self) -> None:
-        """From now on requests get through, and nothing comes back."""
-        self._replies.clear()
-
     def cut(self) -> None:
         """Hang up on everybody, and on whoever calls."""
         self._refusing = True
         self._through.set()
-        self._replies.set()
         for writer in tuple(self._writers):
             writer.transport.abort()
 
     def mend(self) -> None:
         """Forward again."""
         self._refusing = False
-        self.delay = 0.0
         self._through.set()
-        self._replies.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusing:
             writer.transport.abort()
             return
+        host, _, port = self.target.rpartition(":")
         try:
-            far_reader, far_writer = await self._reach()
+            far_reader, far_writer = await asyncio.open_connection(host, int(port))
         except OSError:
             writer.transport.abort()
             return
         self._writers |= {writer, far_writer}
         for source, sink in ((reader, far_writer), (far_reader, writer)):
-            gates = (self._through,) if source is reader else (self._through, self._replies)
-            task = asyncio.create_task(self._pump(source, sink, gates))
+            task = asyncio.create_task(self._pump(source, sink))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self.target.startswith("/"):
-            return await asyncio.open_unix_connection(self.target)
-        host, _, port = self.target.rpartition(":")
-        return await asyncio.open_connection(host, int(port))
-
-    async def _pump(
-        self,
-        source: asyncio.StreamReader,
-        sink: asyncio.StreamWriter,
-        gates: tuple[asyncio.Event, ...],
-    ) -> None:
-        loop = asyncio.get_running_loop()
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
             while data := await source.read(65536):
-                for gate in gates:
-                    if not gate.is_set():
-                        self.swallowed += 1
-                        await gate.wait()
-                if self.delay:
-                    loop.call_later(self.delay, sink.write, data)
-                else:
-                    sink.write(data)
-                    await sink.drain()
+                await self._through.wait()
+                sink.write(data)
+                await sink.drain()
         except OSError:
             pass
         finally:

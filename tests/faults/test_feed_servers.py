@@ -24,6 +24,7 @@ from tests.support.servers import ServerProcess
 from tests.support.validators import validating
 from tests.support.waiting import PATIENCE, until
 from tests.support.world import World
+from token_service.adapters.postgres.connecting import Source
 from token_service.app import upkeep
 from tokenservice import OnStale, Validator
 from tokenservice.core import Verdict
@@ -207,4 +208,4 @@ async def bring_back(world: World, seen: int) -> None:
         await database.execute("UPDATE trust_head SET revision = $1", seen - 1)
     finally:
         await database.close()
-    await upkeep.fence(world.dsn, seen)
+    await upkeep.fence(Source(text=world.dsn), seen)

@@ -2,28 +2,66 @@
 
 import asyncpg
 
+from token_service.adapters.postgres.connecting import Pooler, Source, cause
+from token_service.adapters.postgres.dsn import DsnError
 from token_service.adapters.postgres.health import UnsafeStoreError, check_durability
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.schema import Schema, read_schema
 from token_service.app.errors import StartupError
+from token_service.config import Settings
 from token_service.domain.errors import TokenServiceError
 
 _SETTING = "TOKEN_SERVICE_POSTGRES_DSN"
 NOT_MIGRATED = f"{_SETTING}: the database is not migrated: run `token-service migrate`"
 
 
-async def open_database(dsn: str, name: str, *, size: int, call_timeout: float) -> Database:
+def main_source(settings: Settings) -> Source:
+    """Where the database is."""
+    return Source(
+        text=settings.postgres_dsn.get_secret_value(),
+        setting=_SETTING,
+        file=settings.file_of("postgres_dsn"),
+        pooler=Pooler(settings.postgres_pooler),
+    )
+
+
+def direct_source(settings: Settings) -> Source:
+    """Where it is without a pooler, for what needs sessions that last."""
+    if settings.postgres_direct_dsn is None:
+        return main_source(settings)
+    return Source(
+        text=settings.postgres_direct_dsn.get_secret_value(),
+        setting="TOKEN_SERVICE_POSTGRES_DIRECT_DSN",
+        file=settings.file_of("postgres_direct_dsn"),
+    )
+
+
+async def open_database(
+    source: Source, name: str, *, size: int, call_timeout: float, direct: Source | None = None
+) -> Database:
     """Connect as `token-service <name>`; `call_timeout` is in seconds. Raises StartupError."""
     try:
         return await Database.open(
-            dsn, size=size, call_timeout=call_timeout, application_name=f"token-service {name}"
+            source,
+            direct=direct,
+            size=size,
+            call_timeout=call_timeout,
+            application_name=f"token-service {name}",
         )
-    except TokenServiceError as error:
-        raise StartupError(f"{_SETTING}: PostgreSQL does not answer") from error
-    except asyncpg.PostgresError as error:
-        raise StartupError(
-            f"{_SETTING}: PostgreSQL refuses the connection: {type(error).__name__}"
-        ) from error
+    except DsnError as error:
+        raise StartupError(f"{source.setting}: {error}") from None
+    except (TokenServiceError, asyncpg.PostgresError) as error:
+        why = error.__cause__ if isinstance(error, TokenServiceError) else error
+        raise StartupError(f"{source.setting}: {cause(why)}") from error
+
+
+async def require_direct(database: Database, direct: Source) -> None:
+    """Raises StartupError where no connection past a pooler can be had."""
+    try:
+        conn = await database.connect("probe")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise StartupError(f"{direct.setting}: {cause(error)}") from error
+    await conn.close(timeout=database.call_timeout)
 
 
 async def schema_of(database: Database) -> Schema:

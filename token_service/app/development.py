@@ -9,6 +9,7 @@ from pathlib import Path
 from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.embedded.place import DataDir
+from token_service.adapters.postgres.connecting import Source
 from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
 from token_service.app.upkeep import migrate
@@ -52,7 +53,7 @@ class DevelopmentStores:
                 EmbeddedPostgres(folder / _POSTGRES) as postgres,
                 EmbeddedValkey(folder / "valkey") as valkey,
             ):
-                migrate(postgres.dsn)
+                migrate(Source(text=postgres.dsn))
                 yield cls(postgres.dsn, valkey.url)
         except EmbeddedError as error:
             raise StartupError(str(error)) from error

@@ -15,7 +15,6 @@ from token_service.adapters.crypto.pairing import PepperedPairingSecrets
 from token_service.adapters.crypto.passwords import Argon2Cost, Argon2Passwords
 from token_service.adapters.postgres.clients.store import ClientStore
 from token_service.adapters.postgres.codes.store import CodeStore
-from token_service.adapters.postgres.durability import Durability
 from token_service.adapters.postgres.keys.store import KeyStore
 from token_service.adapters.postgres.login.attempts import Attempts
 from token_service.adapters.postgres.pairing.store import PairingStore
@@ -29,7 +28,13 @@ from token_service.adapters.postgres.trust.follower import TrustFollower
 from token_service.adapters.postgres.trust.revocations import RevocationStore
 from token_service.adapters.postgres.users.store import UserStore
 from token_service.adapters.system import AnchoredSystemClock, SystemRandomness
-from token_service.app.database import open_database, require_usable
+from token_service.app.database import (
+    direct_source,
+    main_source,
+    open_database,
+    require_direct,
+    require_usable,
+)
 from token_service.app.errors import StartupError
 from token_service.app.redis_parts import RedisParts, redis_parts
 from token_service.config import Settings
@@ -81,7 +86,6 @@ class Parts:
     attempts: Attempts
     codes: CodeStore
     code_secrets: PepperedCodes
-    durability: Durability
     trust: TrustFeed
     follower: TrustFollower
     client_cache: ClientCache
@@ -96,11 +100,12 @@ class Parts:
 
         Raises StartupError naming what the operator has to change.
         """
-        dsn = settings.postgres_dsn.get_secret_value()
+        source, direct = main_source(settings), direct_source(settings)
         seconds = settings.postgres_timeout.total_seconds()
-        connect = partial(open_database, dsn, call_timeout=seconds)
+        connect = partial(open_database, source, call_timeout=seconds, direct=direct)
         database = await connect("main", size=settings.postgres_pool_size)
         try:
+            await require_direct(database, direct)
             schema = await require_usable(database, allow_lossy=settings.allow_unsafe_durability)
             validate = await connect("validate", size=settings.postgres_validate_pool_size)
             parts = cls.assemble(
@@ -170,7 +175,6 @@ class Parts:
             attempts=Attempts(database),
             codes=CodeStore(database),
             code_secrets=PepperedCodes(keyring),
-            durability=Durability(database, lambda: trust.state.epoch),
             trust=trust,
             follower=TrustFollower(
                 database,
@@ -249,7 +253,6 @@ class Parts:
         await self.sessions.close()
         await self.revocations.close()
         await self.clients.close()
-        await self.durability.close()
         await self.redis.close()
         self.hasher.close()
         await self.validate_database.close()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from token_service.adapters.postgres.connecting import Source
 from token_service.adapters.postgres.migrate import MigrationError
 from token_service.adapters.postgres.migrate import migrate as apply_all
 from token_service.adapters.postgres.schema import Schema
@@ -32,13 +33,13 @@ class Migrated:
     newer: tuple[str, ...]
 
 
-def migrate(dsn: str) -> Migrated:
+def migrate(source: Source) -> Migrated:
     """Apply the migrations that are missing. Blocks, and runs a loop of its own meanwhile.
 
     Raises StartupError, also for a database that has migrations of another version and lacks some
     of this one: in which order they go is for a version to say that ships them all.
     """
-    schema = asyncio.run(_schema_at(dsn))
+    schema, url = asyncio.run(_schema_at(source))
     if schema.missing and schema.newer:
         raise StartupError(
             f"the database has migrations that this version does not ship "
@@ -47,16 +48,17 @@ def migrate(dsn: str) -> Migrated:
         )
     if schema.missing:
         try:
-            apply_all(dsn)
+            apply_all(url)
         except MigrationError as error:
             raise StartupError(f"cannot migrate the database: {error}") from error
     return Migrated(applied=schema.missing, newer=schema.newer)
 
 
-async def _schema_at(dsn: str) -> Schema:
-    database = await open_database(dsn, "migrate", size=1, call_timeout=_SECONDS)
+async def _schema_at(source: Source) -> tuple[Schema, str]:
+    """The schema, and the address of the primary alone. A secret."""
+    database = await open_database(source, "migrate", size=1, call_timeout=_SECONDS)
     try:
-        return await schema_of(database)
+        return await schema_of(database), database.url
     finally:
         await database.close()
 
@@ -71,14 +73,14 @@ async def bootstrap(settings: Settings, client_id: str, name: str) -> ClientCred
         await parts.close()
 
 
-async def fence(dsn: str, above: int) -> int:
+async def fence(source: Source, above: int) -> int:
     """After a restore: begin a new trust log at a revision greater than `above` and than all that
     any node may have seen, in which nothing issued so far is accepted; that revision.
 
     Raises StartupError for a database that cannot be reached or has no trust log,
     STORE_UNAVAILABLE.
     """
-    database = await open_database(dsn, "restore-fence", size=1, call_timeout=_SECONDS)
+    database = await open_database(source, "restore-fence", size=1, call_timeout=_SECONDS)
     try:
         async with database.transaction() as connection:
             now = await connection.fetchval("SELECT clock_timestamp()")

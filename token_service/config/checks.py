@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
@@ -28,7 +27,6 @@ _MAX_PORT = 65_535
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d|)")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+|\*):(\d{1,5})")
 _NUMBERS = re.compile(r"[\d.]+")
-_POSTGRES = re.compile(r"postgres(ql)?://.")
 _REDIS = re.compile(r"(rediss?(\+cluster|\+sentinel)?|unix)://.+")
 
 
@@ -126,18 +124,12 @@ def check_secret_keys(text: str) -> None:
         raise ValueError(str(error).rpartition("SECRET_KEYS: ")[2]) from None
 
 
-def check_postgres_dsn(text: str) -> None:
-    """Raises ValueError for what is no PostgreSQL address, by its scheme and its ports."""
-    if _POSTGRES.match(text) is None:
-        raise ValueError("must begin with postgresql://")
-    try:
-        hosts = urlsplit(text).netloc.rpartition("@")[2].split(",")
-    except ValueError:
-        raise ValueError("is not a PostgreSQL address") from None
-    for host in hosts:
-        port = host.rpartition("]")[2].partition(":")[2]
-        if port and not (port.isdecimal() and 0 < int(port) <= _MAX_PORT):
-            raise ValueError("has a port that is not a number of one")
+def check_postgres_dsn(text: str, *, pooled: bool = False) -> None:
+    """Raises ValueError for what is no usable PostgreSQL address."""
+    from token_service.adapters.postgres.dsn import parse_dsn
+
+    if parse_dsn(text).options and pooled:
+        raise ValueError("has options, which no pooler lets through: set them for the role")
 
 
 def check_redis_url(text: str) -> None:

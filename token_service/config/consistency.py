@@ -12,13 +12,27 @@ def check(settings: Settings) -> None:
 
 
 def _check_secrets(settings: Settings) -> None:
-    with checks.about("postgres_dsn"):
-        checks.check_postgres_dsn(settings.postgres_dsn.get_secret_value())
+    _check_postgres(settings)
     with checks.about("secret_keys"):
         checks.check_secret_keys(settings.secret_keys.get_secret_value())
     if settings.redis_url is not None:
         with checks.about("redis_url"):
             checks.check_redis_url(settings.redis_url.get_secret_value())
+
+
+def _check_postgres(settings: Settings) -> None:
+    pooled = settings.postgres_pooler != "none"
+    with checks.about("postgres_dsn"):
+        checks.check_postgres_dsn(settings.postgres_dsn.get_secret_value(), pooled=pooled)
+    if settings.postgres_direct_dsn is not None:
+        with checks.about("postgres_direct_dsn"):
+            checks.check_postgres_dsn(settings.postgres_direct_dsn.get_secret_value())
+    elif settings.postgres_pooler == "transaction":
+        raise checks.UnusableError(
+            "postgres_direct_dsn",
+            "is needed where TOKEN_SERVICE_POSTGRES_POOLER is transaction: the address of the "
+            "same database without the pooler",
+        )
 
 
 def _check_times(settings: Settings) -> None:

@@ -34,6 +34,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         for name, text in present.items()
         if name.startswith(PREFIX) and text
     }
+    files = _files(values)
     problems = [problem for name in secret_names() if (problem := _take_file(name, values))]
     if not problems:
         try:
@@ -44,7 +45,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         except UnusableError as error:
             problems = [f"{PREFIX}{error.name.upper()}: {error}"]
         else:
-            return settings
+            return settings.from_files(files)
     raise ConfigError("\n".join(problems)) from None
 
 
@@ -109,6 +110,11 @@ def _duration(seconds: float) -> str:
 
 def _is_secret(field: FieldInfo) -> bool:
     return field.annotation in {SecretStr, SecretStr | None}
+
+
+def _files(values: Mapping[str, str]) -> dict[str, Path]:
+    named = ((name, values.get(name + FILE_SUFFIX.lower(), "")) for name in secret_names())
+    return {name: Path(path) for name, path in named if path}
 
 
 def _take_file(name: str, values: dict[str, str]) -> str:

@@ -4,7 +4,11 @@ Every setting is a variable `TOKEN_SERVICE_<NAME>`; a secret may also come from 
 `TOKEN_SERVICE_<NAME>_FILE` names.
 """
 
-from pydantic import ConfigDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import ConfigDict, PrivateAttr
 
 from token_service.config import checks
 from token_service.config.issuing import Codes, Passwords, Tokens
@@ -23,6 +27,17 @@ class Settings(Surroundings, Logs, Limits, Server, Codes, Passwords, Tokens, Key
 
     # The bases stand in reverse: the fields of the last one come first, in tables and reports.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    _files: dict[str, Path] = PrivateAttr(default_factory=dict)
+
+    def from_files(self, files: Mapping[str, Path]) -> Self:
+        """These settings, of which some were read from `files`."""
+        self._files = dict(files)
+        return self
+
+    def file_of(self, name: str) -> Path | None:
+        """The file that this setting was read from."""
+        return self._files.get(name)
 
     @property
     def hashing_threads(self) -> int:

@@ -1,6 +1,7 @@
 """Settings of the stores, and of the keys in them."""
 
 from datetime import timedelta
+from typing import Literal
 
 from pydantic import SecretStr
 
@@ -14,7 +15,20 @@ class Stores(Group):
     """Where the data are."""
 
     postgres_dsn: SecretStr = setting(
-        "PostgreSQL, as `postgresql://user:password@host/database`. Required."
+        "PostgreSQL, as `postgresql://user:password@host/database`; several hosts as "
+        "`one:5432,two:5432`. From a file it is read again when no connection can be made. "
+        "Required."
+    )
+    postgres_direct_dsn: SecretStr | None = setting(
+        "The same database without a pooler, for what needs sessions that last: following the "
+        "trust log, `migrate`, `doctor`, `restore-fence`. Default: `POSTGRES_DSN`; needed where "
+        "the pooler is `transaction`.",
+        None,
+    )
+    postgres_pooler: Literal["none", "session", "transaction"] = setting(
+        "What stands between the service and PostgreSQL at `POSTGRES_DSN`, such as PgBouncer, by "
+        "its pool mode.",
+        "none",
     )
     postgres_pool_size: values.Connections = setting("Connections for all but Validate.", 10)
     postgres_validate_pool_size: values.Connections = setting(

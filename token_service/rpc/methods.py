@@ -18,7 +18,6 @@ Reply = Message | bytes
 UnaryHandler = Callable[[Caller, Any], Awaitable[Reply]]
 StreamHandler = Callable[[Caller, Any], AsyncGenerator[Reply, None]]
 DialogueHandler = Callable[[Caller, AsyncIterator[Any]], AsyncGenerator[Reply, None]]
-Handler = UnaryHandler | StreamHandler | DialogueHandler
 
 
 class Shape(Enum):
@@ -41,7 +40,7 @@ class Method:
     name: str
     shape: Shape
     request: type[Message]
-    handler: Handler
+    handler: UnaryHandler | StreamHandler | DialogueHandler
 
 
 def methods_of(service: ServiceDescriptor, servicer: object) -> tuple[Method, ...]:

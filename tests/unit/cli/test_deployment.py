@@ -9,13 +9,14 @@ from token_service.cli import variables
 from token_service.cli.calling import demo_file
 from token_service.cli.calling.demo_file import DemoClient, DemoFile, DemoUser
 from token_service.cli.local.deployment import (
-    database_address,
+    database_settings,
     development_environment,
     server_settings,
     store_environment,
 )
 from token_service.cli.output import Output
 from token_service.cli.problems import CliError
+from token_service.config import Settings
 
 DSN = "postgres://user:password@localhost/name"
 
@@ -54,11 +55,15 @@ def test_a_development_server_has_stores_and_secrets_of_its_own(folder: Path) ->
     assert settings.open_registration
 
 
+def address_of(settings: Settings) -> str:
+    return settings.postgres_dsn.get_secret_value()
+
+
 def test_where_no_database_is_named_the_development_servers_is_meant(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_demo(folder)
-    assert database_address(Output()) == DSN
+    assert address_of(database_settings(Output())) == DSN
     assert store_environment(Output())["TOKEN_SERVICE_POSTGRES_DSN"] == DSN
     assert "development server" in capsys.readouterr().err
 
@@ -67,14 +72,14 @@ def test_a_database_that_is_named_is_meant(folder: Path, monkeypatch: pytest.Mon
     write_demo(folder)
     named = "postgres://other@localhost/other"
     monkeypatch.setenv("TOKEN_SERVICE_POSTGRES_DSN", named)
-    assert database_address(Output()) == named
+    assert address_of(database_settings(Output())) == named
     assert store_environment(Output())["TOKEN_SERVICE_POSTGRES_DSN"] == named
 
 
 @pytest.mark.usefixtures("folder")
 def test_without_any_database_the_setting_is_named() -> None:
     with pytest.raises(CliError, match="TOKEN_SERVICE_POSTGRES_DSN: is required"):
-        database_address(Output())
+        database_settings(Output())
 
 
 @pytest.mark.usefixtures("folder")
@@ -83,6 +88,6 @@ def test_an_unusable_address_is_refused_without_being_quoted(
 ) -> None:
     monkeypatch.setenv("TOKEN_SERVICE_POSTGRES_DSN", "mysql://user:canary@localhost/x")
     with pytest.raises(CliError) as caught:
-        database_address(Output())
+        database_settings(Output())
     assert "TOKEN_SERVICE_POSTGRES_DSN" in caught.value.message
     assert "canary" not in caught.value.message

@@ -1,70 +1,270 @@
-"""How connections to PostgreSQL are made: where to, with what limits and what set-up."""
+"""How connections to PostgreSQL are made: where to, with what limits and what set-up.
+
+The address may name several servers, and may be in a file that is read again when no connection
+can be made: passwords change and databases move while this process runs.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import structlog
 from asyncpg.connect_utils import SessionAttribute
 
+from token_service.adapters.postgres.dsn import Dsn, DsnError, Server, parse_dsn
+from token_service.adapters.postgres.primary import Connection, find_primary, require_primary
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from asyncpg import Record
     from asyncpg.pool import Pool
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+_OWN_PART = 0.9
+"""Of the time limit: who waits for as long shall hear what the servers said."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Pooler(StrEnum):
+    """What stands between this process and PostgreSQL."""
+
+    NONE = "none"
+    SESSION = "session"
+    """A connection of ours has one of the server's, as long as it lives."""
+    TRANSACTION = "transaction"
+    """Each transaction may have another connection of the server's."""
+
+
+class PoolerError(ConnectionError):
+    """A pooler was met that the configuration does not name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where an address comes from: the `setting`, its `text`, and the `file` it was read from, if
+    it was."""
+
+    text: str = field(repr=False)
+    setting: str = "TOKEN_SERVICE_POSTGRES_DSN"
+    file: Path | None = None
+    pooler: Pooler = Pooler.NONE
+
+    def again(self) -> str:
+        """The text as it is now. Raises OSError, UnicodeDecodeError."""
+        return self.text if self.file is None else self.file.read_text("utf-8").strip()
 
 
 class Connector:
     """Makes the connections of one process to the primary.
 
-    `timeout` (seconds) bounds each attempt to connect and each command.
+    `timeout` (seconds) bounds each attempt to connect, with all servers together, and each
+    command. Raises DsnError.
     """
 
-    def __init__(self, dsn: str, *, timeout: float, name: str) -> None:
-        self._dsn = dsn
+    def __init__(self, source: Source | str, *, timeout: float, name: str) -> None:
+        self._source = Source(text=source) if isinstance(source, str) else source
+        self._dsn = parse_dsn(self._source.text)
         self._timeout = timeout
         self._name = name
+        self._last_good: Server | None = None
+        self._is_direct = False
+        self._is_readable = True
+
+    @property
+    def source(self) -> Source:
+        """Where the address comes from."""
+        return self._source
+
+    @property
+    def begin(self) -> str:
+        """The statement that begins a transaction, within its limits."""
+        if self._source.pooler is not Pooler.TRANSACTION:
+            return BEGIN
+        limits = _limits(self._timeout).items()
+        return "; ".join((BEGIN, *(f"SET LOCAL {name} = {value}" for name, value in limits)))
+
+    @property
+    def url(self) -> str:
+        """The address of the server alone that was the primary when last connected to. A secret."""
+        return self._dsn.url(self._last_good or self._dsn.servers[0])
 
     def pool(self, size: int) -> Pool[Record]:
         """A pool of at most `size` connections, to be awaited before use."""
+
+        async def connect(*_: object, **__: object) -> Connection:
+            return await self.connect()
+
         return asyncpg.create_pool(
-            self._dsn,
-            min_size=min(2, size),
+            connect=connect,
+            # No floor is kept: a connection is made when there is a call for it.
+            min_size=0,
+            init_size=min(2, size),
             max_size=size,
             max_queries=1_000_000_000,
             max_inactive_connection_lifetime=0,
             init=_prepare_connection,
             reset=_keep_session,
-            **_connect_options(self._timeout, self._name),
         )
 
-    async def connect(self, purpose: str) -> asyncpg.Connection[Record]:
-        """A connection of one's own, outside the pool. Raises what asyncpg raises."""
-        options = _connect_options(self._timeout, f"{self._name} {purpose}")
-        return await asyncpg.connect(self._dsn, **options)
+    async def connect(self, purpose: str = "") -> Connection:
+        """A connection to the primary, whose application name says its `purpose`.
+
+        Raises what asyncpg raises, PoolerError, TimeoutError.
+        """
+        name = f"{self._name} {purpose}".rstrip()
+        ends_at = time.monotonic() + self._timeout * _OWN_PART
+        dsn = self._dsn
+        try:
+            return await self._connect(dsn, name, ends_at)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._read_again()
+            if self._dsn == dsn:
+                raise
+        return await self._connect(self._dsn, name, ends_at)
+
+    async def _connect(self, dsn: Dsn, name: str, ends_at: float) -> Connection:
+        server, conn = await find_primary(
+            sorted(dsn.servers, key=lambda server: server != self._last_good),
+            lambda server: self._attempt(dsn, server, name),
+            within=max(0.0, ends_at - time.monotonic()),
+        )
+        self._last_good = server
+        return conn
+
+    async def _attempt(self, dsn: Dsn, server: Server, name: str) -> Connection:
+        """A connection to this server, if it is a primary."""
+        async with asyncio.timeout(dsn.connect_timeout):
+            try:
+                conn: Connection = await asyncpg.connect(
+                    **dsn.arguments(server), **self._options(dsn, name), timeout=self._timeout
+                )
+            except asyncpg.ProtocolViolationError as error:
+                if "startup parameter" in str(error):
+                    raise PoolerError("a pooler refuses the connection's parameters") from error
+                raise
+            try:
+                await self._set_up(conn, dsn)
+            except BaseException:
+                conn.terminate()
+                raise
+            return conn
+
+    def _options(self, dsn: Dsn, name: str) -> dict[str, Any]:
+        pooler = self._source.pooler
+        settings = {"application_name": name}
+        if pooler is Pooler.NONE:
+            settings |= _limits(self._timeout)
+            if dsn.options:
+                settings["options"] = dsn.options
+        return {
+            "command_timeout": self._timeout,
+            "max_cached_statement_lifetime": 0,
+            "statement_cache_size": 0 if pooler is Pooler.TRANSACTION else 100,
+            "target_session_attrs": SessionAttribute.any,  # `require_primary` finds it
+            "server_settings": settings,
+        }
+
+    async def _set_up(self, conn: Connection, dsn: Dsn) -> None:
+        _keep_alive(conn, dsn)
+        if self._source.pooler is Pooler.NONE:
+            await self._require_direct(conn)
+        await require_primary(conn)
+        if self._source.pooler is Pooler.SESSION:
+            limits = _limits(self._timeout).items()
+            await conn.execute("; ".join(f"SET {name} = {value}" for name, value in limits))
+
+    async def _require_direct(self, conn: Connection) -> None:
+        """Once: a pooler gives its clients process numbers of its own."""
+        if self._is_direct:
+            return
+        try:
+            number = await conn.fetchval("SELECT pg_backend_pid()")
+        except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError):
+            number = None
+        if number != conn.get_server_pid():
+            raise PoolerError("the connection is a pooler's")
+        self._is_direct = True
+
+    def _read_again(self) -> None:
+        """Have the address as its file says it now."""
+        try:
+            dsn = parse_dsn(self._source.again())
+        except (OSError, UnicodeDecodeError, DsnError) as error:
+            if self._is_readable:
+                _log.warning(
+                    "postgres_dsn_unreadable",
+                    setting=self._source.setting,
+                    error=type(error).__name__,
+                )
+            self._is_readable = False
+            return
+        self._is_readable = True
+        if dsn != self._dsn:
+            self._dsn, self._is_direct = dsn, False
+            _log.info("postgres_dsn_read_again", setting=self._source.setting)
 
 
-def _connect_options(timeout: float, application_name: str) -> dict[str, Any]:
-    # The server's own limits let go of locks when this process is stopped or cut off.
+def _limits(timeout: float) -> dict[str, str]:
+    """The server's own limits let go of locks when this process is stopped or cut off."""
     limit = str(int(timeout * 1000) + 1000)
     return {
-        "timeout": timeout,
-        "command_timeout": timeout,
-        "max_cached_statement_lifetime": 0,
-        "target_session_attrs": SessionAttribute.primary,
-        "server_settings": {
-            "application_name": application_name,
-            "statement_timeout": limit,
-            "idle_in_transaction_session_timeout": limit,
-            "jit": "off",
-        },
+        "statement_timeout": limit,
+        "idle_in_transaction_session_timeout": limit,
+        "jit": "off",
     }
 
 
-async def _prepare_connection(conn: asyncpg.Connection[Record]) -> None:
+def _keep_alive(conn: Connection, dsn: Dsn) -> None:
+    """Have the system find out when a connection that is idle leads nowhere any more."""
+    kept = dsn.keep_alive
+    # asyncpg offers the socket to nobody.
+    transport = conn._transport  # type: ignore[attr-defined]  # noqa: SLF001
+    sock = transport.get_extra_info("socket")
+    if not kept.enabled or sock is None or sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", kept.idle),
+        ("TCP_KEEPINTVL", kept.interval),
+        ("TCP_KEEPCNT", kept.count),
+        ("TCP_USER_TIMEOUT", kept.user_timeout),
+    ):
+        if hasattr(socket, name) and value:
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def cause(error: BaseException | None) -> str:
+    """What people should know of an error that `Connector.connect` raised."""
+    if isinstance(error, PoolerError):
+        text = (
+            "a pooler is in between: set TOKEN_SERVICE_POSTGRES_POOLER to session or transaction, "
+            "and TOKEN_SERVICE_POSTGRES_DIRECT_DSN to an address without one"
+        )
+    elif isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        text = "it leads to a standby, the primary is needed"
+    elif isinstance(error, asyncpg.PostgresError):
+        text = f"PostgreSQL refuses the connection: {type(error).__name__}"
+    else:
+        text = "PostgreSQL does not answer"
+    servers = getattr(error, "__notes__", [])
+    return f"{text} ({'; '.join(servers)})" if len(servers) > 1 else text
+
+
+async def _prepare_connection(conn: Connection) -> None:
     await conn.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads, format="text"
     )
 
 
-async def _keep_session(_: asyncpg.Connection[Record]) -> None:
+async def _keep_session(_: Connection) -> None:
     """Nothing here changes session state, so a release need not cost a round trip."""

@@ -16,9 +16,9 @@ import structlog
 from asyncpg import Record
 
 from token_service.adapters.postgres.circuit import Circuit
-from token_service.adapters.postgres.connecting import Connector
+from token_service.adapters.postgres.connecting import Connector, Source
 from token_service.adapters.postgres.failures import Failure, classify, retry_deadlock
-from token_service.domain import deadline, durability
+from token_service.domain import deadline
 from token_service.domain.errors import store_unavailable
 
 if TYPE_CHECKING:
@@ -36,10 +36,6 @@ CLEANUP_SECONDS = 2.0
 TELLING_SECONDS = 0.5
 """A call without an answer for this long says that the store hangs, whatever its deadline."""
 
-# A transaction that found nothing to change waits for the standby like any other, and so for what
-# it found: without a record of its own its commit would come back at once.
-_COMMIT = "SELECT pg_logical_emit_message(true, 'token-service', ''); COMMIT"
-
 _log = structlog.get_logger(__name__)
 
 
@@ -53,12 +49,14 @@ class Database:
         self,
         pool: Pool[Record],
         connector: Connector,
+        direct: Connector,
         *,
         timeout: float,
         circuit: Circuit,
     ) -> None:
         self._pool = pool
         self._connector = connector
+        self._direct = direct
         self._timeout = timeout
         self._circuit = circuit
         self._cleaning: set[asyncio.Task[None]] = set()
@@ -69,33 +67,44 @@ class Database:
     @classmethod
     async def open(
         cls,
-        dsn: str,
+        dsn: str | Source,
         *,
+        direct: Source | None = None,
         size: int = 10,
         call_timeout: float = 2.0,
         application_name: str = "token-service",
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """Connect; `call_timeout` is in seconds.
+        """Connect; `call_timeout` is in seconds. `direct` is where `connect` leads to, by default
+        the same address.
 
-        Raises STORE_UNAVAILABLE when the server cannot be reached, and asyncpg's error as it is
-        when it refuses the user, the password or the database.
+        Raises DsnError, STORE_UNAVAILABLE when the server cannot be reached, and asyncpg's error as
+        it is when it refuses the user, the password or the database.
         """
         connector = Connector(dsn, timeout=call_timeout, name=application_name)
+        straight = connector
+        if direct is not None:
+            straight = Connector(direct, timeout=call_timeout, name=application_name)
         pool = connector.pool(size)
         try:
             async with asyncio.timeout(call_timeout):
                 _ = await pool
         except Exception as error:
+            pool.terminate()
             if classify(error) is Failure.OURS:
                 raise
             raise store_unavailable() from error
-        return cls(pool, connector, timeout=call_timeout, circuit=Circuit(clock))
+        return cls(pool, connector, straight, timeout=call_timeout, circuit=Circuit(clock))
 
     @property
     def call_timeout(self) -> float:
         """The most that one call or transaction may take, in seconds."""
         return self._timeout
+
+    @property
+    def url(self) -> str:
+        """The address of the primary alone, for programs that know of one server. A secret."""
+        return self._connector.url
 
     async def close(self) -> None:
         """Wait a moment for calls in flight, then close every connection."""
@@ -107,8 +116,9 @@ class Database:
             self._pool.terminate()
 
     async def connect(self, purpose: str) -> asyncpg.Connection[Record]:
-        """A connection of one's own, outside the pool. Raises what asyncpg raises."""
-        return await self._connector.connect(purpose)
+        """A connection of one's own, outside the pool and past a pooler, in which sessions last.
+        Raises what asyncpg raises."""
+        return await self._direct.connect(purpose)
 
     async def fetchrow(self, sql: str, *args: object) -> Record | None:
         """The first row, or None. One round trip."""
@@ -133,25 +143,23 @@ class Database:
     async def transaction(self) -> AsyncIterator[Connection]:
         """A READ COMMITTED transaction, committed at the end of the block.
 
-        The commit waits for the standby even when nothing was changed, so whatever the block was
-        told outlives a failover. Block and commit share one time limit. A deadlock is raised as
-        it is: wrap the whole transaction in `retry_deadlock`. The block must not catch database
-        errors and go on, nor open transactions of its own on the connection.
+        The block and the commit share one time limit. A deadlock is raised as it is: wrap the
+        whole transaction in `retry_deadlock`. The block must not catch database errors and go
+        on, nor open transactions of its own on the connection.
         """
         budget = self._budget()
         conn: PoolConnectionProxy[Record] | None = None
         try:
             async with asyncio.timeout(budget), self._transactions:
                 conn = await self._acquire(budget)
-                await conn.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+                await conn.execute(self._connector.begin)
                 yield conn
-                await conn.execute(_COMMIT)
+                _require_commit(await conn.execute("COMMIT"))
         except BaseException as error:
             gone = _is_gone(conn)
             await self._after_failure(conn, error, in_transaction=True)
             self._raise_judged(error, gone, budget)
             raise
-        durability.note_commit()
         self._circuit.succeeded()
         await self._give_back(conn)
 
@@ -169,7 +177,6 @@ class Database:
             await self._after_failure(conn, error, in_transaction=False)
             self._raise_judged(error, gone, budget)
             raise
-        durability.note_read()
         self._circuit.succeeded()
         await self._give_back(conn)
         return result
@@ -260,3 +267,8 @@ def _is_gone(conn: PoolConnectionProxy[Record] | None) -> bool:
         return conn.is_closed()
     except asyncpg.InterfaceError:
         return True
+
+
+def _require_commit(tag: str) -> None:
+    if tag != "COMMIT":
+        raise RuntimeError("the transaction had failed before its commit")

@@ -39,7 +39,6 @@ def share(parts: Parts) -> Shared:
             revocations=parts.revocations,
             trust=parts.trust,
             maker=maker,
-            durability=parts.durability,
             clock=parts.clock,
         ),
     )

@@ -13,6 +13,7 @@ from token_service.adapters.crypto.keyring import Keyring
 from token_service.adapters.postgres.keys.store import KeyStore
 from token_service.adapters.postgres.pool import Database
 from token_service.app.client_policies import policy_tokens
+from token_service.app.database import direct_source, main_source
 from token_service.app.parts import key_schedule
 from token_service.cli.doctor import (
     configuration,
@@ -62,7 +63,7 @@ async def examine(environment: Mapping[str, str]) -> list[Check]:
         return checks
     now = datetime.now(UTC)
     checks += _tls(settings, now)
-    found, readable = await postgres.check(settings.postgres_dsn.get_secret_value())
+    found, readable = await postgres.check(main_source(settings), direct_source(settings))
     checks += found
     if readable:
         checks += await _keys(settings, now)
@@ -86,9 +87,7 @@ def _tls(settings: Settings, now: datetime) -> list[Check]:
 async def _keys(settings: Settings, now: datetime) -> list[Check]:
     try:
         database = await Database.open(
-            settings.postgres_dsn.get_secret_value(),
-            size=1,
-            application_name="token-service doctor",
+            direct_source(settings), size=1, application_name="token-service doctor"
         )
         try:
             return await _stored(settings, now, database)

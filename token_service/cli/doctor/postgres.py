@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from token_service.adapters.postgres import health
+from token_service.adapters.postgres.connecting import Connector, Source, cause
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.schema import Schema, read_schema
 from token_service.cli.doctor.checks import Check, Status, fail, ok, warn
@@ -56,18 +57,33 @@ class TrustFacts:
     entries: int
 
 
-async def check(dsn: str) -> tuple[list[Check], bool]:
+async def check(source: Source, direct: Source) -> tuple[list[Check], bool]:
     """Check the server, the schema and the trust log; also whether the tables can be read."""
+    found: list[Check] = []
+    if direct != source:
+        found, connection = await _connect(source, "postgres")
+        if connection is not None:
+            await connection.close(timeout=_SECONDS)
+    refused, connection = await _connect(direct, "postgres directly")
+    found += refused
+    if connection is None:
+        return found, False
+    checks, readable = await _examine(connection)
+    return found + checks, readable and not found
+
+
+async def _connect(source: Source, name: str) -> "tuple[list[Check], Connection | None]":
+    """A connection by this address, or what keeps it from being made."""
+    connector = Connector(source, timeout=_SECONDS, name="token-service doctor")
     try:
-        connection = await asyncpg.connect(dsn, timeout=_SECONDS, command_timeout=_SECONDS)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        # Only the kind of error: its text may quote the address.
-        unreachable = fail(
-            "postgres",
-            f"cannot connect ({type(error).__name__})",
-            "see that it runs and that TOKEN_SERVICE_POSTGRES_DSN is right",
-        )
-        return [unreachable], False
+        return [], await connector.connect()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # Not the error's text: that may quote the address.
+        advice = f"see that it runs and that {source.setting} is right"
+        return [fail(name, f"{source.setting}: {cause(error)}", advice)], None
+
+
+async def _examine(connection: Connection) -> tuple[list[Check], bool]:
     try:
         checks = judge(await read_facts(connection))
         migrations = await check_migrations(connection)

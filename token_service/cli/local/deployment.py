@@ -12,6 +12,8 @@ from token_service.cli.problems import CliError
 from token_service.config import ConfigError, Settings, load
 
 _DSN = "TOKEN_SERVICE_POSTGRES_DSN"
+_DIRECT_DSN = "TOKEN_SERVICE_POSTGRES_DIRECT_DSN"
+_POOLER = "TOKEN_SERVICE_POSTGRES_POOLER"
 _REDIS = "TOKEN_SERVICE_REDIS_URL"
 _SECRET_KEYS = "TOKEN_SERVICE_SECRET_KEYS"  # noqa: S105 - a variable's name
 
@@ -50,7 +52,8 @@ def development_environment(
         variables.DATA_DIR: str(folder),
         "TOKEN_SERVICE_WORKERS": "1",
     }
-    ours = {_DSN, f"{_DSN}_FILE", _REDIS, f"{_REDIS}_FILE", _SECRET_KEYS}
+    ours = {_DSN, f"{_DSN}_FILE", _DIRECT_DSN, f"{_DIRECT_DSN}_FILE", _POOLER}
+    ours |= {_REDIS, f"{_REDIS}_FILE", _SECRET_KEYS}
     theirs = {name: text for name, text in environment.items() if name not in ours and text}
     return {**_DEVELOPMENT, **theirs, **own}
 
@@ -66,18 +69,18 @@ def store_environment(out: Output) -> Mapping[str, str]:
     return development_environment(folder, demo.postgres, demo.redis, os.environ)
 
 
-def database_address(out: Output) -> str:
-    """Return the address of the database, for what needs no other setting. Raises CliError."""
+def database_settings(out: Output) -> Settings:
+    """Return settings that are right of the database, for what needs no other. Raises CliError."""
     demo = _demo_instead()
     if demo is not None:
         out.note(f"{_DSN} is not set: working on the development server's database")
-        return demo.postgres
     from token_service.app.development import new_secret_keys
 
-    given = {name: os.environ.get(name, "") for name in (_DSN, f"{_DSN}_FILE")}
+    names = (_DSN, f"{_DSN}_FILE", _DIRECT_DSN, f"{_DIRECT_DSN}_FILE", _POOLER)
+    given = {_DSN: demo.postgres} if demo else {name: os.environ.get(name, "") for name in names}
     # The rest is required of a server; here it only has to be well formed.
     rest = {"TOKEN_SERVICE_ISSUER": "none", _SECRET_KEYS: new_secret_keys()}
-    return server_settings({**given, **rest}).postgres_dsn.get_secret_value()
+    return server_settings({**given, **rest})
 
 
 def _demo_instead() -> DemoFile | None:

@@ -1,7 +1,12 @@
 """Work on the database directly, for who has it in hand."""
 
 from token_service.app import upkeep
-from token_service.cli.local.deployment import database_address, server_settings, store_environment
+from token_service.app.database import direct_source
+from token_service.cli.local.deployment import (
+    database_settings,
+    server_settings,
+    store_environment,
+)
 from token_service.cli.local.runner import run_async, told
 from token_service.cli.output import Output
 from token_service.cli.problems import REFUSED
@@ -9,9 +14,9 @@ from token_service.cli.problems import REFUSED
 
 def migrate(out: Output) -> upkeep.Migrated:
     """Apply the migrations that are missing, and return what became of the database."""
-    dsn = database_address(out)
+    source = direct_source(database_settings(out))
     with told(exit_code=REFUSED):
-        return upkeep.migrate(dsn)
+        return upkeep.migrate(source)
 
 
 def bootstrap(out: Output, client_id: str, name: str) -> tuple[str, str]:
@@ -23,4 +28,4 @@ def bootstrap(out: Output, client_id: str, name: str) -> tuple[str, str]:
 
 def fence(out: Output, above: int) -> int:
     """Begin a new trust log at a revision greater than `above`, and return that."""
-    return run_async(upkeep.fence(database_address(out), above))
+    return run_async(upkeep.fence(direct_source(database_settings(out)), above))

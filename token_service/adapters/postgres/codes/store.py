@@ -12,7 +12,6 @@ from token_service.adapters.postgres.codes import sql as code_sql
 from token_service.adapters.postgres.failures import MAX_ATTEMPTS
 from token_service.adapters.postgres.pool import Database, retry_deadlock
 from token_service.adapters.postgres.removal import Removal
-from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
 from token_service.domain.codes.decision import (
     ATTEMPT_WINDOW,
@@ -49,7 +48,6 @@ class CodeStore:
             )
         except asyncpg.UniqueViolationError:
             return False
-        durability.note_commit()
         return True
 
     async def by_request(self, client_id: str, request_id: str) -> Code | None:
@@ -82,11 +80,7 @@ class CodeStore:
                 row = await retry_deadlock(lambda: self._database.fetchrow(code_sql.REDEEM, *args))
             except asyncpg.UniqueViolationError:
                 continue  # the same request was first: the next reading has what it redeemed
-            if row is None:
-                return RedeemAnswer()
-            if row["hit"] is not None:  # used, or counted as wrong
-                durability.note_commit()
-            return _answer(row, presented)
+            return RedeemAnswer() if row is None else _answer(row, presented)
         raise store_unavailable()
 
     async def get(self, client_id: str, code_id: UUID) -> Code | None:
@@ -101,10 +95,7 @@ class CodeStore:
                 code_sql.REVOKE, code_id, client_id, audit.at, *audit_log.args(audit)
             )
         )
-        if row is None:
-            return None
-        durability.note_commit()
-        return _code(row)
+        return None if row is None else _code(row)
 
 
 def _args(code: Code) -> tuple[object, ...]:

@@ -1,7 +1,0 @@
-"""Every fault of the matrix, in its order."""
-
-from tests.histories.faults.nodes import NODES
-from tests.histories.faults.postgres import POSTGRES
-from tests.histories.nemesis import Nemesis
-
-NEMESES: tuple[type[Nemesis], ...] = (*NODES, *POSTGRES)
