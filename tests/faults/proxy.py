@@ -8,7 +8,8 @@ from typing import Self
 class Proxy:
     """Forwards to one address until it is told to swallow everything or to hang up.
 
-    `target` may be changed; connections that are open stay where they are.
+    `target` is `host:port` or the path of a Unix socket. It may be changed; connections that are
+    open stay where they are. `delay` is in seconds, on each way.
     """
 
     def __init__(self, target: str) -> None:
@@ -16,6 +17,10 @@ class Proxy:
         self.address = ""
         self._through = asyncio.Event()
         self._through.set()
+        self._replies = asyncio.Event()
+        self._replies.set()
+        self.delay = 0.0
+        self.swallowed = 0
         self._refusing = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,40 +46,65 @@ class Proxy:
         """From now on nothing gets through, and nobody is told."""
         self._through.clear()
 
+    def swallow_replies(self) -> None:
+        """From now on requests get through, and nothing comes back."""
+        self._replies.clear()
+
     def cut(self) -> None:
         """Hang up on everybody, and on whoever calls."""
         self._refusing = True
         self._through.set()
+        self._replies.set()
         for writer in tuple(self._writers):
             writer.transport.abort()
 
     def mend(self) -> None:
         """Forward again."""
         self._refusing = False
+        self.delay = 0.0
         self._through.set()
+        self._replies.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refusing:
             writer.transport.abort()
             return
-        host, _, port = self.target.rpartition(":")
         try:
-            far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            far_reader, far_writer = await self._reach()
         except OSError:
             writer.transport.abort()
             return
         self._writers |= {writer, far_writer}
         for source, sink in ((reader, far_writer), (far_reader, writer)):
-            task = asyncio.create_task(self._pump(source, sink))
+            gates = (self._through,) if source is reader else (self._through, self._replies)
+            task = asyncio.create_task(self._pump(source, sink, gates))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.target.startswith("/"):
+            return await asyncio.open_unix_connection(self.target)
+        host, _, port = self.target.rpartition(":")
+        return await asyncio.open_connection(host, int(port))
+
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        gates: tuple[asyncio.Event, ...],
+    ) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while data := await source.read(65536):
-                await self._through.wait()
-                sink.write(data)
-                await sink.drain()
+                for gate in gates:
+                    if not gate.is_set():
+                        self.swallowed += 1
+                        await gate.wait()
+                if self.delay:
+                    loop.call_later(self.delay, sink.write, data)
+                else:
+                    sink.write(data)
+                    await sink.drain()
         except OSError:
             pass
         finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from grpc_status import rpc_status  # type: ignore[import-untyped]
 from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.client import Client
 from token_service.domain.clients.policy import ClientPolicy
-from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.errors import Reason, TokenServiceError, store_unavailable
 from token_service.domain.kinds import ClientState, Permission
 from token_service.rpc.admission import Gate
 from token_service.rpc.calls.pipeline import BOUNDS, Pipeline
@@ -112,6 +112,23 @@ class Clients:
         return found
 
 
+class Settling:
+    """Stands for the store's commits; counts them, and refuses while `away`."""
+
+    def __init__(self) -> None:
+        self.epoch = "first"
+        self.settled: list[str] = []
+        self.away = False
+
+    async def settle(self, epoch: str) -> None:
+        if self.away:
+            raise store_unavailable()
+        self.settled.append(epoch)
+
+    async def confirm(self, fact: Hashable) -> None:
+        raise AssertionError(f"nobody here knows {fact}")
+
+
 @dataclass
 class World:
     """A server of the tiny service; tests change its parts before or while it runs."""
@@ -122,6 +139,7 @@ class World:
     answer: Answer = lambda _, request: request
     messages: Callable[[Caller, StringValue], AsyncGenerator[Any, None]] | None = None
     callers: list[Caller] = field(default_factory=list)
+    durability: Settling = field(default_factory=Settling)
     pipeline: Pipeline | None = None
     server: RpcServer | None = None
     address: str = ""
@@ -156,7 +174,9 @@ _NEEDS = frozenset({Permission.TOKENS_ISSUE})
 POLICIES: Mapping[str, MethodPolicy] = {
     **{name: row for name, row in METHODS.items() if name.startswith("/grpc.")},
     ECHO: MethodPolicy(any_of=_NEEDS, max_bytes=1024, rate=Rate(1, 1_000)),
-    HOT: MethodPolicy(any_of=_NEEDS, max_bytes=1024, rate=Rate(1, 1_000), hot=True),
+    HOT: MethodPolicy(
+        any_of=_NEEDS, max_bytes=1024, rate=Rate(1, 1_000), hot=True, acknowledges=False
+    ),
     STREAM: MethodPolicy(
         any_of=_NEEDS, work=Work.STREAM, rate=Rate(1, 1_000), default_deadline=0.0
     ),
@@ -193,7 +213,12 @@ async def serving(
         wrong_credentials=FailureLimiter(wrong_credentials, lambda: world.now),
     )
     pipeline = Pipeline(
-        gate, policies=policies, bounds=bounds, arrival=arrival, clock=lambda: world.now
+        gate,
+        world.durability,
+        policies=policies,
+        bounds=bounds,
+        arrival=arrival,
+        clock=lambda: world.now,
     )
     pipeline.add(
         [

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
-from tests.rpc.echo import Clients, basic, client, failure, unary_stream, unary_unary
+from tests.rpc.echo import Clients, Settling, basic, client, failure, unary_stream, unary_unary
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import Permission
@@ -159,7 +159,7 @@ async def _channel(*, open_registration: bool) -> AsyncIterator[grpc.aio.Channel
         open_registration=open_registration,
     )
     server = RpcServer(
-        Pipeline(gate, rate_scale=1_000),
+        Pipeline(gate, Settling(), rate_scale=1_000),
         ServerOptions(listen="127.0.0.1:0", reflection=True, drain_delay=0.0),
         lambda: True,
     )

@@ -20,6 +20,7 @@ _REJOIN_SECONDS = 120.0
 _SETTINGS = {
     "listen_addresses": _HOST,
     "shared_buffers": "32MB",
+    "dynamic_shared_memory_type": "mmap",  # a killed server leaves nothing elsewhere
     "wal_keep_size": "512MB",  # a standby that was cut off for a while catches up without a slot
     "wal_retrieve_retry_interval": "100ms",
     "wal_receiver_status_interval": "1s",

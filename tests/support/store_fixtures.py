@@ -1,14 +1,16 @@
-"""Fixtures of the stores that a company runs: a replicated PostgreSQL, a pooler."""
+"""Fixtures of the stores that a company runs: a replicated PostgreSQL, Patroni, a pooler."""
 
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from tests.support.patroni import PatroniCluster
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres_cluster import DATABASE, PostgresCluster
 from tests.support.world import World, seed
@@ -17,6 +19,7 @@ from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.migrate import migrate
 
 StartCluster = Callable[..., PostgresCluster]
+StartPatroni = Callable[..., PatroniCluster]
 StartPgBouncer = Callable[..., PgBouncer]
 
 _numbers = itertools.count(1)
@@ -29,7 +32,9 @@ class ClusterTemplate:
     folder: Path
     world: World
 
-    def world_on(self, cluster: PostgresCluster, redis_url: str | None = None) -> World:
+    def world_on(
+        self, cluster: PostgresCluster | PatroniCluster, redis_url: str | None = None
+    ) -> World:
         """The seeded data in a cluster, by the address that lists all of its members."""
         return self.world.moved_to(cluster.dsn, redis_url)
 
@@ -83,3 +88,24 @@ def start_pgbouncer(open_dir: Path) -> Iterator[StartPgBouncer]:
     yield start
     for pooler in started:
         pooler.stop()
+
+
+@pytest.fixture
+def start_patroni(cluster_template: ClusterTemplate, open_dir: Path) -> Iterator[StartPatroni]:
+    """Start clusters that Patroni keeps, with the seeded world in them. Skips where it is missing.
+
+    Keywords are settings of the cluster; see PatroniCluster.
+    """
+    started: list[PatroniCluster] = []
+
+    def start(**settings: Any) -> PatroniCluster:
+        folder = open_dir / f"patroni-{next(_numbers)}"
+        cluster = PatroniCluster(folder, cluster_template.folder, **settings)
+        started.append(cluster)
+        cluster.start()
+        return cluster
+
+    yield start
+    for cluster in started:
+        cluster.kill()
+        cluster.remove()

@@ -15,6 +15,7 @@ from token_service.adapters.crypto.pairing import PepperedPairingSecrets
 from token_service.adapters.crypto.passwords import Argon2Cost, Argon2Passwords
 from token_service.adapters.postgres.clients.store import ClientStore
 from token_service.adapters.postgres.codes.store import CodeStore
+from token_service.adapters.postgres.durability import Durability
 from token_service.adapters.postgres.keys.store import KeyStore
 from token_service.adapters.postgres.login.attempts import Attempts
 from token_service.adapters.postgres.pairing.store import PairingStore
@@ -86,6 +87,7 @@ class Parts:
     attempts: Attempts
     codes: CodeStore
     code_secrets: PepperedCodes
+    durability: Durability
     trust: TrustFeed
     follower: TrustFollower
     client_cache: ClientCache
@@ -175,6 +177,7 @@ class Parts:
             attempts=Attempts(database),
             codes=CodeStore(database),
             code_secrets=PepperedCodes(keyring),
+            durability=Durability(database, lambda: trust.state.epoch),
             trust=trust,
             follower=TrustFollower(
                 database,
@@ -253,6 +256,7 @@ class Parts:
         await self.sessions.close()
         await self.revocations.close()
         await self.clients.close()
+        await self.durability.close()
         await self.redis.close()
         self.hasher.close()
         await self.validate_database.close()

@@ -64,6 +64,7 @@ def _pipeline(settings: Settings, parts: Parts, usecases: UseCases) -> Pipeline:
     }
     return Pipeline(
         gate,
+        parts.durability,
         bounds=bounds,
         rate_scale=settings.rate_scale,
         # Who takes longer has a view that is too old anyway.

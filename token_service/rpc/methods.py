@@ -18,6 +18,7 @@ Reply = Message | bytes
 UnaryHandler = Callable[[Caller, Any], Awaitable[Reply]]
 StreamHandler = Callable[[Caller, Any], AsyncGenerator[Reply, None]]
 DialogueHandler = Callable[[Caller, AsyncIterator[Any]], AsyncGenerator[Reply, None]]
+Handler = UnaryHandler | StreamHandler | DialogueHandler
 
 
 class Shape(Enum):
@@ -40,7 +41,7 @@ class Method:
     name: str
     shape: Shape
     request: type[Message]
-    handler: UnaryHandler | StreamHandler | DialogueHandler
+    handler: Handler
 
 
 def methods_of(service: ServiceDescriptor, servicer: object) -> tuple[Method, ...]:

@@ -60,6 +60,8 @@ class MethodPolicy:
     for callers without credentials. `default_deadline` is in seconds and also the longest; 0 for
     streams without an end. `hot` calls leave no log line when they succeed; nor do `audited`
     ones: frequent calls whose audit row has all that the line would say, request id included.
+    `acknowledges` calls answer once what they say outlives a failover; the others only tell what
+    is to be seen now.
     `dispensable` calls that find no room are told that there is no such method: their callers go
     on without.
     """
@@ -73,11 +75,17 @@ class MethodPolicy:
     default_deadline: float = 10.0
     hot: bool = False
     audited: bool = False
+    acknowledges: bool = True
     dispensable: bool = False
 
 
 def _needs(*permissions: Permission, **row: object) -> MethodPolicy:
     return MethodPolicy(any_of=frozenset(permissions), **row)  # type: ignore[arg-type]
+
+
+def _reads(*permissions: Permission, **row: object) -> MethodPolicy:
+    """The row of a method that changes nothing which must not be lost."""
+    return _needs(*permissions, acknowledges=False, **row)
 
 
 _EXCHANGES = Rate(2_000, 4_000)
@@ -92,14 +100,14 @@ _TOKEN = {
     "Reauthenticate": _needs(Permission.TOKENS_EXCHANGE, work=Work.PASSWORD, default_deadline=15.0),
     # A token of any length is answered with a verdict, so the request may be long as a whole;
     # every other field has its own limit.
-    "Validate": _needs(
+    "Validate": _reads(
         Permission.TOKENS_VALIDATE,
         max_bytes=LARGE_REQUEST,
         rate=_CHECKS,
         default_deadline=5.0,
         hot=True,
     ),
-    "BatchValidate": _needs(
+    "BatchValidate": _reads(
         Permission.TOKENS_VALIDATE,
         max_bytes=LARGE_REQUEST,
         rate=_CHECKS,
@@ -110,18 +118,19 @@ _TOKEN = {
 }
 
 _TRUST = {
-    "WatchTrust": _needs(
+    "WatchTrust": _reads(
         Permission.TRUST_WATCH, work=Work.STREAM, rate=_STREAM_OPENINGS, default_deadline=0.0
     ),
-    "GetTrust": _needs(
+    "GetTrust": _reads(
         Permission.TRUST_WATCH, work=Work.STREAM, rate=_STREAM_OPENINGS, default_deadline=30.0
     ),
-    "ReportActivity": _needs(Permission.TRUST_WATCH, max_bytes=256 * KIB),
+    # A report that is lost costs a session a minute of its idle time.
+    "ReportActivity": _reads(Permission.TRUST_WATCH, max_bytes=256 * KIB),
 }
 
 _SESSION = {
-    "ListSessions": _needs(Permission.SESSIONS_READ),
-    "GetSession": _needs(Permission.SESSIONS_READ),
+    "ListSessions": _reads(Permission.SESSIONS_READ),
+    "GetSession": _reads(Permission.SESSIONS_READ),
     "RevokeSession": _needs(Permission.TOKENS_REVOKE, rate=_EXCHANGES),
     "RevokeOtherSessions": _needs(Permission.TOKENS_REVOKE),
 }
@@ -129,11 +138,12 @@ _SESSION = {
 # Each person at a login page is a stream of the one gateway, and all come back after a restart.
 _PAIRING_WATCHES = Rate(500, 5_000)
 _PAIRING = {
-    "StartPairing": _needs(Permission.PAIRING),
-    "WatchPairing": _needs(
+    # Until somebody scans it a pairing is in Redis and may be lost.
+    "StartPairing": _reads(Permission.PAIRING),
+    "WatchPairing": _reads(
         Permission.PAIRING, work=Work.PAIRING, rate=_PAIRING_WATCHES, default_deadline=1_200.0
     ),
-    "GetPairing": _needs(Permission.PAIRING, rate=_EXCHANGES),
+    "GetPairing": _reads(Permission.PAIRING, rate=_EXCHANGES),
     "ScanPairing": _needs(Permission.PAIRING),
     "ApprovePairing": _needs(Permission.PAIRING),
     "DenyPairing": _needs(Permission.PAIRING),
@@ -152,8 +162,8 @@ _CLIENT = {
     "RotateClientSecret": _needs(rate=_ADMINISTRATION),
     "DisableClient": _needs(Permission.ADMIN_CLIENTS, rate=_ADMINISTRATION),
     "EnableClient": _needs(Permission.ADMIN_CLIENTS, rate=_ADMINISTRATION),
-    "GetClient": _needs(rate=_ADMINISTRATION),
-    "ListClients": _needs(Permission.ADMIN_CLIENTS, rate=_ADMINISTRATION),
+    "GetClient": _reads(rate=_ADMINISTRATION),
+    "ListClients": _reads(Permission.ADMIN_CLIENTS, rate=_ADMINISTRATION),
     "UpdateClientPolicy": _needs(Permission.ADMIN_CLIENTS, rate=_ADMINISTRATION),
 }
 
@@ -170,16 +180,16 @@ _USER = {
     "DisableUser": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
     "EnableUser": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
     "DeleteUser": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
-    "GetUser": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
-    "ListUsers": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
+    "GetUser": _reads(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
+    "ListUsers": _reads(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
     "UnlockUser": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
     "SetRoles": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
     "DefineRole": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
-    "ListRoles": _needs(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
+    "ListRoles": _reads(Permission.ADMIN_USERS, rate=_ADMINISTRATION),
 }
 
 _KEY = {
-    "ListKeys": _needs(Permission.ADMIN_KEYS, rate=_ADMINISTRATION),
+    "ListKeys": _reads(Permission.ADMIN_KEYS, rate=_ADMINISTRATION),
     "RotateKey": _needs(Permission.ADMIN_KEYS, rate=_ADMINISTRATION),
     "CompromiseKey": _needs(Permission.ADMIN_KEYS, rate=_ADMINISTRATION),
 }
@@ -188,7 +198,7 @@ _CODE = {
     "IssueCode": _needs(Permission.CODES),
     "RedeemCode": _needs(Permission.CODES, rate=_EXCHANGES, audited=True),
     "RevokeCode": _needs(Permission.CODES),
-    "GetCode": _needs(Permission.CODES),
+    "GetCode": _reads(Permission.CODES),
 }
 
 _PROBE = MethodPolicy(
@@ -197,12 +207,14 @@ _PROBE = MethodPolicy(
     anonymous_rate=_PROBES,
     default_deadline=5.0,
     hot=True,
+    acknowledges=False,
 )
 _PROBE_STREAM = MethodPolicy(
     anonymous=Anonymous.ALWAYS,
     work=Work.PROBE_STREAM,
     anonymous_rate=_PROBES,
     default_deadline=0.0,
+    acknowledges=False,
 )
 _HEALTH_WATCH = replace(_PROBE_STREAM, dispensable=True)
 

@@ -27,6 +27,7 @@ ACTIONS = {
     "revoke": "revoke",
     "revoke_session": "session.revoke",
     "revoke_others": "session.revoke",
+    "scan_pairing": "pairing.scan",
     "approve_pairing": "pairing.approve",
     "deny_pairing": "pairing.deny",
     "cancel_pairing": "pairing.cancel",

@@ -2,8 +2,8 @@
 
 The target of a revocation is a list:
 
-- `["session", s]`, `["user", u]`, `["device", u, d]`, `["client", c]`, `["own", c]` (a client's
-  sessions without a user), `["all"]`: sessions
+- `["session", s]`, `["user", u]`, `["device", u, d]`, `["client", c]`, `["all"]`: sessions;
+  `["own", c]`, `["own_device", c, d]`: a client's sessions without a user
 - `["access", a]`, `["key", kid]`: access tokens alone
 - `["reissue", c]`, `["reissue_user", u]`: access tokens that are to be replaced by narrower ones
 """
@@ -41,6 +41,7 @@ class Session:
         yield ("all",)
         if self.user is None:
             yield ("own", self.client)
+            yield ("own_device", self.client, self.device)
         else:
             yield ("user", self.user)
             yield ("device", self.user, self.device)

@@ -18,6 +18,7 @@ from tests.integration.trust.trust_sink import Sink, following
 from tests.support.hands import Hands
 from tests.support.waiting import patience
 from token_service.adapters.embedded import EmbeddedPostgres
+from token_service.adapters.postgres.durability import Durability
 from token_service.adapters.postgres.health import UnsafeStoreError, check_durability, inspect
 from token_service.adapters.postgres.migrate import migrate
 from token_service.adapters.postgres.pool import Database
@@ -211,11 +212,14 @@ async def test_a_commit_that_nobody_confirms_is_unknown_and_not_undone(
 ) -> None:
     """The primary has it, but waits for a standby that is not there."""
     session = await world.issue()
+    epoch = str(await world.value("SELECT epoch FROM trust_head"))
     await world.database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     await world.database.execute("SELECT pg_reload_conf()")
     await until_commits_wait(world, server.dsn_of("victim"))
     try:
         await refused(world.sessions.advance(advance_of(session), event("exchange")))
+        # Nor is a retry told that it finds its exchange done: a failover could still lose it.
+        await refused(Durability(world.database, str).settle(epoch))
     finally:
         await world.database.execute("ALTER SYSTEM RESET synchronous_standby_names")
         await world.database.execute("SELECT pg_reload_conf()")
@@ -225,7 +229,8 @@ async def test_a_commit_that_nobody_confirms_is_unknown_and_not_undone(
             await asyncio.sleep(0.01)
     stored = await world.sessions.get(session.session_id)
     assert stored is not None
-    # The caller's retry finds its exchange done, by the fingerprint that it repeats.
+    # Now it is safe, and is told so, by the fingerprint that the caller repeats.
+    await Durability(world.database, str).settle(epoch)
     assert stored.generation == 2
     assert stored.exchange_fingerprint == advance_of(session).exchange_fingerprint
     assert await world.value("SELECT count(*) FROM audit_log WHERE action = 'exchange'") == 1

@@ -212,7 +212,7 @@ async def test_what_a_process_left_is_finished_by_another(
 
 async def test_who_is_let_in_meanwhile_goes_too(world: World, revocations: RevocationStore) -> None:
     """By a descendant that is not reached yet, in a collection that has not committed."""
-    parent = await family(world, SOME)
+    parent = await family(world)
     await world.database.execute(SLOW)
     asked = asyncio.create_task(
         revocations.revoke(revocation(TrustEntryKind.SESSION, parent.session_id), NOW)
@@ -231,7 +231,7 @@ async def test_who_is_let_in_meanwhile_goes_too(world: World, revocations: Revoc
             for child in children
         ]
     done = await asked
-    assert done.sessions == 1 + SOME + len(late)
+    assert done.sessions == 1 + CHILDREN + len(late)
     assert late
     assert await world.value("SELECT count(*) FROM sessions WHERE revoked_at IS NULL") == 0
 

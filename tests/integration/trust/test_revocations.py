@@ -19,7 +19,7 @@ from tests.integration.postgres_world import (
     revocation,
 )
 from token_service.adapters.postgres.pool import Database
-from token_service.adapters.postgres.trust.revocation_effects import MOST_COUNTED
+from token_service.adapters.postgres.trust.revocation_sql import MOST_COUNTED
 from token_service.adapters.postgres.trust.revocations import RevocationStore
 from token_service.domain.kinds import KeyState, RevocationReason, TrustEntryKind
 from token_service.domain.trust.revocation import Revoked

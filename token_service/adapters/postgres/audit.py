@@ -8,7 +8,7 @@ from token_service.domain.audit import AuditEvent
 
 AUDIT_COLUMNS = "at, actor, action, target, subject, outcome, request_id, address, details"
 AUDIT_COUNT = 9
-_TYPES = ("timestamptz", *["text"] * (AUDIT_COUNT - 1))
+AUDIT_TYPES = ("timestamptz", *["text"] * (AUDIT_COUNT - 1))
 
 
 def args(event: AuditEvent) -> tuple[datetime, str, str, str, str, str, str, str, str]:
@@ -32,7 +32,7 @@ def insert_from(source: str, first: int, *, more_details: str = "") -> str:
     For use in a CTE: no row of the change, no audit row, and the other way round. `more_details`
     is an SQL text that the details, the last column, end with.
     """
-    columns = [f"${first + i}::{kind}" for i, kind in enumerate(_TYPES)]
+    columns = [f"${first + i}::{kind}" for i, kind in enumerate(AUDIT_TYPES)]
     if more_details:
         columns[-1] = f"ltrim({columns[-1]} || ' ' || {more_details})"
     values = ", ".join(columns)
@@ -43,7 +43,7 @@ _WRITE = insert_from("(SELECT 1) AS one", 1)
 _WRITE_MANY = f"""
 INSERT INTO audit_log ({AUDIT_COLUMNS})
 SELECT {AUDIT_COLUMNS}
-FROM unnest({", ".join(f"${i}::{kind}[]" for i, kind in enumerate(_TYPES, 1))})
+FROM unnest({", ".join(f"${i}::{kind}[]" for i, kind in enumerate(AUDIT_TYPES, 1))})
      WITH ORDINALITY AS event ({AUDIT_COLUMNS}, place)
 ORDER BY place
 """  # noqa: S608 - column names are constants

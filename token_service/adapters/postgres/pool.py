@@ -18,7 +18,7 @@ from asyncpg import Record
 from token_service.adapters.postgres.circuit import Circuit
 from token_service.adapters.postgres.connecting import Connector, Source
 from token_service.adapters.postgres.failures import Failure, classify, retry_deadlock
-from token_service.domain import deadline
+from token_service.domain import deadline, durability
 from token_service.domain.errors import store_unavailable
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ CLEANUP_SECONDS = 2.0
 
 TELLING_SECONDS = 0.5
 """A call without an answer for this long says that the store hangs, whatever its deadline."""
+
+# A transaction that found nothing to change waits for the standby like any other, and so for what
+# it found: without a record of its own its commit would come back at once.
+_COMMIT = "SELECT pg_logical_emit_message(true, 'token-service', ''); COMMIT"
 
 _log = structlog.get_logger(__name__)
 
@@ -143,9 +147,10 @@ class Database:
     async def transaction(self) -> AsyncIterator[Connection]:
         """A READ COMMITTED transaction, committed at the end of the block.
 
-        The block and the commit share one time limit. A deadlock is raised as it is: wrap the
-        whole transaction in `retry_deadlock`. The block must not catch database errors and go
-        on, nor open transactions of its own on the connection.
+        The commit waits for the standby even when nothing was changed, so whatever the block was
+        told outlives a failover. Block and commit share one time limit. A deadlock is raised as
+        it is: wrap the whole transaction in `retry_deadlock`. The block must not catch database
+        errors and go on, nor open transactions of its own on the connection.
         """
         budget = self._budget()
         conn: PoolConnectionProxy[Record] | None = None
@@ -154,12 +159,13 @@ class Database:
                 conn = await self._acquire(budget)
                 await conn.execute(self._connector.begin)
                 yield conn
-                _require_commit(await conn.execute("COMMIT"))
+                await conn.execute(_COMMIT)
         except BaseException as error:
             gone = _is_gone(conn)
             await self._after_failure(conn, error, in_transaction=True)
             self._raise_judged(error, gone, budget)
             raise
+        durability.note_commit()
         self._circuit.succeeded()
         await self._give_back(conn)
 
@@ -177,6 +183,7 @@ class Database:
             await self._after_failure(conn, error, in_transaction=False)
             self._raise_judged(error, gone, budget)
             raise
+        durability.note_read()
         self._circuit.succeeded()
         await self._give_back(conn)
         return result
@@ -267,8 +274,3 @@ def _is_gone(conn: PoolConnectionProxy[Record] | None) -> bool:
         return conn.is_closed()
     except asyncpg.InterfaceError:
         return True
-
-
-def _require_commit(tag: str) -> None:
-    if tag != "COMMIT":
-        raise RuntimeError("the transaction had failed before its commit")

@@ -39,6 +39,7 @@ def share(parts: Parts) -> Shared:
             revocations=parts.revocations,
             trust=parts.trust,
             maker=maker,
+            durability=parts.durability,
             clock=parts.clock,
         ),
     )

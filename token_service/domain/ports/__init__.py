@@ -42,7 +42,7 @@ from token_service.domain.ports.sessions import (
     SessionPage,
     SessionStore,
 )
-from token_service.domain.ports.system import Clock, Randomness
+from token_service.domain.ports.system import Clock, Durability, Randomness
 from token_service.domain.ports.trust import ActivityMark, ActivityMarks, RevocationStore, Trust
 from token_service.domain.ports.users import UserStore
 
@@ -62,6 +62,7 @@ __all__ = [
     "CodeStore",
     "CodeTombstone",
     "CollectGuard",
+    "Durability",
     "HeldMintKey",
     "Inserted",
     "IssueGuard",

@@ -1,5 +1,6 @@
-"""Clock and randomness."""
+"""Clock, randomness, and what outlives a failover."""
 
+from collections.abc import Hashable
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -23,3 +24,25 @@ class Randomness(Protocol):
     def bytes(self, count: int) -> bytes: ...
 
     def uuid(self) -> UUID: ...
+
+
+class Durability(Protocol):
+    """Makes sure that what was read outlives a failover, by commits that wait for the standby.
+
+    `epoch` is that of the trust log which this node followed before it read: when a failover came
+    in between, both methods raise STORE_UNAVAILABLE, as they do when the commit takes too long.
+    """
+
+    @property
+    def epoch(self) -> str:
+        """The trust log that this node follows."""
+        ...
+
+    async def settle(self, epoch: str) -> None:
+        """Return once all that was visible before outlives a failover."""
+        ...
+
+    async def confirm(self, fact: Hashable) -> None:
+        """The same for one `fact` that the current call has read; at most one commit a minute for
+        each, so that repetitions cannot make the store write without end."""
+        ...

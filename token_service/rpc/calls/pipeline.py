@@ -8,11 +8,13 @@ parse? then the handler, and at the end the status, the counters and the log lin
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import grpc
 
+from token_service.domain.ports import Durability
 from token_service.rpc.admission import Admission, Gate
+from token_service.rpc.calls.acknowledging import acknowledging
 from token_service.rpc.calls.call import Call
 from token_service.rpc.calls.routes import Route
 from token_service.rpc.calls.shared import ARRIVAL_SECONDS, PATIENCE, Shared
@@ -20,7 +22,7 @@ from token_service.rpc.calls.streams import DialogueCall, StreamCall
 from token_service.rpc.calls.unary import HotCall, UnaryCall, UnknownCall
 from token_service.rpc.capacity import RateLimiter, WorkBound
 from token_service.rpc.errors import shutting_down
-from token_service.rpc.methods import Method, Shape
+from token_service.rpc.methods import Handler, Method, Shape, UnaryHandler
 from token_service.rpc.metrics import Counts
 from token_service.rpc.policy_table import METHODS, MethodPolicy, Rate, Work
 
@@ -45,6 +47,7 @@ class Pipeline(grpc.GenericRpcHandler):
     def __init__(
         self,
         gate: Gate,
+        durability: Durability,
         *,
         policies: Mapping[str, MethodPolicy] = METHODS,
         bounds: Mapping[Work, int] = BOUNDS,
@@ -54,6 +57,7 @@ class Pipeline(grpc.GenericRpcHandler):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gate = gate
+        self._durability = durability
         self._policies = policies
         self._rate_scale = rate_scale
         self._clock = clock
@@ -73,7 +77,8 @@ class Pipeline(grpc.GenericRpcHandler):
                 self._limiter(policy.rate),
                 self._limiter(policy.anonymous_rate),
             )
-            route = Route(method, policy, admission, self.bounds[policy.work])
+            bound, handler = self.bounds[policy.work], self._handler(method, policy)
+            route = Route(method, policy, admission, bound, handler)
             self._routes[method.name] = (_call_type(method.shape, hot=policy.hot), route)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:  # noqa: ANN401
@@ -116,6 +121,11 @@ class Pipeline(grpc.GenericRpcHandler):
         for stream in tuple(self.shared.streams):
             if stream.work in classes:
                 stream.end(shutting_down)
+
+    def _handler(self, method: Method, policy: MethodPolicy) -> Handler:
+        if method.shape is Shape.UNARY and policy.acknowledges:
+            return acknowledging(cast("UnaryHandler", method.handler), self._durability)
+        return method.handler
 
     def _limiter(self, rate: Rate) -> RateLimiter:
         scaled = Rate(

@@ -9,7 +9,7 @@ from token_service.domain.errors import Reason
 from token_service.rpc.admission import Admission
 from token_service.rpc.capacity import Crowd, WorkBound
 from token_service.rpc.errors import RefusedAtTheDoor, no_health_to_watch
-from token_service.rpc.methods import Method
+from token_service.rpc.methods import Handler, Method
 from token_service.rpc.metrics import MethodCounters
 from token_service.rpc.policy_table import MethodPolicy
 
@@ -38,7 +38,12 @@ class Route:
     )
 
     def __init__(
-        self, method: Method, policy: MethodPolicy, admission: Admission, bound: WorkBound
+        self,
+        method: Method,
+        policy: MethodPolicy,
+        admission: Admission,
+        bound: WorkBound,
+        handler: Handler,
     ) -> None:
         self.name = method.name
         self.max_bytes = policy.max_bytes
@@ -53,7 +58,7 @@ class Route:
         }
         self.abandoned = Crowd(self._report_abandoned)
         self.counters = MethodCounters()
-        self.handler: Any = method.handler
+        self.handler: Any = handler
         self.parse = method.request.FromString
 
     def _report_refused(self, reason: Reason, calls: int) -> None:

@@ -68,7 +68,7 @@ class Reauthenticate:
             attempt = LoginAttempt(caller, request.exchange.device.ip_address, due=user_id)
             who = await self._verifiers.of(request.credential)(request.credential, attempt)
             if isinstance(decision, Replay):
-                return ExchangeOutcome(self._rotation.replay(view, decision.grant), True)
+                return ExchangeOutcome(await self._rotation.replay(view, decision.grant), True)
             if who.versions.user != view.user_version:
                 continue
             tokens = await self._rotation.advance(caller, view, presented, decision.grant, who)

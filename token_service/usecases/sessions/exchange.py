@@ -11,6 +11,7 @@ from token_service.domain.login.authenticated import Authenticated
 from token_service.domain.ports import (
     ClientTerms,
     Clock,
+    Durability,
     PlainAdvance,
     RevocationStore,
     SessionAdvance,
@@ -77,6 +78,7 @@ class SessionRotation:
         revocations: RevocationStore,
         trust: Trust,
         maker: TokenSetMaker,
+        durability: Durability,
         clock: Clock,
     ) -> None:
         self._client_cache = client_cache
@@ -85,6 +87,7 @@ class SessionRotation:
         self._revocations = revocations
         self._trust = trust
         self._maker = maker
+        self._durability = durability
         self._clock = clock
         self._known_terms: dict[str, ClientTerms] = {}
 
@@ -212,8 +215,12 @@ class SessionRotation:
         put_bounded(self._known_terms, client_id, terms, MAX_CLIENTS)
         return terms
 
-    def replay(self, view: SessionView, grant: Grant) -> IssuedTokens:
-        """The same successor again."""
+    async def replay(self, view: SessionView, grant: Grant) -> IssuedTokens:
+        """The same successor again, once a failover cannot undo the exchange that made it. Raises
+        STORE_UNAVAILABLE."""
+        made = view.session
+        done = (made.session_id, made.generation, made.exchange_fingerprint or made.exchange_hash)
+        await self._durability.confirm(done)
         session, policy = view.session.current, view.policy
         keys = self._maker.ready(session, grant, policy)
         return self._maker.make(
@@ -291,7 +298,7 @@ class Exchange:
         for _ in range(_TRIES):
             view, decision = await self._rotation.decide(caller, presented)
             if isinstance(decision, Replay):
-                return ExchangeOutcome(self._rotation.replay(view, decision.grant), True)
+                return ExchangeOutcome(await self._rotation.replay(view, decision.grant), True)
             tokens = await self._rotation.advance(caller, view, presented, decision.grant)
             if tokens is not None:
                 return ExchangeOutcome(tokens, False)

@@ -24,9 +24,10 @@ from token_service.adapters.postgres.clients.secrets import ClientSecretStore
 from token_service.adapters.postgres.paging import start_of, token_after
 from token_service.adapters.postgres.policy_json import policy_from_text, policy_to_json
 from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
-from token_service.adapters.postgres.trust import cascade
+from token_service.adapters.postgres.trust import cascade_sql
 from token_service.adapters.postgres.trust import log as trust
-from token_service.adapters.postgres.trust.cascade import BATCH, Cascade, Cascades
+from token_service.adapters.postgres.trust.cascade import BATCH, Cascades
+from token_service.adapters.postgres.trust.cascade_rows import Cascade, args_of
 from token_service.adapters.postgres.trust_head import JOIN_HEAD, of_head
 from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.client import Client
@@ -247,7 +248,8 @@ async def _switch(conn: Connection, client_id: str, enabled: bool, audit: AuditE
     entry = _entry(client_id, TrustEffect.REVOKE, RevocationReason.CLIENT_DISABLED)
     revision = await trust.append(conn, [entry], now=audit.at, bump_config=True)
     await conn.execute(_DISABLE, client_id, revision, audit.at)
-    await cascade.begin(conn, [Cascade.of(entry, revision, audit)], audit.at)
+    below = Cascade.of(entry, revision, audit)
+    await conn.execute(cascade_sql.BEGIN, *args_of(below, audit.at))
 
 
 async def _publish(

@@ -12,6 +12,7 @@ from token_service.adapters.postgres.codes import sql as code_sql
 from token_service.adapters.postgres.failures import MAX_ATTEMPTS
 from token_service.adapters.postgres.pool import Database, retry_deadlock
 from token_service.adapters.postgres.removal import Removal
+from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
 from token_service.domain.codes.decision import (
     ATTEMPT_WINDOW,
@@ -48,6 +49,7 @@ class CodeStore:
             )
         except asyncpg.UniqueViolationError:
             return False
+        durability.note_commit()
         return True
 
     async def by_request(self, client_id: str, request_id: str) -> Code | None:
@@ -80,7 +82,11 @@ class CodeStore:
                 row = await retry_deadlock(lambda: self._database.fetchrow(code_sql.REDEEM, *args))
             except asyncpg.UniqueViolationError:
                 continue  # the same request was first: the next reading has what it redeemed
-            return RedeemAnswer() if row is None else _answer(row, presented)
+            if row is None:
+                return RedeemAnswer()
+            if row["hit"] is not None:  # used, or counted as wrong
+                durability.note_commit()
+            return _answer(row, presented)
         raise store_unavailable()
 
     async def get(self, client_id: str, code_id: UUID) -> Code | None:
@@ -95,7 +101,10 @@ class CodeStore:
                 code_sql.REVOKE, code_id, client_id, audit.at, *audit_log.args(audit)
             )
         )
-        return None if row is None else _code(row)
+        if row is None:
+            return None
+        durability.note_commit()
+        return _code(row)
 
 
 def _args(code: Code) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ from asyncpg import Record
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.pool import Database, retry_deadlock
 from token_service.adapters.postgres.removal import Removal, removal_of
+from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
 from token_service.domain.ports import AttemptBucket, LoginLocks, Standing
 
@@ -157,6 +158,7 @@ class Attempts:
             wait: timedelta = max(closed) - now
             return wait
         if len(rows) == len(wanted):
+            durability.note_commit()
             return None
         counted = {row["bucket"] for row in rows}
         await self._give_back([one for one in wanted if one.key in counted], reset=False)

@@ -12,6 +12,7 @@ from token_service.adapters.postgres.pairing import sql as pairing_sql
 from token_service.adapters.postgres.pool import Database, retry_deadlock
 from token_service.adapters.postgres.removal import Removal
 from token_service.adapters.postgres.sessions.rows import session_args, view_from_row
+from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.policy_rules import MAX_REPLAY_WINDOW
 from token_service.domain.kinds import Amr, PairingDirection, PairingEndReason, PairingState
@@ -56,7 +57,7 @@ class PairingStore:
             [code.dies_at for code in codes],
             *audit_log.args(audit),
         )
-        return row is not None
+        return _noted(row)
 
     async def move(self, change: PairingMove, audit: AuditEvent) -> bool:
         """Take one step; False when it is not any more what was decided on."""
@@ -76,7 +77,7 @@ class PairingStore:
             change.end_reason,
             *audit_log.args(audit),
         )
-        return row is not None
+        return _noted(row)
 
     async def collect(
         self, child: Session, guard: CollectGuard, audit: AuditEvent
@@ -112,6 +113,13 @@ class PairingStore:
         """The session that came of a pairing with all that decides over it, in one snapshot."""
         row = await self._database.fetchrow(pairing_sql.VIEW_OF_CHILD, pairing_id)
         return None if row is None else view_from_row(row)
+
+
+def _noted(row: Record | None) -> bool:
+    """Whether the statement wrote its row."""
+    if row is not None:
+        durability.note_commit()
+    return row is not None
 
 
 def _args(pairing: Pairing) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from token_service.adapters.postgres.gathering import Gathering
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.sessions import sql as session_sql
 from token_service.adapters.postgres.sessions.rows import generation_from_values
+from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
 from token_service.domain.ports import PlainAdvance
 from token_service.domain.sessions.session import Generation
@@ -34,7 +35,10 @@ class PlainAdvances:
 
     async def __call__(self, change: PlainAdvance, audit: AuditEvent) -> Advanced:
         """See `domain.ports.SessionStore.advance_plainly`."""
-        return await self._gathering.ask((change, audit))
+        advanced = await self._gathering.ask((change, audit))
+        if advanced is not None:
+            durability.note_commit()
+        return advanced
 
     async def close(self) -> None:
         """Finish what was asked."""

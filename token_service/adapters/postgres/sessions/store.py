@@ -1,19 +1,15 @@
 """Sessions: one row each, ever, and one statement for each thing that happens to them."""
 
-import asyncio
 import base64
 import binascii
 import struct
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from asyncpg import Record
-
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres import trust_head
-from token_service.adapters.postgres.failures import retry_deadlock
+from token_service.adapters.postgres.locked import RowLocked, until_free
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.removal import Removal
 from token_service.adapters.postgres.sessions import sql as session_sql
@@ -23,9 +19,9 @@ from token_service.adapters.postgres.sessions.rows import (
     session_from_row,
     view_from_row,
 )
-from token_service.domain import deadline
+from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
-from token_service.domain.errors import invalid_field, store_unavailable
+from token_service.domain.errors import invalid_field
 from token_service.domain.ports import (
     ActivityRecord,
     Inserted,
@@ -36,10 +32,6 @@ from token_service.domain.ports import (
 )
 from token_service.domain.sessions.session import Generation, Session, SessionView
 from token_service.domain.sessions.subjects import subject_ids
-
-FIRST_PAUSE = 0.005
-LONGEST_PAUSE = 0.16
-"""Between two tries at a session's row that another transaction holds, in seconds."""
 
 _DEVICE_SAMPLE = 200
 _DEVICE_GRACE = timedelta(days=1)
@@ -76,7 +68,10 @@ class SessionStore:
             guard.attempt_bucket,
             *audit_log.args(audit),
         )
-        return None if row is None else Inserted(row["rev"])
+        if row is None:
+            return None
+        durability.note_commit()
+        return Inserted(row["rev"])
 
     async def view(self, lookup_id: UUID) -> SessionView | None:
         """A session by lookup id with all that decides over it, in one snapshot."""
@@ -90,41 +85,37 @@ class SessionStore:
         While another transaction holds the row, it is asked for again, and no connection is kept
         meanwhile. Raises STORE_UNAVAILABLE when it is held for too long.
         """
-        ends_at = time.monotonic() + deadline.remaining(self._database.call_timeout)
-        pause = FIRST_PAUSE
-        while True:
-            row = await self._try_to_advance(change, audit)
-            if not row["locked"]:
-                return None if row["revision"] is None else int(row["revision"])
-            if time.monotonic() + pause > ends_at:
-                raise store_unavailable()
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+        return await until_free(
+            lambda: self._try_to_advance(change, audit), self._database.call_timeout
+        )
 
-    async def _try_to_advance(self, change: SessionAdvance, audit: AuditEvent) -> Record:
-        row = await retry_deadlock(
-            lambda: self._database.fetchrow(
-                session_sql.ADVANCE,
-                change.session_id,
-                change.from_generation,
-                change.mint_kid,
-                change.exchange_hash,
-                change.exchange_fingerprint,
-                change.at,
-                change.idle_seconds,
-                change.idle_expires_at,
-                change.roles,
-                change.config_version,
-                change.user_version,
-                change.auth_time,
-                change.acr,
-                change.amr,
-                *audit_log.args(audit),
-            )
+    async def _try_to_advance(self, change: SessionAdvance, audit: AuditEvent) -> int | None:
+        row = await self._database.fetchrow(
+            session_sql.ADVANCE,
+            change.session_id,
+            change.from_generation,
+            change.mint_kid,
+            change.exchange_hash,
+            change.exchange_fingerprint,
+            change.at,
+            change.idle_seconds,
+            change.idle_expires_at,
+            change.roles,
+            change.config_version,
+            change.user_version,
+            change.auth_time,
+            change.acr,
+            change.amr,
+            *audit_log.args(audit),
         )
         if row is None:
             raise LookupError("the statement gives one row")
-        return row
+        if row["locked"]:
+            raise RowLocked
+        if row["revision"] is None:
+            return None
+        durability.note_commit()
+        return int(row["revision"])
 
     async def advance_plainly(
         self, change: PlainAdvance, audit: AuditEvent

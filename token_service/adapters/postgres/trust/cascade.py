@@ -13,17 +13,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Self
-from uuid import UUID, uuid4
+from typing import TYPE_CHECKING
+from uuid import UUID
 
-from token_service.adapters.postgres import audit as audit_log
-from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
-from token_service.adapters.postgres.sessions.ends import revoke_sessions
-from token_service.adapters.postgres.trust import cascade_sql
-from token_service.adapters.postgres.trust.log import NewEntry, append
+from token_service.adapters.postgres.locked import RowLocked, until_free
+from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.trust import cascade_sql, revocation_effects
+from token_service.adapters.postgres.trust.cascade_rows import Cascade, cascade_from_row
 from token_service.adapters.postgres.trust_head import of_head
-from token_service.domain.audit import AuditEvent
-from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
+from token_service.domain.kinds import RevocationReason, TrustEntryKind
 from token_service.domain.sessions.subjects import subject_ids
 
 if TYPE_CHECKING:
@@ -38,70 +36,12 @@ ABANDONED = timedelta(seconds=30)
 _FIRST = UUID(int=0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cascade:
-    """What was revoked, whose descendants are to follow: but for `spared` and what is below it, and
-    after a logout the browsers alone. `audit` is the revocation's own event."""
-
-    cascade_id: UUID
-    kind: TrustEntryKind
-    id: str
-    device_id: str
-    reason: RevocationReason
-    below_rev: int
-    spared: UUID | None
-    audit: AuditEvent
-
-    @classmethod
-    def of(
-        cls, entry: NewEntry, revision: int, audit: AuditEvent, spared: UUID | None = None
-    ) -> Self:
-        """That of an entry, which has this revision or was made by an earlier one."""
-        return cls(
-            cascade_id=uuid4(),
-            kind=entry.kind,
-            id=entry.id,
-            device_id=entry.device_id,
-            reason=entry.reason,
-            below_rev=revision,
-            spared=spared,
-            audit=audit,
-        )
-
-    def entry_of(self, session_id: UUID) -> NewEntry:
-        """The entry of a descendant."""
-        kind, effect = TrustEntryKind.SESSION, TrustEffect.REVOKE
-        return NewEntry(kind, str(session_id), "", effect, self.reason)
-
-    def event_of(self, session_id: UUID, now: datetime) -> AuditEvent:
-        """The audit row of a descendant."""
-        top = self.audit
-        reason, kind = self.reason.name.lower(), self.kind.name.lower()
-        return AuditEvent(
-            at=now,
-            actor=top.actor,
-            action="session.revoke",
-            outcome=top.outcome,
-            target=str(session_id),
-            subject=top.subject,
-            request_id=top.request_id,
-            address=top.address,
-            details=f"reason={reason} below {kind} {self.id}",
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The revision from which all descendants are dead; how many were live until then."""
 
     revision: int
     sessions: int
-
-
-async def begin(conn: Connection, cascades: Sequence[Cascade], now: datetime) -> None:
-    """Keep in the caller's transaction what it leaves to do."""
-    if cascades:
-        await conn.executemany(cascade_sql.BEGIN, [_args(one, now) for one in cascades])
 
 
 class Cascades:
@@ -129,7 +69,7 @@ class Cascades:
         which it is done, 0 when there was nothing. Raises STORE_UNAVAILABLE."""
         revision = 0
         for row in await self._database.fetch(cascade_sql.OF, kind, id_):
-            finished = await asyncio.shield(self.start(_cascade(row, now), now))
+            finished = await asyncio.shield(self.start(cascade_from_row(row, now), now))
             revision = finished.revision
         return revision
 
@@ -137,7 +77,7 @@ class Cascades:
         """Finish those that their process left. Raises STORE_UNAVAILABLE."""
         claim = cascade_sql.CLAIM
         while row := await self._database.fetchrow(claim, now, now - ABANDONED):
-            await asyncio.shield(self.start(_cascade(row, now), now))
+            await asyncio.shield(self.start(cascade_from_row(row, now), now))
 
     async def close(self) -> None:
         """Break off what is under way: another process goes on with it."""
@@ -188,37 +128,63 @@ class Cascades:
         done: set[UUID],
         clock: Callable[[], datetime],
     ) -> int:
-        """Revoke all below sessions that are dead, but for those that are `done` and become so."""
+        """Revoke all below sessions that are dead, but for those that are `done` and become so.
+
+        Those whose rows are locked come last. Until one is revoked it may let others in, so what is
+        below it is looked for only then. Raises STORE_UNAVAILABLE where one stays locked.
+        """
         ended, waiting = 0, list(parents)
+        locked: list[UUID] = []
         everywhere = cascade.reason is not RevocationReason.LOGOUT
         while waiting:
             some = [one for one in waiting[-self._batch :] if one not in done]
             del waiting[-self._batch :]
             children = await self._ask(cascade_sql.CHILDREN, some, everywhere, cascade.spared)
             left = [row["session_id"] for row in children if not row["revoked"]]
-            for place in range(0, len(left), self._batch):
-                batch = left[place : place + self._batch]
-                ended += await self._end(cascade, batch, clock())
+            count, skipped = await self._end(cascade, left, clock)
+            ended += count
+            locked += skipped
             done.update(row["parent"] for row in children)
-            waiting += [row["session_id"] for row in children]
+            waiting += [row["session_id"] for row in children if row["session_id"] not in skipped]
+            if not waiting and locked:
+                ended += await self._end_locked(cascade, locked, clock)
+                waiting, locked = locked, []
         return ended
 
-    async def _end(self, cascade: Cascade, sessions: Sequence[UUID], now: datetime) -> int:
-        """Revoke those that are not revoked yet, in one transaction; how many were live."""
+    async def _end(
+        self, cascade: Cascade, sessions: Sequence[UUID], clock: Callable[[], datetime]
+    ) -> tuple[int, set[UUID]]:
+        """Revoke those that are not revoked yet, in transactions of a bounded size; how many were
+        live, and those whose rows are locked."""
+        ended, locked = 0, set[UUID]()
+        for place in range(0, len(sessions), self._batch):
+            batch, now = sessions[place : place + self._batch], clock()
+            await self._ask(cascade_sql.WORKING, cascade.cascade_id, now)
+            revocations = [cascade.revocation_of(one, now) for one in batch]
+            async with self._turn:
+                applied = await revocation_effects.apply(
+                    self._database, revocations, now, cascading=False
+                )
+            ended += sum(one.revoked.sessions for one in applied)
+            locked.update(
+                session for session, one in zip(batch, applied, strict=True) if one.locked
+            )
+        return ended, locked
 
-        async def transaction() -> int:
-            async with self._database.transaction() as conn:
-                await conn.execute(cascade_sql.WORKING, cascade.cascade_id, now)
-                reasons = dict.fromkeys(sessions, cascade.reason)
-                ended = await revoke_sessions(conn, reasons, now)
-                if ended:
-                    events = [cascade.event_of(one, now) for one in ended]
-                    await audit_log.write_many(conn, events)
-                    await append(conn, [cascade.entry_of(one) for one in ended], now=now)
-                return sum(ended.values())
+    async def _end_locked(
+        self, cascade: Cascade, sessions: Sequence[UUID], clock: Callable[[], datetime]
+    ) -> int:
+        left, ended = set(sessions), 0
 
-        async with self._turn:
-            return await retry_deadlock(transaction)
+        async def attempt() -> int:
+            nonlocal left, ended
+            count, left = await self._end(cascade, list(left), clock)
+            ended += count
+            if left:
+                raise RowLocked
+            return ended
+
+        return await until_free(attempt, self._database.call_timeout)
 
     async def _ask(self, statement: str, *args: object) -> "list[Record]":
         async with self._turn:
@@ -227,44 +193,3 @@ class Cascades:
     async def _ask_one(self, statement: str, *args: object) -> "Record":
         (row,) = await self._ask(statement, *args)
         return row
-
-
-def _args(cascade: Cascade, now: datetime) -> tuple[object, ...]:
-    audit = cascade.audit
-    return (
-        cascade.cascade_id,
-        cascade.kind,
-        cascade.id,
-        cascade.device_id,
-        cascade.reason,
-        cascade.below_rev,
-        cascade.spared,
-        audit.actor,
-        audit.subject,
-        audit.outcome,
-        audit.request_id,
-        audit.address,
-        now,
-    )
-
-
-def _cascade(row: "Record", now: datetime) -> Cascade:
-    audit = AuditEvent(
-        at=now,
-        actor=row["actor"],
-        action="",
-        outcome=row["outcome"],
-        subject=row["subject"],
-        request_id=row["request_id"],
-        address=row["address"],
-    )
-    return Cascade(
-        cascade_id=row["cascade_id"],
-        kind=TrustEntryKind(row["kind"]),
-        id=row["id"],
-        device_id=row["device_id"],
-        reason=RevocationReason(row["reason"]),
-        below_rev=row["below_rev"],
-        spared=row["spared"],
-        audit=audit,
-    )

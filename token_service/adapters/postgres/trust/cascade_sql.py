@@ -2,25 +2,30 @@
 
 from token_service.domain.kinds import Platform
 
-_COLUMNS = (
+COLUMNS = (
     "cascade_id, kind, id, device_id, reason, below_rev, spared,"
     " actor, subject, outcome, request_id, address"
 )
 BEGIN = f"""
-INSERT INTO cascades ({_COLUMNS}, worked_at)
+INSERT INTO cascades ({COLUMNS}, worked_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """  # noqa: S608 - constants, here and below
-WORKING = "UPDATE cascades SET worked_at = $2 WHERE cascade_id = $1"
-DONE = """
-WITH done AS (DELETE FROM cascades WHERE cascade_id = $1)
-SELECT (SELECT revision FROM trust_head) AS revision
+_FREE = """
+WHERE cascade_id = (SELECT cascade_id FROM cascades WHERE cascade_id = $1 FOR UPDATE SKIP LOCKED)
 """
-OF = f"SELECT {_COLUMNS} FROM cascades WHERE kind = $1 AND id = $2"  # noqa: S608
+WORKING = f"UPDATE cascades SET worked_at = $2 {_FREE}"  # noqa: S608 - constants, here and below
+# Another process may have done all of it: the record waits for the standby for that as well.
+DONE = f"""
+WITH done AS (DELETE FROM cascades {_FREE})
+SELECT (SELECT revision FROM trust_head) AS revision,
+       pg_logical_emit_message(true, 'token-service', '')
+"""  # noqa: S608
+OF = f"SELECT {COLUMNS} FROM cascades WHERE kind = $1 AND id = $2"  # noqa: S608
 CLAIM = f"""
 UPDATE cascades SET worked_at = $1
 WHERE cascade_id = (SELECT cascade_id FROM cascades WHERE worked_at < $2
                     ORDER BY worked_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING {_COLUMNS}
+RETURNING {COLUMNS}
 """  # noqa: S608
 
 # One look into the index for each parent. BETWEEN and not `=`: of a range that it does not know the

@@ -50,25 +50,62 @@ class NewEntry:
         ).check()
 
 
-_APPEND = f"""
-WITH head AS (
-    UPDATE trust_head
-    SET revision = revision + cardinality($1::smallint[]),
-        valid_rev = CASE WHEN $10::int > 0 THEN revision + $10::int ELSE valid_rev END,
-        config_version = config_version + $7::int,
-        keys_version = keys_version + $8::int,
-        longest_access = GREATEST(longest_access, $9::interval)
-    RETURNING revision, longest_access
+def appending(
+    entries: str,
+    *,
+    now: str,
+    config: str = "0",
+    keys: str = "0",
+    longest: str = "NULL::interval",
+    when: str = "true",
+) -> str:
+    """CTEs that give `entries` the next revisions, in order, where `when` holds.
+
+    `entries` is a CTE with the columns kind, id, device_id, effect, reason and place (from 1 on).
+    Of its rows come `head` (the revision after), empty where nothing was appended, and `numbered`:
+    the entries with `rev`. The head's lock must be the last one: what is locked besides has to be
+    so by the CTEs that `entries` reads. What the change writes, it reads from `head` or
+    `numbered`, and so does not write where nothing is appended. `when`, `config` and `keys` (by
+    how much these versions move) may use e.n, the number of entries, and e.keys, of those that
+    revoke keys. An EVERYTHING entry that revokes moves the global `valid_rev` too. `longest`
+    raises the time for which entries are kept from now on.
+    """
+    revokes = f"effect = {TrustEffect.REVOKE}"
+    return f"""head AS (
+    UPDATE trust_head h
+    SET revision = h.revision + e.n,
+        valid_rev = COALESCE(h.revision + e.everything, h.valid_rev),
+        config_version = h.config_version + {config},
+        keys_version = h.keys_version + {keys},
+        longest_access = GREATEST(h.longest_access, {longest})
+    FROM (SELECT count(*) AS n,
+                 max(place) FILTER (WHERE kind = {TrustEntryKind.EVERYTHING} AND {revokes})
+                     AS everything,
+                 count(*) FILTER (WHERE kind = {TrustEntryKind.KEY} AND {revokes}) AS keys
+          FROM {entries}) AS e
+    WHERE {when}
+    RETURNING h.revision, h.longest_access, e.n
+), numbered AS MATERIALIZED (
+    SELECT e.*, head.revision - head.n + e.place AS rev,
+           {now}::timestamptz + head.longest_access + interval '{_MARGIN.seconds} seconds'
+               AS keep_until
+    FROM head, {entries} AS e
 ), logged AS (
     INSERT INTO trust_log (revision, kind, id, device_id, effect, reason, keep_until)
-    SELECT head.revision - cardinality($1::smallint[]) + entry.place,
-           entry.kind, entry.id, entry.device_id, entry.effect, entry.reason,
-           $6::timestamptz + head.longest_access + interval '{_MARGIN.seconds} seconds'
-    FROM head, unnest($1::smallint[], $2::text[], $3::text[], $4::smallint[], $5::smallint[])
+    SELECT rev, kind, id, device_id, effect, reason, keep_until FROM numbered
+)"""  # noqa: S608 - constants, here and below
+
+
+NOTIFIED = f"(SELECT pg_notify('{CHANNEL}', '') FROM head)"  # noqa: S608
+"""A column of the statement that appends: it wakes the followers of the log."""
+
+_APPEND = f"""
+WITH entries AS MATERIALIZED (
+    SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::smallint[], $5::smallint[])
          WITH ORDINALITY AS entry (kind, id, device_id, effect, reason, place)
-)
-SELECT revision, pg_notify('{CHANNEL}', '') FROM head
-"""  # noqa: S608 - constants
+), {appending("entries", now="$6", config="$7::int", keys="$8::int", longest="$9::interval")}
+SELECT revision, {NOTIFIED} FROM head
+"""  # noqa: S608
 
 
 async def append(
@@ -87,11 +124,6 @@ async def append(
     has revision `result - n + 1 + i`. An EVERYTHING entry that revokes moves the global
     `valid_rev` too. `longest_access` raises the time for which entries are kept from now on.
     """
-    everything = [
-        place
-        for place, entry in enumerate(entries, 1)
-        if entry.kind is TrustEntryKind.EVERYTHING and entry.effect is TrustEffect.REVOKE
-    ]
     row = await conn.fetchrow(
         _APPEND,
         [entry.kind for entry in entries],
@@ -103,7 +135,6 @@ async def append(
         int(bump_config),
         int(bump_keys),
         longest_access,
-        max(everything, default=0),
     )
     return int(_head(row)["revision"])
 

@@ -1,72 +1,25 @@
-"""What a batch of revocations does to the database, within one transaction."""
+"""Batches of revocations: what is written for them, and what each request is told."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
 
 from token_service.adapters.postgres import audit as audit_log
-from token_service.adapters.postgres.pool import Connection
-from token_service.adapters.postgres.sessions.ends import revoke_sessions
-from token_service.adapters.postgres.sessions.live import LIVE_FROM, live, live_row
-from token_service.adapters.postgres.trust import cascade, cascade_sql, valid_revs
-from token_service.adapters.postgres.trust.cascade import Cascade
-from token_service.adapters.postgres.trust.log import NewEntry, append
-from token_service.adapters.postgres.trust_head import revision_of
+from token_service.adapters.postgres.failures import retry_deadlock
+from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.trust import revocation_sql
+from token_service.adapters.postgres.trust.cascade_rows import Cascade, columns_of
+from token_service.adapters.postgres.trust.log import NewEntry
+from token_service.adapters.postgres.trust_head import of_head
 from token_service.domain.audit import AuditEvent
-from token_service.domain.kinds import KeyState, TrustEffect, TrustEntryKind
+from token_service.domain.kinds import TrustEffect, TrustEntryKind
 from token_service.domain.sessions.subjects import subject_ids
 from token_service.domain.trust.revocation import Revocation, Revoked
 
-if TYPE_CHECKING:
-    from uuid import UUID
+_ONCE = (TrustEntryKind.SESSION, TrustEntryKind.KEY)
+"""What is revoked once, for the first reason given; elsewhere each reason counts."""
 
-_LOCK_USERS = """
-SELECT user_id FROM users WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE
-"""
-_LOCK_CLIENTS = """
-SELECT client_id FROM clients WHERE client_id = ANY ($1::text[])
-ORDER BY client_id FOR NO KEY UPDATE
-"""
-_LOCK_KEYS = f"""
-SELECT kid FROM keys WHERE kid = ANY ($1::text[]) AND state <> {KeyState.COMPROMISED}
-ORDER BY kid FOR NO KEY UPDATE
-"""  # noqa: S608 - constants, here and below
-_COMPROMISE_KEYS = f"""
-UPDATE keys SET state = {KeyState.COMPROMISED}, compromised_at = $2 WHERE kid = ANY ($1::text[])
-"""  # noqa: S608
-MOST_COUNTED = 10_000
-MOST_LOOKED_AT = 200_000
-"""Sessions of one subject, for the count: a revocation must not fail because they are many."""
-
-_COUNT_LIVE = f"""
-WITH wanted AS (
-    SELECT w.*, GREATEST(
-        h.valid_rev,
-        (SELECT valid_rev FROM users u WHERE u.user_id = w.user_id),
-        (SELECT GREATEST(valid_rev, own_valid_rev) FROM clients c
-         WHERE c.client_id = w.subject AND w.user_id IS NULL)
-    ) AS valid_rev
-    FROM unnest($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY
-         AS w (subject, user_id, device_id, place)
-    CROSS JOIN trust_head h
-)
-SELECT w.place, count(*) AS sessions
-FROM wanted w
-CROSS JOIN LATERAL (
-    SELECT * FROM (
-        SELECT * FROM sessions WHERE user_id = w.user_id
-        UNION ALL
-        SELECT * FROM sessions WHERE user_id IS NULL AND client_id = w.subject
-        LIMIT {MOST_LOOKED_AT}
-    ) s
-    WHERE {live_row("$4::timestamptz")}
-      AND w.device_id IN ('', s.device_id) AND s.rev >= w.valid_rev
-    LIMIT {MOST_COUNTED}
-) s, {LIVE_FROM}
-WHERE {live("$4::timestamptz")}
-GROUP BY w.place
-"""  # noqa: S608
 _SWEEPING = (TrustEntryKind.SUBJECT_DEVICE, TrustEntryKind.CLIENT, TrustEntryKind.KEY)
 """They reach so many sessions that which of them let others in is looked for afterwards."""
 
@@ -87,11 +40,14 @@ class _Effect:
     """One entry to be, with the audit rows of the requests that it answers."""
 
     entry: NewEntry
+    identity: UUID | None
     audits: list[AuditEvent] = field(default_factory=list)
-    changes: bool = True
+    locked: bool = False
+    changes: bool = False
     sessions: int = 0
     revision: int = 0
-    spared: "UUID | None" = None
+    spared: UUID | None = None
+    cascade_id: UUID | None = None
     below: Cascade | None = None
     """What is left to do once this has committed."""
 
@@ -103,65 +59,89 @@ class _Effect:
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What one request did, and what remains to be done below it; `first` of those who asked for
-    the same gets the sessions counted."""
+    the same gets the sessions counted. Nothing was done where a row is `locked`: ask again."""
 
     revoked: Revoked
     below: Cascade | None
     first: bool
+    locked: bool
 
 
 async def apply(
-    conn: Connection, revocations: Sequence[Revocation], now: datetime
+    database: Database, revocations: Sequence[Revocation], now: datetime, *, cascading: bool = True
 ) -> list[Applied]:
-    """Carry out all of them in the caller's transaction; an answer for each, in order.
+    """Carry out all of them and commit; an answer for each, in order.
 
-    Locks users, clients, keys and sessions, each in the order of their ids, then the trust head.
     A session or key that is revoked already, or unknown, gets no entry and no audit row. Of what is
-    below, here is only written down that it is to follow.
+    below, here is only written down that it is to follow, unless it is not `cascading`.
     """
     requested = _merge(revocations)
     effects = list({id(effect): effect for effect in requested}.values())
-    await _lock_subjects_and_clients(conn, effects)
-    await _compromise_keys(conn, effects, now)
-    await _revoke_sessions(conn, effects, now)
-    await _count_live(conn, effects, now)
-    changing = [effect for effect in effects if effect.changes]
-    await audit_log.write_many(conn, [event for effect in changing for event in effect.audits])
-    head = await _append(conn, changing, now)
-    await valid_revs.lift(conn, [(one.entry, one.revision) for one in changing], now)
-    await _begin_cascades(conn, effects, head, now)
-    return _answers(requested, head)
+    if cascading:
+        for effect in effects:
+            session = effect.revokes(TrustEntryKind.SESSION) and effect.identity is not None
+            if session or effect.revokes(*_SWEEPING):
+                effect.cascade_id = uuid4()
+    rows = await retry_deadlock(lambda: database.fetch(revocation_sql.REVOKE, *_args(effects, now)))
+    if any(row["changes"] for row in rows):
+        of_head(rows[0]["head"])
+    for effect, row in zip(effects, rows, strict=True):
+        effect.locked, effect.changes, effect.sessions = (
+            row["locked"],
+            row["changes"],
+            row["sessions"],
+        )
+        effect.revision = row["rev"] or 0
+        if effect.changes and effect.cascade_id:
+            effect.below = _cascade(effect, effect.cascade_id)
+    await _settle(database, [one for one in effects if not one.locked], now)
+    return _answers(requested)
 
 
-async def _begin_cascades(
-    conn: Connection, effects: Sequence[_Effect], head: int, now: datetime
-) -> None:
-    """While the head is held nobody is let in: who has no children now gets none."""
-    above = _of(effects, *_SWEEPING)
-    sessions: dict[UUID, _Effect] = {}
-    for effect in _of(effects, TrustEntryKind.SESSION):
-        session_id, _ = subject_ids(effect.entry.id)
-        if session_id is not None:
-            sessions[session_id] = effect
-    if sessions:
-        rows = await conn.fetch(cascade_sql.PARENTS_AMONG, list(sessions))
-        above += [sessions[row["session_id"]] for row in rows]
-    for one in above:
-        one.below = Cascade.of(one.entry, one.revision or head, one.audits[0], one.spared)
-    await cascade.begin(conn, [one.below for one in above if one.below is not None], now)
+async def _settle(database: Database, effects: Sequence[_Effect], now: datetime) -> None:
+    """Find out which sessions let others in, and the head for who changed nothing."""
+    unchanged = [one for one in effects if not one.changes]
+    sessions = [one for one in effects if one.cascade_id and one.revokes(TrustEntryKind.SESSION)]
+    if not unchanged and not sessions:
+        return
+    fresh = [one for one in sessions if one.changes]
+    again = [_cascade(one, one.cascade_id) for one in unchanged if one.cascade_id]
+    row = await database.fetchrow(
+        revocation_sql.SETTLE,
+        [one.identity for one in sessions],
+        [one.cascade_id for one in fresh],
+        *columns_of(again, always=[one.kind is not TrustEntryKind.SESSION for one in again]),
+        now,
+        bool(unchanged),
+    )
+    if row is None:
+        raise LookupError("the statement gives one row")
+    revision = of_head(row["revision"])
+    for one in unchanged:
+        one.revision = revision
+        if one.cascade_id in row["again"]:
+            one.below = _cascade(one, one.cascade_id)
+    for one in fresh:
+        if one.cascade_id in row["dropped"]:
+            one.below = None
+
+
+def _cascade(effect: _Effect, cascade_id: UUID | None) -> Cascade:
+    return Cascade.of(
+        effect.entry, effect.revision, effect.audits[0], effect.spared, cascade_id=cascade_id
+    )
 
 
 def _merge(revocations: Sequence[Revocation]) -> list[_Effect]:
-    """The effect of each request, the same one for equal requests.
-
-    A session or key is revoked once, for the first reason given; elsewhere each reason counts.
-    """
+    """The effect of each request, the same one for equal requests."""
     requested: list[_Effect] = []
     known: dict[object, _Effect] = {}
     for revocation in revocations:
-        effect = _Effect(entry=entry_of(revocation), spared=revocation.spared)
-        once = effect.revokes(TrustEntryKind.SESSION, TrustEntryKind.KEY)
-        key = (effect.entry.kind, effect.entry.id) if once else (effect.entry, effect.spared)
+        entry = entry_of(revocation)
+        identity, _ = subject_ids(entry.id)
+        effect = _Effect(entry=entry, identity=identity, spared=revocation.spared)
+        once = effect.revokes(*_ONCE)
+        key = (entry.kind, entry.id) if once else (entry, effect.spared)
         first = key not in known
         effect = known.setdefault(key, effect)
         if first or not once:
@@ -170,75 +150,32 @@ def _merge(revocations: Sequence[Revocation]) -> list[_Effect]:
     return requested
 
 
-async def _lock_subjects_and_clients(conn: Connection, effects: Sequence[_Effect]) -> None:
-    subjects = [subject_ids(effect.entry.id) for effect in _of(effects, TrustEntryKind.SUBJECT)]
-    users = [user_id for user_id, _ in subjects if user_id is not None]
-    clients = [client_id for _, client_id in subjects]
-    clients += [effect.entry.id for effect in _of(effects, TrustEntryKind.CLIENT)]
-    if users:
-        await conn.execute(_LOCK_USERS, users)
-    if clients:
-        await conn.execute(_LOCK_CLIENTS, clients)
-
-
-async def _compromise_keys(conn: Connection, effects: Sequence[_Effect], now: datetime) -> None:
-    wanted = {effect.entry.id: effect for effect in _of(effects, TrustEntryKind.KEY)}
-    if not wanted:
-        return
-    found = {row["kid"] for row in await conn.fetch(_LOCK_KEYS, list(wanted))}
-    for kid, effect in wanted.items():
-        effect.changes = kid in found
-    await conn.execute(_COMPROMISE_KEYS, list(found), now)
-
-
-async def _revoke_sessions(conn: Connection, effects: Sequence[_Effect], now: datetime) -> None:
-    wanted: dict[UUID, _Effect] = {}
-    for effect in _of(effects, TrustEntryKind.SESSION):
-        effect.changes = False
-        session_id, _ = subject_ids(effect.entry.id)
-        if session_id is not None:
-            wanted[session_id] = effect
-    reasons = {session_id: effect.entry.reason for session_id, effect in wanted.items()}
-    for session_id, was_live in (await revoke_sessions(conn, reasons, now)).items():
-        effect = wanted[session_id]
-        effect.changes = True
-        effect.sessions = int(was_live)
-
-
-async def _count_live(conn: Connection, effects: Sequence[_Effect], now: datetime) -> None:
-    counted = _of(effects, TrustEntryKind.SUBJECT, TrustEntryKind.SUBJECT_DEVICE)
-    if not counted:
-        return
-    subjects = [effect.entry.id for effect in counted]
-    users = [subject_ids(subject)[0] for subject in subjects]
-    devices = [effect.entry.device_id for effect in counted]
-    for row in await conn.fetch(_COUNT_LIVE, subjects, users, devices, now):
-        counted[row["place"] - 1].sessions = row["sessions"]
-
-
-async def _append(conn: Connection, effects: Sequence[_Effect], now: datetime) -> int:
-    """Write the entries and note their revisions; the head after."""
-    if not effects:
-        return await revision_of(conn)
+def _args(effects: Sequence[_Effect], now: datetime) -> tuple[object, ...]:
     entries = [effect.entry for effect in effects]
-    keys = bool(_of(effects, TrustEntryKind.KEY))
-    head = await append(conn, entries, now=now, bump_keys=keys)
-    for revision, effect in enumerate(effects, head - len(effects) + 1):
-        effect.revision = revision
-    return head
+    events = [(place, event) for place, one in enumerate(effects, 1) for event in one.audits]
+    audits = zip(*(audit_log.args(event) for _, event in events), strict=True)
+    return (
+        [entry.kind for entry in entries],
+        [entry.id for entry in entries],
+        [entry.device_id for entry in entries],
+        [entry.effect for entry in entries],
+        [entry.reason for entry in entries],
+        [effect.identity for effect in effects],
+        [effect.spared for effect in effects],
+        [effect.cascade_id for effect in effects],
+        now,
+        [place for place, _ in events],
+        *(list(column) for column in audits),
+    )
 
 
-def _answers(requested: Iterable[_Effect], head: int) -> list[Applied]:
+def _answers(requested: Iterable[_Effect]) -> list[Applied]:
     """What each request is told: who asked first ended the sessions, the others none."""
     answers: list[Applied] = []
     told: set[int] = set()
     for effect in requested:
         first = id(effect) not in told
         told.add(id(effect))
-        revoked = Revoked(effect.revision or head, effect.sessions if first else 0)
-        answers.append(Applied(revoked, effect.below, first))
+        revoked = Revoked(effect.revision, effect.sessions if first else 0)
+        answers.append(Applied(revoked, effect.below, first, effect.locked))
     return answers
-
-
-def _of(effects: Sequence[_Effect], *kinds: TrustEntryKind) -> list[_Effect]:
-    return [effect for effect in effects if effect.revokes(*kinds)]

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from token_service.adapters.postgres.gathering import MOST, Gathering
-from token_service.adapters.postgres.pool import Database, retry_deadlock
+from token_service.adapters.postgres.locked import RowLocked, until_free
+from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust import revocation_effects
 from token_service.adapters.postgres.trust.cascade import BATCH, Cascades, Finished
 from token_service.adapters.postgres.trust.revocation_effects import Applied
-from token_service.domain import deadline
+from token_service.domain import deadline, durability
 from token_service.domain.errors import store_unavailable
 from token_service.domain.trust.revocation import Revocation, Revoked
 
@@ -45,15 +46,18 @@ class RevocationStore:
         """
         revocation_effects.entry_of(revocation)
         try:
-            # One transaction that is under way, and then its own.
-            async with asyncio.timeout(deadline.remaining(2 * self._database.call_timeout)):
-                done, below = await self._gathering.ask((revocation, now))
+            # One statement that is under way, and then its own.
+            within = 2 * self._database.call_timeout
+            async with asyncio.timeout(deadline.remaining(within)):
+                done, below = await until_free(lambda: self._ask(revocation, now), within)
             if below is None:
+                durability.note_commit()
                 return done.revoked
             async with asyncio.timeout(deadline.remaining(math.inf)):
                 finished = await asyncio.shield(below)
         except TimeoutError:
             raise store_unavailable() from None
+        durability.note_commit()
         more = finished.sessions if done.first else 0
         return Revoked(finished.revision, done.revoked.sessions + more)
 
@@ -66,14 +70,15 @@ class RevocationStore:
         await self._gathering.close()
         await self._cascades.close()
 
+    async def _ask(self, revocation: Revocation, now: datetime) -> Answer:
+        answer = await self._gathering.ask((revocation, now))
+        if answer[0].locked:
+            raise RowLocked
+        return answer
+
     async def _commit(self, asked: Sequence[Asked]) -> list[Answer]:
         now = max(at for _, at in asked)
-        done = await retry_deadlock(lambda: self._transaction(asked, now))
+        done = await revocation_effects.apply(self._database, [one for one, _ in asked], now)
         left = {one.below.cascade_id: one.below for one in done if one.below is not None}
         tasks = {key: self._cascades.start(below, now) for key, below in left.items()}
         return [(one, tasks[one.below.cascade_id] if one.below else None) for one in done]
-
-    async def _transaction(self, asked: Sequence[Asked], now: datetime) -> list[Applied]:
-        async with self._database.transaction() as conn:
-            revocations = [revocation for revocation, _ in asked]
-            return await revocation_effects.apply(conn, revocations, now)

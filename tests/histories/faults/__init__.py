@@ -1,0 +1,7 @@
+"""Every fault of the matrix, in its order."""
+
+from tests.histories.faults.nodes import NODES
+from tests.histories.faults.postgres import POSTGRES
+from tests.histories.nemesis import Nemesis
+
+NEMESES: tuple[type[Nemesis], ...] = (*NODES, *POSTGRES)

@@ -1,0 +1,74 @@
+"""The clients of a run, in an empty database."""
+
+from tests.support.world import World
+from token_service.adapters.crypto.configured_secrets import SecretKeys
+from token_service.app.parts import Parts
+from token_service.app.usecases.offline import bootstrap_client
+from token_service.domain.audit import AuditEvent
+from token_service.domain.clients.policy import ClientPolicy
+from token_service.domain.kinds import AccessFormat, CredentialKind, Permission, Platform
+
+AUDIENCE = "orders"
+WIDE, NARROW = ("orders.read", "orders.write"), ("orders.read",)
+ROLE = "sales"
+APPS = ("app-1", "app-2", "app-3", "app-opaque")
+"""Clients with sessions of their own."""
+REWRITTEN, SWITCHED = "app-rewritten", "app-switched"
+"""The client whose policy is changed, and the one that is disabled and enabled."""
+
+_PERMISSIONS = frozenset(
+    {
+        Permission.TOKENS_ISSUE,
+        Permission.TOKENS_EXCHANGE,
+        Permission.TOKENS_REVOKE,
+        Permission.SESSIONS_READ,
+    }
+)
+
+
+def _app(platform: Platform = Platform.API, **policy: object) -> ClientPolicy:
+    return ClientPolicy(
+        platforms=frozenset({platform}),
+        audiences=(AUDIENCE,),
+        scopes=frozenset(WIDE),
+        permissions=_PERMISSIONS | {Permission.PAIRING},
+        **policy,  # type: ignore[arg-type]
+    )
+
+
+_PASSWORD = frozenset({CredentialKind.PASSWORD})
+POLICIES = {
+    **{name: _app() for name in APPS},
+    "app-opaque": _app(access_format=AccessFormat.OPAQUE),
+    REWRITTEN: _app(),
+    SWITCHED: _app(),
+    "web": _app(Platform.WEB, credentials=_PASSWORD, may_pair_for=frozenset({"mobile"})),
+    "mobile": _app(Platform.MOBILE, credentials=_PASSWORD, may_pair_for=frozenset({"web"})),
+    "shop": ClientPolicy(permissions=frozenset({Permission.CODES})),
+    "gateway": ClientPolicy(
+        protects_audiences=frozenset({AUDIENCE}),
+        permissions=frozenset(
+            {Permission.TOKENS_VALIDATE, Permission.TRUST_WATCH, Permission.TOKENS_REVOKE}
+        ),
+    ),
+    "admin": ClientPolicy(platforms=frozenset({Platform.API}), permissions=frozenset(Permission)),
+}
+
+
+async def populate(dsn: str, redis_url: str | None, secret_keys: str = "") -> World:
+    """Put the clients into a migrated database."""
+    keys = secret_keys or SecretKeys.generate_text()
+    world = World(dsn, redis_url, keys, {}, "", "")
+    parts = await Parts.open(world.settings())
+    try:
+        create = bootstrap_client(parts)
+        for client_id, policy in POLICIES.items():
+            made = await create(client_id, client_id, "", policy)
+            world.clients[client_id] = made.client_secret
+        made_role = AuditEvent(
+            at=parts.clock.now(), actor="histories", action="role.define", outcome="ok", target=ROLE
+        )
+        await parts.users.define_role(ROLE, WIDE, made_role)
+    finally:
+        await parts.close()
+    return world

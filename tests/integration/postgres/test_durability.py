@@ -1,0 +1,122 @@
+"""Commits by which an answer becomes safe: shared, few, and never of another log."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from tests.integration.postgres_world import World, event, make_world
+from tests.support.hands import Hands
+from token_service.adapters.postgres.durability import REMEMBERED_SECONDS, Durability
+from token_service.adapters.postgres.pool import Database
+from token_service.domain import durability
+from token_service.domain.errors import Reason, TokenServiceError
+
+WRITTEN = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL"
+
+
+class Counted(Durability):
+    """Counts its commits."""
+
+    commits = 0
+
+    async def _commit(self, asked: list[str]) -> list[bool]:  # type: ignore[override]
+        self.commits += 1
+        return await super()._commit(asked)
+
+
+@pytest_asyncio.fixture
+async def world(dsn: str) -> AsyncIterator[World]:
+    database = await Database.open(dsn)
+    yield await make_world(database)
+    await database.close()
+
+
+@pytest_asyncio.fixture
+async def epoch(world: World) -> str:
+    return str(await world.value("SELECT epoch FROM trust_head"))
+
+
+async def refused(durable: Durability, epoch: str) -> None:
+    with pytest.raises(TokenServiceError) as refusal:
+        await durable.settle(epoch)
+    assert refusal.value.reason is Reason.STORE_UNAVAILABLE
+
+
+async def test_all_who_ask_meanwhile_share_a_commit(world: World, epoch: str) -> None:
+    durable = Counted(world.database, lambda: epoch)
+
+    await asyncio.gather(*(durable.settle(epoch) for _ in range(1_000)))
+    assert durable.commits == 1
+
+    first = asyncio.create_task(durable.settle(epoch))
+    while durable.commits == 1:
+        await asyncio.sleep(0)
+    await asyncio.gather(first, *(durable.settle(epoch) for _ in range(1_000)))
+    assert durable.commits == 3  # what is under way may have begun before they read
+
+
+async def test_one_fact_is_confirmed_once_a_minute(world: World, epoch: str) -> None:
+    hands = Hands()
+    logs = [epoch]
+    durable = Counted(world.database, lambda: logs[-1], hands)
+
+    for _ in range(50):
+        await durable.confirm(("session", 2))
+    assert durable.commits == 1
+
+    await durable.confirm(("session", 3))
+    assert durable.commits == 2
+
+    hands.now += REMEMBERED_SECONDS
+    await durable.confirm(("session", 2))
+    assert durable.commits == 3
+
+    # In another log it may have been lost, and done again.
+    logs.append(str(await world.value("UPDATE trust_head SET epoch = $1 RETURNING epoch", uuid4())))
+    await durable.confirm(("session", 2))
+    assert durable.commits == 4
+
+
+async def test_what_was_read_in_another_log_cannot_be_made_safe(world: World, epoch: str) -> None:
+    durable = Durability(world.database, lambda: epoch)
+    basis = durability.start(durable.epoch)
+    await world.database.execute("UPDATE trust_head SET epoch = $1", uuid4())
+
+    await refused(durable, basis.epoch)
+    with pytest.raises(TokenServiceError):
+        await durable.confirm("fact")
+    assert not basis.committed
+
+    await world.database.execute("DELETE FROM trust_head")
+    await refused(durable, epoch)
+
+
+async def test_a_call_knows_what_its_stores_did(world: World, epoch: str) -> None:
+    durable = Durability(world.database, lambda: epoch)
+    basis = durability.start(epoch)
+    assert (basis.has_read, basis.committed) == (False, False)
+
+    session = await world.issue()
+    assert (basis.has_read, basis.committed) == (False, True)
+
+    await world.sessions.view(session.lookup_id)
+    assert (basis.has_read, basis.committed) == (True, False)
+
+    await durable.settle(epoch)
+    assert (basis.has_read, basis.committed) == (False, True)
+
+    assert await world.sessions.insert(session, world.guard(config_version=7), event("x")) is None
+    assert not basis.committed
+
+
+async def test_a_transaction_without_a_change_commits_all_the_same(world: World) -> None:
+    """Only a commit that wrote something waits for a standby."""
+    before = await world.value("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+    async with world.database.transaction() as conn:
+        assert not await conn.fetchval(WRITTEN)
+
+    after = await world.value("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+    assert after > before
