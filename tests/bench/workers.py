@@ -26,7 +26,7 @@ from tests.bench.processes import REPLY_BYTES, Echo, cpu_seconds, free_port, med
 from tests.bench.requests import validate
 from tests.bench.stores import alone
 from tests.support.api import basic
-from tests.support.processes import children_of
+from tests.support.processes import workers_of
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
 from token_service.adapters.crypto.configured_secrets import SecretKeys
@@ -55,7 +55,7 @@ class Served:
             )
         self.start_seconds = time.monotonic() - begin
         pid = self.server.process.pid
-        self.serving = children_of(pid) if workers > 1 else [pid]
+        self.serving = workers_of(pid) if workers > 1 else [pid]
         self.processes = [pid, *self.serving] if workers > 1 else [pid]
         self.start_cpu = self._cpu()
         self._world = world

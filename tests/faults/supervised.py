@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 
 import asyncpg
 
-from tests.support.processes import children_of
+from tests.support.processes import workers_of
 from tests.support.servers import ServerProcess
 from tests.support.waiting import PATIENCE, until
 from tests.support.world import World
@@ -45,7 +45,7 @@ class Supervised:
 
     def workers(self) -> list[int]:
         """Those that run now."""
-        return children_of(self.server.process.pid)
+        return workers_of(self.server.process.pid)
 
     def kill_worker(self) -> int:
         """End one of them at once; which."""

@@ -17,7 +17,7 @@ from tests.bench.processes import free_port
 from tests.faults.steady import Steady
 from tests.faults.supervised import allow_connections, probed
 from tests.support.outcomes import outcome
-from tests.support.processes import children_of, is_alive
+from tests.support.processes import children_of, is_alive, workers_of
 from tests.support.servers import ServerProcess
 from tests.support.waiting import until
 from tests.support.world import World
@@ -98,7 +98,7 @@ async def test_sighup_renews_the_process_under_load(
         await load.more()
     assert load.failures == []
     assert [line for line in service.server.output if not line.startswith("{")] == []
-    assert children_of(service.pid) == []
+    assert workers_of(service.pid) == []
     assert await asyncio.to_thread(service.server.terminate) == 0
 
 
@@ -158,7 +158,7 @@ async def test_a_stop_during_a_renewal_leaves_nobody(start: Start) -> None:
     service.send(signal.SIGHUP)
 
     async def begun() -> bool:
-        return bool(children_of(service.pid))
+        return bool(workers_of(service.pid))
 
     await until(begun)
     family = children_of(service.pid)

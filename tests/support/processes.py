@@ -75,6 +75,11 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def workers_of(pid: int) -> list[int]:
+    """Return those of a server's children that serve: others hash passwords."""
+    return [child for child in children_of(pid) if "processes.worker" in command_line(child)]
+
+
 def command_line(pid: int) -> str:
     """Return a process's arguments as any user can see them, or nothing if it has ended."""
     return _text(pid, "cmdline")

@@ -1,7 +1,9 @@
-"""Clock and randomness of the machine."""
+"""Clock and randomness of the machine, and other processes on it."""
 
 import secrets
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID, uuid4
 
 from tokenservice.core import AnchoredClock
@@ -39,3 +41,13 @@ class SystemRandomness:
     def uuid(self) -> UUID:
         """A random UUID (version 4)."""
         return uuid4()
+
+
+def command_of(module: str) -> tuple[str, ...]:
+    """How to run one of our modules in a process of its own, from the same files.
+
+    `-m` puts the current folder in front of the modules' search path; where ours does not have it,
+    the other process shall not either, for anybody may have written there.
+    """
+    alike = () if str(Path.cwd()) in sys.path else ("-P",)
+    return (sys.executable, *alike, "-m", module)

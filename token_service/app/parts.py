@@ -6,13 +6,14 @@ from functools import partial
 from typing import Self
 
 from token_service.adapters.crypto.access_tokens import AccessTokenFactory
+from token_service.adapters.crypto.argon2id import Argon2Cost
 from token_service.adapters.crypto.client_secrets import PepperedSecrets
 from token_service.adapters.crypto.codes import PepperedCodes
 from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.crypto.keyring import Keyring
 from token_service.adapters.crypto.mint import Mint
 from token_service.adapters.crypto.pairing import PepperedPairingSecrets
-from token_service.adapters.crypto.passwords import Argon2Cost, Argon2Passwords
+from token_service.adapters.crypto.passwords import Argon2Passwords
 from token_service.adapters.postgres.clients.store import ClientStore
 from token_service.adapters.postgres.codes.store import CodeStore
 from token_service.adapters.postgres.durability import Durability
@@ -258,7 +259,7 @@ class Parts:
         await self.clients.close()
         await self.durability.close()
         await self.redis.close()
-        self.hasher.close()
+        await self.hasher.close()
         await self.validate_database.close()
         await self.database.close()
 

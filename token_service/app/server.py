@@ -62,6 +62,7 @@ class Application:
         """Serve; the address on which. Raises StartupError when it cannot be listened on."""
         if self.parts.schema.newer:
             _log.warning("schema_is_newer", migrations=list(self.parts.schema.newer))
+        await self.parts.hasher.start()
         self._loop = asyncio.get_running_loop()
         self._server = build_server(self.settings, self.parts, shares_port=self._shares_port)
         try:

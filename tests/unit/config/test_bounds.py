@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from token_service.adapters.crypto import passwords
+from token_service.adapters.crypto import argon2id
 from token_service.config import Settings
 from token_service.config.values import Algorithm
 from token_service.domain.clients.policy_rules import SIGNING_ALGORITHMS
@@ -25,9 +25,9 @@ def test_algorithms_are_the_same_for_settings_policies_and_readers() -> None:
 
 def test_the_settings_allow_no_weaker_hash_than_the_hasher() -> None:
     for name, least in (
-        ("argon2_memory_kib", passwords.MIN_MEMORY_KIB),
-        ("argon2_passes", passwords.MIN_PASSES),
-        ("argon2_lanes", passwords.MIN_LANES),
+        ("argon2_memory_kib", argon2id.MIN_MEMORY_KIB),
+        ("argon2_passes", argon2id.MIN_PASSES),
+        ("argon2_lanes", argon2id.MIN_LANES),
     ):
         bounds = [getattr(bound, "ge", None) for bound in Settings.model_fields[name].metadata]
         assert least in bounds

@@ -4,14 +4,13 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Self
 
 import structlog
 
+from token_service.adapters.system import command_of
 from token_service.app.endpoints.probes import Pulse
 from token_service.app.processes.control import ControlLine
 from token_service.config import PREFIX, Settings
@@ -55,10 +54,7 @@ class WorkerProcess:
         with its:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *_same_search_path(),
-                    "-m",
-                    MODULE,
+                    *command_of(MODULE),
                     str(number),
                     str(its.fileno()),
                     stdin=asyncio.subprocess.DEVNULL,
@@ -188,9 +184,3 @@ def patience_with(settings: Settings) -> float:
     """How long a worker may take to end, in seconds."""
     allowed = settings.drain_delay + settings.grace_period
     return allowed.total_seconds() + STOP_MARGIN_SECONDS
-
-
-def _same_search_path() -> tuple[str, ...]:
-    """`-m` puts the current folder in front of the modules' search path; where ours does not have
-    it, a worker's shall not either, for anybody may have written there."""
-    return () if str(Path.cwd()) in sys.path else ("-P",)
