@@ -3,17 +3,14 @@
 import asyncio
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import redis
 
 from tests.histories.site import Stores
 from tests.histories.world import populate
+from tests.support.world import World
 from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
 from token_service.adapters.postgres.migrate import migrate
-
-if TYPE_CHECKING:
-    from tests.support.world import World
 
 _TEMPLATE = "populated"
 
@@ -27,6 +24,7 @@ class Ground:
         self._postgres: EmbeddedPostgres | None = None
         self._valkey: EmbeddedValkey | None = None
         self._world: World | None = None
+        self._stopped: tuple[Path, World] | None = None
 
     def new_folder(self) -> Path:
         """An empty one."""
@@ -36,16 +34,34 @@ class Ground:
 
     async def shared(self) -> Stores:
         """A database of its own on the PostgreSQL that runs share, and the emptied Valkey."""
-        if self._world is None:
-            await self._begin()
+        valkey = await self.valkey()
         assert self._postgres is not None
-        assert self._valkey is not None
         assert self._world is not None
         name = f"run_{next(self._numbers)}"
         dsn = await asyncio.to_thread(self._postgres.create_database, name, template=_TEMPLATE)
+        world = self._world.moved_to(dsn, valkey.url)
+        return Stores(world, dsn, self._postgres, valkey)
+
+    async def template(self) -> tuple[Path, World]:
+        """Of replicated servers: the data directory of a stopped one, and the clients in it."""
+        if self._stopped is None:
+            postgres, _ = described(self.new_folder())
+            await asyncio.to_thread(postgres.start)
+            try:
+                await asyncio.to_thread(migrate, postgres.dsn)
+                world = await populate(postgres.dsn, None)
+            finally:
+                await asyncio.to_thread(postgres.stop)
+            self._stopped = postgres.cluster.parent, world
+        return self._stopped
+
+    async def valkey(self) -> EmbeddedValkey:
+        """The Valkey that runs share, emptied."""
+        if self._world is None:
+            await self._begin()
+        assert self._valkey is not None
         await asyncio.to_thread(_empty, self._valkey.url)
-        world = self._world.moved_to(dsn, self._valkey.url)
-        return Stores(world, dsn, self._postgres, self._valkey)
+        return self._valkey
 
     async def _begin(self) -> None:
         self._postgres, self._valkey = described(self.new_folder())

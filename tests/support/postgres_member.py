@@ -197,5 +197,6 @@ class Member(EmbeddedPostgres):
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        said = lines[7].strip() if len(lines) >= 8 else ""
-        return lines[0].strip() == str(self.pid) and said in ("ready", "standby")
+        if len(lines) < 8 or lines[0].strip() != str(self.pid):
+            return False
+        return lines[7].strip() in ("ready", "standby")

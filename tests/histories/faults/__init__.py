@@ -2,6 +2,7 @@
 
 from tests.histories.faults.nodes import NODES
 from tests.histories.faults.postgres import POSTGRES
+from tests.histories.faults.replication import REPLICATION
 from tests.histories.nemesis import Nemesis
 
-NEMESES: tuple[type[Nemesis], ...] = (*NODES, *POSTGRES)
+NEMESES: tuple[type[Nemesis], ...] = (*NODES, *POSTGRES, *REPLICATION)
