@@ -68,7 +68,7 @@ class Node:
         cls, settings: Settings, database: Database, clock: StandingClock
     ) -> "Node":
         """A node that knows nothing yet."""
-        schema = await require_usable(database, allow_lossy=True)
+        schema = await require_usable(database, settings)
         node = cls(Parts.assemble(settings, clock, database, database, schema), clock)
         node.parts.follow(node.refresh)
         return node

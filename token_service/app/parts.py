@@ -109,7 +109,7 @@ class Parts:
         database = await connect("main", size=settings.postgres_pool_size)
         try:
             await require_direct(database, direct)
-            schema = await require_usable(database, allow_lossy=settings.allow_unsafe_durability)
+            schema = await require_usable(database, settings)
             validate = await connect("validate", size=settings.postgres_validate_pool_size)
             parts = cls.assemble(
                 settings, clock or AnchoredSystemClock(), database, validate, schema
