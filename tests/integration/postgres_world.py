@@ -219,11 +219,21 @@ async def holding(database: Database, sql: str, *args: object) -> AsyncIterator[
 
 async def until_asked(database: Database) -> None:
     """Return once an exchange has looked at its row and let it be."""
-    asked = """SELECT FROM pg_stat_activity WHERE state = 'idle'
-               AND query LIKE '%WITH found AS%' AND query NOT LIKE '%pg_stat_activity%'"""
+    await _until_done(database, "%WITH found AS%")
+
+
+async def until_let_be(database: Database) -> None:
+    """Return once a transaction has found its row locked and let it be."""
+    await _until_done(database, "ROLLBACK%")
+
+
+async def _until_done(database: Database, query: str) -> None:
+    asked = """SELECT FROM pg_stat_activity
+               WHERE datname = current_database() AND state = 'idle'
+                 AND query LIKE $1 AND query NOT LIKE '%pg_stat_activity%'"""
 
     async def has_been() -> bool:
-        return await database.fetchrow(asked) is not None
+        return await database.fetchrow(asked, query) is not None
 
     await until(has_been)
 

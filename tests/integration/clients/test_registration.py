@@ -22,7 +22,7 @@ from tests.integration.postgres_world import (
     World,
     event,
     holding,
-    until_blocked,
+    until_let_be,
 )
 from token_service.adapters.postgres.clients.store import ClientStore
 from token_service.adapters.postgres.pool import Database
@@ -142,6 +142,6 @@ async def test_a_reviewer_who_waited_for_another_decides_nothing(
         task = asyncio.create_task(
             clients.review("billing-7f3a", ClientState.APPROVED, None, "", audit)
         )
-        await until_blocked(databases[1])
+        await until_let_be(databases[1])
     assert await task is False
     assert (await get(clients)).state is ClientState.REJECTED

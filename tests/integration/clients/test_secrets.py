@@ -22,7 +22,7 @@ from tests.integration.postgres_world import (
     World,
     event,
     holding,
-    until_blocked,
+    until_let_be,
 )
 from token_service.adapters.postgres.clients.store import ClientStore
 from token_service.adapters.postgres.pool import Database
@@ -121,12 +121,10 @@ async def test_a_secret_replaced_before_its_first_use_uses_nothing_up(
     await approved(clients)
     assert await put(clients, secret("one"), "r1")
     lock = "SELECT FROM clients WHERE client_id = 'billing-7f3a' FOR UPDATE"
-    async with holding(databases[1], lock):
-        collecting = asyncio.create_task(put(clients, secret("two"), "r2"))
-        await until_blocked(databases[1])
+    async with holding(databases[1], lock) as collecting:
         using = asyncio.create_task(clients.mark_used("billing-7f3a", b"one", LATER))
-        await until_blocked(databases[1], 2)
-    assert await collecting
+        await until_let_be(databases[1])
+        await collecting.execute("UPDATE client_secrets SET secret_hash = 'two'")
     await using
     kept = await get(clients)
     assert kept.secrets == (secret("two"),)

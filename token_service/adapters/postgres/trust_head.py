@@ -55,8 +55,14 @@ async def hold(conn: Connection) -> None:
     of_head(await conn.fetchval(HOLD))
 
 
+async def latest(database: Database) -> int:
+    """The trust log's revision, in a statement of its own. Raises STORE_UNAVAILABLE without a
+    head."""
+    row = await database.fetchrow(_REVISION)
+    return of_head(None if row is None else row["revision"])
+
+
 async def require(database: Database) -> None:
     """Raise STORE_UNAVAILABLE without a head: before "nothing was found" is told to a caller, by
     statements that go by the head."""
-    row = await database.fetchrow(_REVISION)
-    of_head(None if row is None else row["revision"])
+    await latest(database)

@@ -63,8 +63,7 @@ async def examine(environment: Mapping[str, str]) -> list[Check]:
         return checks
     now = datetime.now(UTC)
     checks += _tls(settings, now)
-    demands = postgres.Demands.of(settings)
-    found, readable = await postgres.check(main_source(settings), direct_source(settings), demands)
+    found, readable = await postgres.check(main_source(settings), direct_source(settings))
     checks += found
     if readable:
         checks += await _keys(settings, now)

@@ -2,17 +2,14 @@
 
 import time
 from dataclasses import dataclass
-from typing import Self
 
 import asyncpg
 
 from token_service.adapters.postgres import health
 from token_service.adapters.postgres.connecting import Connector, Source, cause
-from token_service.adapters.postgres.health import StoreHealth
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.schema import Schema, read_schema
 from token_service.cli.doctor.checks import Check, Status, fail, ok, warn
-from token_service.config import Settings
 
 MIN_VERSION = health.MIN_VERSION // 10_000
 MAX_CLOCK_OFFSET = 2.0  # seconds; the service goes by PostgreSQL's clock, people by this one's
@@ -20,7 +17,14 @@ MANY_ENTRIES = 100_000
 _SECONDS = 5.0
 _MIGRATIONS = "migrations"
 
-_CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
+_READ = """
+SELECT current_setting('server_version_num')::int AS version,
+       pg_is_in_recovery() AS standby,
+       current_setting('fsync') AS fsync,
+       current_setting('synchronous_commit') AS synchronous_commit,
+       current_setting('full_page_writes') AS full_page_writes,
+       extract(epoch FROM clock_timestamp())::float8 AS clock
+"""
 
 _READ_TRUST = f"""
 SELECT epoch::text, revision, valid_rev,
@@ -34,22 +38,12 @@ FROM trust_head
 class PostgresFacts:
     """What the server says of itself. `clock_offset` is in seconds, its clock minus ours."""
 
-    health: StoreHealth
+    version: int
+    standby: bool
+    fsync: str
+    synchronous_commit: str
+    full_page_writes: str
     clock_offset: float
-
-
-@dataclass(frozen=True, slots=True)
-class Demands:
-    """What the settings ask of the server: that its replication is synchronous; a managed service
-    that makes up for some of its settings."""
-
-    synchronous: bool = False
-    managed_by: str | None = None
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Those of a configuration."""
-        return cls(settings.postgres_synchronous == "required", settings.postgres_managed_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +57,7 @@ class TrustFacts:
     entries: int
 
 
-async def check(source: Source, direct: Source, demands: Demands) -> tuple[list[Check], bool]:
+async def check(source: Source, direct: Source) -> tuple[list[Check], bool]:
     """Check the server, the schema and the trust log; also whether the tables can be read."""
     found: list[Check] = []
     if direct != source:
@@ -74,7 +68,7 @@ async def check(source: Source, direct: Source, demands: Demands) -> tuple[list[
     found += refused
     if connection is None:
         return found, False
-    checks, readable = await _examine(connection, demands)
+    checks, readable = await _examine(connection)
     return found + checks, readable and not found
 
 
@@ -89,9 +83,9 @@ async def _connect(source: Source, name: str) -> "tuple[list[Check], Connection 
         return [fail(name, f"{source.setting}: {cause(error)}", advice)], None
 
 
-async def _examine(connection: Connection, demands: Demands) -> tuple[list[Check], bool]:
+async def _examine(connection: Connection) -> tuple[list[Check], bool]:
     try:
-        checks = judge(await read_facts(connection), demands)
+        checks = judge(await read_facts(connection))
         migrations = await check_migrations(connection)
         checks.append(migrations)
         migrated = migrations.status is not Status.FAIL
@@ -103,12 +97,20 @@ async def _examine(connection: Connection, demands: Demands) -> tuple[list[Check
 
 
 async def read_facts(connection: Connection) -> PostgresFacts:
-    """Read the server's settings and clock."""
+    """Read the server's settings and clock in one round trip."""
     before = time.time()
-    clock = await connection.fetchval(_CLOCK, timeout=_SECONDS)
+    row = await connection.fetchrow(_READ, timeout=_SECONDS)
     after = time.time()
-    offset = clock - (before + after) / 2
-    return PostgresFacts(health=await health.inspect(connection), clock_offset=offset)
+    if row is None:
+        raise LookupError("the server gave no answer")
+    return PostgresFacts(
+        version=row["version"] // 10_000,
+        standby=row["standby"],
+        fsync=row["fsync"],
+        synchronous_commit=row["synchronous_commit"],
+        full_page_writes=row["full_page_writes"],
+        clock_offset=row["clock"] - (before + after) / 2,
+    )
 
 
 async def read_trust(connection: Connection) -> TrustFacts | None:
@@ -117,14 +119,12 @@ async def read_trust(connection: Connection) -> TrustFacts | None:
     return None if row is None else TrustFacts(**row)
 
 
-def judge(facts: PostgresFacts, demands: Demands) -> list[Check]:
+def judge(facts: PostgresFacts) -> list[Check]:
     """Judge what the server says of itself."""
-    said = facts.health
     return [
-        _version(said.version // 10_000),
-        _role(standby=not said.is_primary),
-        _durability(said, demands),
-        *([_replication(said, demands)] if said.is_primary else []),
+        _version(facts.version),
+        _role(standby=facts.standby),
+        _durability(facts),
         _clock(facts.clock_offset),
     ]
 
@@ -195,22 +195,14 @@ def _role(*, standby: bool) -> Check:
     return ok("postgres role", "primary")
 
 
-def _durability(said: StoreHealth, demands: Demands) -> Check:
+def _durability(facts: PostgresFacts) -> Check:
     settings = {
-        "fsync": said.fsync,
-        "synchronous_commit": said.synchronous_commit,
-        "full_page_writes": said.full_page_writes,
+        "fsync": facts.fsync,
+        "synchronous_commit": facts.synchronous_commit,
+        "full_page_writes": facts.full_page_writes,
     }
     detail = ", ".join(f"{name} {value}" for name, value in settings.items())
-    made_up_for = said.made_up_for(demands.managed_by)
-    off = [name for name in said.off() if name not in made_up_for]
-    if said.off() and not off:
-        return warn(
-            "durability",
-            detail,
-            f"TOKEN_SERVICE_POSTGRES_MANAGED_BY leaves that to {demands.managed_by}: "
-            "unset it anywhere else",
-        )
+    off = [name for name, value in settings.items() if value == "off"]
     if off:
         return fail(
             "durability",
@@ -218,21 +210,6 @@ def _durability(said: StoreHealth, demands: Demands) -> Check:
             f"switch {' and '.join(off)} on: a crash could undo an acknowledged revocation",
         )
     return ok("durability", detail)
-
-
-def _replication(said: StoreHealth, demands: Demands) -> Check:
-    cause = said.asynchronous()
-    if not cause:
-        return ok("replication", f"synchronous, {said.standbys} standbys")
-    advice = (
-        "set synchronous_standby_names and leave synchronous_commit on: a failover could undo an "
-        "acknowledged revocation, and a server that was succeeded goes on answering"
-    )
-    if demands.synchronous:
-        return fail("replication", f"{cause}; TOKEN_SERVICE_POSTGRES_SYNCHRONOUS is set", advice)
-    if said.alone:
-        return ok("replication", "none: what this server loses is lost")
-    return warn("replication", f"asynchronous, {said.standbys} standbys: {cause}", advice)
 
 
 def _clock(offset: float) -> Check:

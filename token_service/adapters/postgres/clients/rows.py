@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from asyncpg import Record
 
+from token_service.adapters.postgres.locked import RowLocked
 from token_service.adapters.postgres.policy_json import policy_from_text, policy_to_json
+from token_service.adapters.postgres.pool import Connection
 from token_service.domain.clients.client import Client, ClientSecret
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.kinds import ClientState
@@ -29,10 +31,22 @@ ON CONFLICT (client_id) DO NOTHING
 RETURNING client_id
 """
 
-LOCK_CLIENT = """
-SELECT state, policy::text AS policy FROM clients WHERE client_id = $1 FOR NO KEY UPDATE
+_LOCK_CLIENT = """
+WITH held AS MATERIALIZED (
+    SELECT state, policy::text AS policy FROM clients WHERE client_id = $1
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT held.state, held.policy FROM clients LEFT JOIN held ON true WHERE client_id = $1
 """
-"""Each change to a client takes this lock first."""
+
+
+async def lock_client(conn: Connection, client_id: str) -> Record | None:
+    """Lock a client and read its state and policy; None: there is none. Each change to a client
+    takes this lock first. Raises RowLocked."""
+    row = await conn.fetchrow(_LOCK_CLIENT, client_id)
+    if row is not None and row["state"] is None:
+        raise RowLocked
+    return row
 
 
 def is_former(present: str, former: ClientPolicy | None) -> bool:

@@ -3,52 +3,72 @@
 from datetime import datetime
 
 from token_service.adapters.postgres import audit as audit_log
-from token_service.adapters.postgres.clients.rows import LOCK_CLIENT, is_former
+from token_service.adapters.postgres.clients.rows import is_former, lock_client
 from token_service.adapters.postgres.command_tags import count_of
-from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
+from token_service.adapters.postgres.locked import until_free
+from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust import log as trust
 from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.client import ClientSecret
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.kinds import ClientState
 
-_KNOWN = """
-SELECT EXISTS (SELECT FROM client_secrets
-               WHERE client_id = $1 AND request_hash = $2 AND secret_hash = $3)
+_USED_AND_KNOWN = """
+SELECT COALESCE(bool_or(first_used_at IS NOT NULL), false) AS used,
+       COALESCE(bool_or(request_hash = $2 AND secret_hash = $3), false) AS known
+FROM client_secrets WHERE client_id = $1
 """
-_ANY_USED = """
-SELECT EXISTS (SELECT FROM client_secrets WHERE client_id = $1 AND first_used_at IS NOT NULL)
+_NEW = """
+    INSERT INTO client_secrets (client_id, secret_hash, pepper_id, request_hash, created_at,
+                                expires_at, first_used_at)
+    SELECT $1::text, $2::bytea, $3::text, $4::bytea, $5::timestamptz, $6::timestamptz,
+           $7::timestamptz
 """
-_DROP_ALL = "DELETE FROM client_secrets WHERE client_id = $1"
-# Of the same request, but made under another pepper: a reply that nobody has used.
-_DROP_OUTDATED = """
-DELETE FROM client_secrets
-WHERE client_id = $1
-  AND (expires_at <= $2 OR (request_hash = $3 AND first_used_at IS NULL))
-"""
-_END_OTHERS = """
-UPDATE client_secrets SET expires_at = LEAST(expires_at, $2::timestamptz) WHERE client_id = $1
-"""
-_INSERT = """
-INSERT INTO client_secrets (client_id, secret_hash, pepper_id, request_hash, created_at,
-                            expires_at, first_used_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-"""
-_ACTIVATE = f"""
-UPDATE clients SET state = {ClientState.ACTIVE}, updated_at = $2 WHERE client_id = $1
-"""  # noqa: S608 - constants
-_MARK_USED = """
-UPDATE client_secrets SET first_used_at = $3
-WHERE client_id = $1 AND secret_hash = $2 AND first_used_at IS NULL
-"""
-_SPEND_REGISTRATION = """
-UPDATE clients
-SET registration_spent = COALESCE(registration_hash, registration_spent), registration_hash = NULL
-WHERE client_id = $1
-"""
+_COLLECT = f"""
+WITH dropped AS (
+    DELETE FROM client_secrets WHERE client_id = $1::text RETURNING 1
+), activated AS (
+    UPDATE clients SET state = {ClientState.ACTIVE}, updated_at = $8::timestamptz
+    WHERE client_id = $1::text
+), added AS ({_NEW} FROM (SELECT count(*) FROM dropped) AS after RETURNING client_id
+)
+{audit_log.insert_from("added", 8)}
+"""  # noqa: S608 - constants, here and below
+# Those of the same request that were made under another pepper are dropped: a reply that nobody has
+# used.
+_ROTATE = f"""
+WITH dropped AS (
+    DELETE FROM client_secrets
+    WHERE client_id = $1::text
+      AND (expires_at <= $8::timestamptz OR (request_hash = $4 AND first_used_at IS NULL))
+    RETURNING secret_hash
+), ended AS (
+    UPDATE client_secrets SET expires_at = LEAST(expires_at, $17::timestamptz)
+    WHERE client_id = $1::text
+      AND NOT (expires_at IS NOT NULL AND expires_at <= $8::timestamptz
+               OR request_hash = $4 AND first_used_at IS NULL)
+), added AS ({_NEW} FROM (SELECT count(*) FROM dropped) AS after RETURNING client_id
+)
+{audit_log.insert_from("added", 8)}
+"""  # noqa: S608
+_MARK_USED = f"""
+WITH marked AS (
+    UPDATE client_secrets SET first_used_at = $3::timestamptz
+    WHERE client_id = $1::text AND secret_hash = $2::bytea AND first_used_at IS NULL
+    RETURNING client_id
+), spent AS (
+    UPDATE clients
+    SET registration_spent = COALESCE(registration_hash, registration_spent),
+        registration_hash = NULL
+    FROM marked WHERE clients.client_id = marked.client_id
+)
+{audit_log.insert_from("marked", 4)}
+"""  # noqa: S608
+# One that is locked is moved at its next use.
 _REHASH = """
 UPDATE client_secrets SET secret_hash = $3, pepper_id = $4
-WHERE client_id = $1 AND secret_hash = $2
+WHERE secret_hash = (SELECT secret_hash FROM client_secrets
+                     WHERE client_id = $1 AND secret_hash = $2 FOR UPDATE SKIP LOCKED)
 """
 
 
@@ -80,26 +100,25 @@ class ClientSecretStore:
 
         async def change() -> bool:
             async with self._database.transaction() as conn:
-                row = await conn.fetchrow(LOCK_CLIENT, client_id)
+                row = await lock_client(conn, client_id)
                 if row is None or not is_former(row["policy"], former):
                     return False
                 rotation = old_expires_at is not None
-                if not await _allows(conn, client_id, row["state"], rotation=rotation):
+                asked = (client_id, request_hash, secret.secret_hash)
+                found = await conn.fetchrow(_USED_AND_KNOWN, *asked)
+                if found is None or not _allows(row["state"], found["used"], rotation=rotation):
                     return False
-                if await conn.fetchval(_KNOWN, client_id, request_hash, secret.secret_hash):
+                if found["known"]:
                     return True
-                if old_expires_at is None:
-                    await conn.execute(_DROP_ALL, client_id)
-                    await conn.execute(_ACTIVATE, client_id, audit.at)
+                args = (client_id, *_args(secret, request_hash), *audit_log.args(audit))
+                if rotation:
+                    await conn.execute(_ROTATE, *args, old_expires_at)
                 else:
-                    await conn.execute(_DROP_OUTDATED, client_id, audit.at, request_hash)
-                    await conn.execute(_END_OTHERS, client_id, old_expires_at)
-                await conn.execute(_INSERT, client_id, *_args(secret, request_hash))
-                await audit_log.write(conn, audit)
+                    await conn.execute(_COLLECT, *args)
                 await trust.append(conn, [], now=audit.at, bump_config=True)
                 return True
 
-        return await retry_deadlock(change)
+        return await until_free(change, self._database.call_timeout)
 
     async def mark_used(self, client_id: str, secret_hash: bytes, now: datetime) -> None:
         """First use of a secret: notes the time and uses up the registration secret. Nothing for
@@ -107,14 +126,12 @@ class ClientSecretStore:
 
         async def change() -> None:
             async with self._database.transaction() as conn:
-                await conn.execute(LOCK_CLIENT, client_id)
-                if not count_of(await conn.execute(_MARK_USED, client_id, secret_hash, now)):
-                    return
-                await conn.execute(_SPEND_REGISTRATION, client_id)
-                await audit_log.write(conn, _first_use(client_id, now))
-                await trust.append(conn, [], now=now, bump_config=True)
+                await lock_client(conn, client_id)
+                event = audit_log.args(_first_use(client_id, now))
+                if count_of(await conn.execute(_MARK_USED, client_id, secret_hash, now, *event)):
+                    await trust.append(conn, [], now=now, bump_config=True)
 
-        await retry_deadlock(change)
+        await until_free(change, self._database.call_timeout)
 
     async def rehash_secret(
         self, client_id: str, old_hash: bytes, new_hash: bytes, pepper_id: str
@@ -127,12 +144,10 @@ class ClientSecretStore:
         await self._database.execute(_REHASH, client_id, old_hash, new_hash, pepper_id)
 
 
-async def _allows(conn: Connection, client_id: str, state: int, *, rotation: bool) -> bool:
+def _allows(state: int, used: bool, *, rotation: bool) -> bool:
     if rotation:
         return state == ClientState.ACTIVE
-    if state not in {ClientState.APPROVED, ClientState.ACTIVE}:
-        return False
-    return not await conn.fetchval(_ANY_USED, client_id)
+    return state in {ClientState.APPROVED, ClientState.ACTIVE} and not used
 
 
 def _args(secret: ClientSecret, request_hash: bytes) -> tuple[object, ...]:

@@ -8,27 +8,29 @@ use of a secret.
 
 from itertools import groupby
 from operator import itemgetter
+from uuid import uuid4
 
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.clients.rows import (
     CLIENT_COLUMNS,
     INSERT_CLIENT,
     JOINED_COLUMNS,
-    LOCK_CLIENT,
     client_args,
     client_from_rows,
     is_former,
+    lock_client,
     secret_columns,
 )
 from token_service.adapters.postgres.clients.secrets import ClientSecretStore
+from token_service.adapters.postgres.locked import RowLocked, until_free
 from token_service.adapters.postgres.paging import start_of, token_after
 from token_service.adapters.postgres.policy_json import policy_from_text, policy_to_json
 from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
 from token_service.adapters.postgres.trust import cascade_sql
 from token_service.adapters.postgres.trust import log as trust
 from token_service.adapters.postgres.trust.cascade import BATCH, Cascades
-from token_service.adapters.postgres.trust.cascade_rows import Cascade, args_of
 from token_service.adapters.postgres.trust_head import JOIN_HEAD, of_head
+from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.client import Client
 from token_service.domain.clients.policy import ClientPolicy
@@ -50,25 +52,63 @@ LEFT JOIN client_secrets s ON s.client_id = c.client_id
 ORDER BY c.client_id, s.created_at DESC, s.secret_hash
 """  # noqa: S608
 _REVIEW = f"""
-UPDATE clients
-SET state = $2::smallint, policy = COALESCE($3::jsonb, policy), review_note = $4,
-    reviewed_by = $5, updated_at = $6
-WHERE client_id = $1 AND state = {ClientState.PENDING}
-RETURNING policy::text AS policy
+WITH reviewed AS (
+    UPDATE clients
+    SET state = $2::smallint, policy = COALESCE($3::jsonb, policy), review_note = $4,
+        reviewed_by = $5, updated_at = $6::timestamptz
+    WHERE client_id = $1::text AND state = {ClientState.PENDING}
+    RETURNING policy::text AS policy
+), audited AS ({audit_log.insert_from("reviewed", 7)})
+SELECT policy FROM reviewed
 """  # noqa: S608
-_SET_POLICY = "UPDATE clients SET policy = $2, updated_at = $3 WHERE client_id = $1"
-_DISABLE = f"""
-UPDATE clients SET state = {ClientState.DISABLED}, valid_rev = $2, updated_at = $3
-WHERE client_id = $1
+_SET_POLICY = f"""
+WITH changed AS (
+    UPDATE clients SET policy = $2, updated_at = $3::timestamptz WHERE client_id = $1
+    RETURNING 1
+)
+{audit_log.insert_from("changed", 4)}
+"""  # noqa: S608
+_GET_STATE = "SELECT state, policy::text AS policy FROM clients WHERE client_id = $1"
+
+# One that is as it was read is switched; else nothing happens, and it is read again.
+_HELD = """
+WITH held AS MATERIALIZED (
+    SELECT client_id FROM clients
+    WHERE client_id = $1::text AND state = $2::smallint AND policy = $3::text::jsonb
+    FOR NO KEY UPDATE SKIP LOCKED
+)"""
+_DISABLE = f"""{_HELD}, entries AS MATERIALIZED (
+    SELECT {TrustEntryKind.CLIENT}::smallint AS kind, client_id AS id, '' AS device_id,
+           {TrustEffect.REVOKE}::smallint AS effect,
+           {RevocationReason.CLIENT_DISABLED}::smallint AS reason, 1::bigint AS place
+    FROM held
+), {trust.appending("entries", now="$4", config="1", when="e.n > 0")}, changed AS (
+    UPDATE clients c SET state = {ClientState.DISABLED}, valid_rev = numbered.rev,
+                         updated_at = $4::timestamptz
+    FROM numbered WHERE c.client_id = numbered.id
+), begun AS (
+    INSERT INTO cascades ({cascade_sql.COLUMNS}, worked_at)
+    SELECT $13::uuid, kind, id, device_id, reason, rev, NULL, $5, $8, $9, $10, $11,
+           $4::timestamptz
+    FROM numbered
+), audited AS ({audit_log.insert_from("numbered", 4)})
+SELECT EXISTS (SELECT FROM held) AS held, {trust.NOTIFIED},
+       (SELECT revision FROM head) AS revision
 """  # noqa: S608
 # To where it was: credentials that were never collected still can be.
-_ENABLE = f"""
-UPDATE clients c
-SET state = CASE WHEN c.registration_hash IS NOT NULL
-                  AND NOT EXISTS (SELECT FROM client_secrets s WHERE s.client_id = c.client_id)
-                 THEN {ClientState.APPROVED} ELSE {ClientState.ACTIVE} END,
-    updated_at = $2
-WHERE client_id = $1
+_IS_HELD = "EXISTS (SELECT FROM held)"
+_ENABLE = f"""{_HELD}, entries AS MATERIALIZED (
+    SELECT {trust.NO_ENTRY}
+), {trust.appending("entries", now="$4", config="1", when=_IS_HELD)}, changed AS (
+    UPDATE clients c
+    SET state = CASE WHEN c.registration_hash IS NOT NULL
+                      AND NOT EXISTS (SELECT FROM client_secrets s WHERE s.client_id = c.client_id)
+                     THEN {ClientState.APPROVED} ELSE {ClientState.ACTIVE} END,
+        updated_at = $4::timestamptz
+    FROM head WHERE c.client_id = $1::text
+), audited AS ({audit_log.insert_from("head", 4)})
+SELECT EXISTS (SELECT FROM held) AS held, {trust.NOTIFIED},
+       (SELECT revision FROM head) AS revision
 """  # noqa: S608
 _DROP_REJECTED = f"""
 DELETE FROM clients WHERE client_id = $1 AND state = {ClientState.REJECTED}
@@ -144,16 +184,16 @@ class ClientStore(ClientSecretStore):
 
         async def change() -> bool:
             async with self._database.transaction() as conn:
-                row = await conn.fetchrow(
-                    _REVIEW, client_id, state, json, note, audit.actor, audit.at
-                )
+                if await lock_client(conn, client_id) is None:
+                    return False
+                args = (client_id, state, json, note, audit.actor, audit.at)
+                row = await conn.fetchrow(_REVIEW, *args, *audit_log.args(audit))
                 if row is None:
                     return False
-                await audit_log.write(conn, audit)
                 await _publish(conn, policy_from_text(row["policy"]), audit)
                 return True
 
-        return await retry_deadlock(change)
+        return await until_free(change, self._database.call_timeout)
 
     async def update_policy(
         self,
@@ -171,22 +211,23 @@ class ClientStore(ClientSecretStore):
         another change has put there since.
         """
 
-        async def change() -> tuple[Client, int] | None:
+        async def change() -> bool:
             async with self._database.transaction() as conn:
-                row = await conn.fetchrow(LOCK_CLIENT, client_id)
+                row = await lock_client(conn, client_id)
                 if row is None or not is_former(row["policy"], former):
-                    return None
+                    return False
                 present = policy_from_text(row["policy"])
-                await conn.execute(_SET_POLICY, client_id, policy_to_json(policy), audit.at)
-                await audit_log.write(conn, audit)
+                json = policy_to_json(policy)
+                await conn.execute(_SET_POLICY, client_id, json, audit.at, *audit_log.args(audit))
                 entries = []
                 if narrowed or policy.narrows(present):
                     effect, reason = TrustEffect.REISSUE, RevocationReason.POLICY_NARROWED
                     entries.append(_entry(client_id, effect, reason))
                 await _publish(conn, policy, audit, *entries)
-                return await _reread(conn, client_id)
+                return True
 
-        return await retry_deadlock(change)
+        changed = await until_free(change, self._database.call_timeout)
+        return await self._with_revision(client_id) if changed else None
 
     async def set_enabled(
         self,
@@ -205,25 +246,44 @@ class ClientStore(ClientSecretStore):
 
         Raises CLIENT_STATE for one that was not approved: enabling it would be no review.
         """
-
-        async def change() -> tuple[Client, int] | None:
-            async with self._database.transaction() as conn:
-                row = await conn.fetchrow(LOCK_CLIENT, client_id)
-                if row is None or not is_former(row["policy"], former):
-                    return None
-                if row["state"] not in _IN_USE:
-                    raise TokenServiceError(Reason.CLIENT_STATE, "the client was not approved")
-                if enabled is (row["state"] == ClientState.DISABLED):
-                    await _switch(conn, client_id, enabled, audit)
-                return await _reread(conn, client_id)
-
-        changed = await retry_deadlock(change)
-        if changed is None or enabled:
-            return changed
-        client, revision = changed
-        kind = TrustEntryKind.CLIENT
-        finished = await self._cascades.finish_those_of(kind, client_id, audit.at)
+        switched = await until_free(
+            lambda: self._switch(client_id, enabled, audit, former), self._database.call_timeout
+        )
+        if switched is None:
+            return None
+        found = await self._with_revision(client_id)
+        if enabled or found is None:
+            return found
+        client, revision = found
+        finished = await self._cascades.finish_those_of(TrustEntryKind.CLIENT, client_id, audit.at)
         return client, max(revision, finished)
+
+    async def _switch(
+        self, client_id: str, enabled: bool, audit: AuditEvent, former: ClientPolicy | None
+    ) -> bool | None:
+        """Whether the client was in the other state; None: there is none, or its policy is another
+        one. Raises RowLocked, also where it was changed just now, and CLIENT_STATE."""
+        row = await self._database.fetchrow(_GET_STATE, client_id)
+        if row is None or not is_former(row["policy"], former):
+            return None
+        if row["state"] not in _IN_USE:
+            raise TokenServiceError(Reason.CLIENT_STATE, "the client was not approved")
+        if enabled is not (row["state"] == ClientState.DISABLED):
+            return False
+        args = (client_id, row["state"], row["policy"], *audit_log.args(audit))
+        if enabled:
+            done = await self._database.fetchrow(_ENABLE, *args)
+        else:
+            done = await self._database.fetchrow(_DISABLE, *args, uuid4())
+        if done is None or not done["held"]:
+            raise RowLocked
+        of_head(done["revision"])
+        durability.note_commit()
+        return True
+
+    async def _with_revision(self, client_id: str) -> tuple[Client, int] | None:
+        rows = await self._database.fetch(_GET, client_id)
+        return (client_from_rows(rows), of_head(rows[0]["revision"])) if rows else None
 
     async def close(self) -> None:
         """Break off what goes on although nobody waits for it; another process finishes it."""
@@ -239,30 +299,12 @@ FROM unnest($2::bytea[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::t
 """
 
 
-async def _switch(conn: Connection, client_id: str, enabled: bool, audit: AuditEvent) -> None:
-    await audit_log.write(conn, audit)
-    if enabled:
-        await conn.execute(_ENABLE, client_id, audit.at)
-        await trust.append(conn, [], now=audit.at, bump_config=True)
-        return
-    entry = _entry(client_id, TrustEffect.REVOKE, RevocationReason.CLIENT_DISABLED)
-    revision = await trust.append(conn, [entry], now=audit.at, bump_config=True)
-    await conn.execute(_DISABLE, client_id, revision, audit.at)
-    below = Cascade.of(entry, revision, audit)
-    await conn.execute(cascade_sql.BEGIN, *args_of(below, audit.at))
-
-
 async def _publish(
     conn: Connection, policy: ClientPolicy, audit: AuditEvent, *entries: trust.NewEntry
 ) -> None:
     await trust.append(
         conn, entries, now=audit.at, bump_config=True, longest_access=policy.call_lifetime
     )
-
-
-async def _reread(conn: Connection, client_id: str) -> tuple[Client, int]:
-    rows = await conn.fetch(_GET, client_id)
-    return client_from_rows(rows), of_head(rows[0]["revision"])
 
 
 def _entry(client_id: str, effect: TrustEffect, reason: RevocationReason) -> trust.NewEntry:

@@ -7,9 +7,12 @@ from asyncpg import Record
 
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.command_tags import count_of
+from token_service.adapters.postgres.locked import RowLocked, until_free
 from token_service.adapters.postgres.pairing import store as pairings
 from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
 from token_service.adapters.postgres.trust import log as trust
+from token_service.adapters.postgres.trust_head import of_head
+from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
 from token_service.domain.codes import decision as codes
 from token_service.domain.keys.key import Key, PepperUse
@@ -21,8 +24,15 @@ _COLUMNS = (
     "created_at, activates_at, retires_at, compromised_at"
 )
 _ALL = f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, kid"  # noqa: S608 - constants
-_INSERT = f"""
-INSERT INTO keys ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+_VALUES = """$1::text, $2::smallint, $3::text, $4::smallint, $5::text, $6::bytea, $7::bytea,
+    $8::timestamptz, $9::timestamptz, $10::timestamptz, $11::timestamptz"""
+_INSERT = f"INSERT INTO keys ({_COLUMNS}) VALUES ({_VALUES})"  # noqa: S608
+_PUBLISHED = trust.appending("entries", now="$12", keys="1")
+_INSERT_AND_PUBLISH = f"""
+WITH entries AS MATERIALIZED (SELECT {trust.NO_ENTRY}), {_PUBLISHED}, inserted AS (
+    INSERT INTO keys ({_COLUMNS}) SELECT {_VALUES} FROM head
+), audited AS ({audit_log.insert_from("head", 12)})
+SELECT revision, {trust.NOTIFIED} FROM head
 """  # noqa: S608
 
 # Taken before anything else, so that who starts second waits here and then sees the first one's
@@ -33,7 +43,13 @@ SELECT DISTINCT purpose, algorithm FROM keys
 WHERE state IN ({KeyState.PENDING}, {KeyState.ACTIVE})
 """  # noqa: S608
 
-_LOCK = "SELECT FROM keys WHERE kid = ANY ($1::text[]) ORDER BY kid FOR NO KEY UPDATE"
+_IS_FREE = """
+WITH held AS MATERIALIZED (
+    SELECT kid FROM keys WHERE kid = ANY ($1::text[]) FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT NOT EXISTS (SELECT FROM keys WHERE kid = ANY ($1::text[])
+                   AND kid NOT IN (SELECT kid FROM held))
+"""
 _CHANGE = f"""
 UPDATE keys k
 SET state = change.new_state,
@@ -86,16 +102,17 @@ class KeyStore:
         """Apply those whose state is still as decided, with one audit row; how many were."""
         if not changes:
             return 0
-        return await retry_deadlock(lambda: self._change(changes, audit))
+        return await until_free(lambda: self._change(changes, audit), self._database.call_timeout)
 
     async def pepper_uses(self, now: datetime) -> tuple[PepperUse, ...]:
         """What depends on each pepper that is RETIRING."""
         return tuple(_use(row) for row in await self._database.fetch(_PEPPER_USES, now))
 
     async def _insert(self, key: Key, audit: AuditEvent) -> None:
-        async with self._database.transaction() as conn:
-            await conn.execute(_INSERT, *_args(key))
-            await _publish(conn, audit)
+        args = (*_args(key), *audit_log.args(audit))
+        row = await self._database.fetchrow(_INSERT_AND_PUBLISH, *args)
+        of_head(None if row is None else row["revision"])
+        durability.note_commit()
 
     async def _bootstrap(self, keys: Sequence[Key], audit: AuditEvent) -> None:
         async with self._database.transaction() as conn:
@@ -109,7 +126,8 @@ class KeyStore:
     async def _change(self, changes: Sequence[KeyChange], audit: AuditEvent) -> int:
         kids = [change.kid for change in changes]
         async with self._database.transaction() as conn:
-            await conn.execute(_LOCK, kids)
+            if not await conn.fetchval(_IS_FREE, kids):
+                raise RowLocked
             tag = await conn.execute(
                 _CHANGE,
                 kids,

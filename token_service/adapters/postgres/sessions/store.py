@@ -66,11 +66,9 @@ class SessionStore:
             guard.user_version,
             guard.credential_version,
             guard.attempt_bucket,
-            self._database.fencing.epoch,
             *audit_log.args(audit),
         )
-        if row is None or row["rev"] is None:
-            await self._database.fencing.passed(row)
+        if row is None:
             return None
         durability.note_commit()
         return Inserted(row["rev"])
@@ -108,7 +106,6 @@ class SessionStore:
             change.auth_time,
             change.acr,
             change.amr,
-            self._database.fencing.epoch,
             *audit_log.args(audit),
         )
         if row is None:
@@ -116,7 +113,6 @@ class SessionStore:
         if row["locked"]:
             raise RowLocked
         if row["revision"] is None:
-            await self._database.fencing.passed(row)
             return None
         durability.note_commit()
         return int(row["revision"])

@@ -4,15 +4,21 @@ from collections.abc import Sequence
 
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.command_tags import count_of
-from token_service.adapters.postgres.pool import Database, retry_deadlock
+from token_service.adapters.postgres.locked import RowLocked, until_free
+from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust import log as trust
 from token_service.adapters.postgres.trust_head import revision_of
 from token_service.domain.audit import AuditEvent
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
 
 _CREATE = "INSERT INTO roles (role, scopes) VALUES ($1, '{}') ON CONFLICT (role) DO NOTHING"
-_LOCK = "SELECT scopes FROM roles WHERE role = $1 FOR NO KEY UPDATE"
-_SET = "UPDATE roles SET scopes = $2 WHERE role = $1"
+_LOCK = "SELECT scopes FROM roles WHERE role = $1 FOR NO KEY UPDATE SKIP LOCKED"
+_SET = f"""
+WITH changed AS (
+    UPDATE roles SET scopes = $2 WHERE role = $1 RETURNING role
+)
+{audit_log.insert_from("changed", 3)}
+"""  # noqa: S608 - constants
 _ALL = "SELECT role, scopes FROM roles ORDER BY role"
 
 
@@ -30,15 +36,17 @@ class RoleStore:
         async def change() -> int:
             async with self._database.transaction() as conn:
                 created = count_of(await conn.execute(_CREATE, role)) > 0
-                former = set(await conn.fetchval(_LOCK, role))
+                found = await conn.fetchval(_LOCK, role)
+                if found is None:
+                    raise RowLocked
+                former = set(found)
                 if former == set(wanted) and not created:
                     return await revision_of(conn)
-                await conn.execute(_SET, role, wanted)
-                await audit_log.write(conn, audit)
+                await conn.execute(_SET, role, wanted, *audit_log.args(audit))
                 entries = [] if former <= set(wanted) else [_REISSUE_EVERYTHING]
                 return await trust.append(conn, entries, now=audit.at, bump_config=True)
 
-        return await retry_deadlock(change)
+        return await until_free(change, self._database.call_timeout)
 
     async def roles(self) -> dict[str, tuple[str, ...]]:
         """All roles and their scopes."""

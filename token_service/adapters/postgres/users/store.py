@@ -6,16 +6,15 @@ from uuid import UUID
 from asyncpg import Record
 
 from token_service.adapters.postgres import audit as audit_log
-from token_service.adapters.postgres.command_tags import count_of
+from token_service.adapters.postgres import trust_head
+from token_service.adapters.postgres.locked import RowLocked, until_free
 from token_service.adapters.postgres.paging import start_of, token_after
-from token_service.adapters.postgres.pool import Connection, retry_deadlock
-from token_service.adapters.postgres.sessions.live import LIVE_FROM, live
-from token_service.adapters.postgres.trust import log as trust
-from token_service.adapters.postgres.trust_head import JOIN_HEAD, of_head, revision_of
+from token_service.adapters.postgres.trust_head import JOIN_HEAD, of_head
+from token_service.adapters.postgres.users import changes
 from token_service.adapters.postgres.users.roles import RoleStore
+from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
 from token_service.domain.users.user import User
 
 _COLUMNS = """
@@ -45,46 +44,19 @@ WITH unknown AS (
 SELECT EXISTS (SELECT FROM inserted) AS inserted, (SELECT min(role) FROM unknown) AS unknown
 """  # noqa: S608
 
-_LOCK = "SELECT roles, disabled_at FROM users WHERE user_id = $1 FOR NO KEY UPDATE"
-_LOCK_TO_DELETE = "SELECT FROM users WHERE user_id = $1 FOR UPDATE"
-_LOCK_SESSION = """
-SELECT FROM sessions WHERE session_id = $1 AND user_id = $2 FOR NO KEY UPDATE
-"""
-# The user's own `valid_rev` is still the one before: a session that was dead stays dead. The
-# statement comes after the head's lock, so whatever has a lower revision is in its snapshot.
-_KEEP_SESSION = f"""
-UPDATE sessions SET rev = $3
-WHERE session_id = (
-    SELECT s.session_id FROM sessions s, {LIVE_FROM}
-    WHERE s.session_id = $1 AND s.user_id = $2
-      AND {live("$4::timestamptz")})
-"""  # noqa: S608
-_REPLACE_HASH = """
-UPDATE users
-SET password_hash = $2, credential_version = credential_version + 1, version = version + 1,
-    valid_rev = $3, updated_at = $4
-WHERE user_id = $1
-"""
-_REHASH = "UPDATE users SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2"
-_DISABLE = """
-UPDATE users SET disabled_at = $3, version = version + 1, valid_rev = $2, updated_at = $3
-WHERE user_id = $1
-"""
-_ENABLE = """
-UPDATE users SET disabled_at = NULL, version = version + 1, updated_at = $2 WHERE user_id = $1
-"""
-_DELETE = "DELETE FROM users WHERE user_id = $1"
-_KNOWN_ROLES = "SELECT count(*) FROM roles WHERE role = ANY ($1::text[])"
-_SET_ROLES = """
-UPDATE users SET roles = $2, version = version + 1, updated_at = $3 WHERE user_id = $1
+# What is locked is changed just now, and then its hash is another one.
+_REHASH = """
+UPDATE users SET password_hash = $3
+WHERE user_id = (SELECT user_id FROM users WHERE user_id = $1 FOR NO KEY UPDATE SKIP LOCKED)
+  AND password_hash = $2
 """
 
 
 class UserStore(RoleStore):
     """`domain.ports.UserStore` on PostgreSQL.
 
-    Each change locks the user first, then a session, and the trust head last. A change
-    to what is so already writes nothing and returns the head's revision.
+    A change to what is so already writes nothing and returns the head's revision. While somebody
+    else holds the user's row, changes of that user wait, and no connection is kept meanwhile.
     """
 
     async def by_username(self, username: str) -> tuple[User, int] | None:
@@ -126,24 +98,33 @@ class UserStore(RoleStore):
 
         None, and nothing is changed: no such user, or `keep_session` is not a live one of theirs.
         """
+        if keep_session is None:
+            args = (user_id, audit.at, password_hash, *audit_log.args(audit))
+            return await self._change(changes.SET_PASSWORD, *args)
 
         async def change() -> int | None:
             async with self._database.transaction() as conn:
-                if await conn.fetchrow(_LOCK, user_id) is None:
-                    return None
-                if keep_session is not None:
-                    await conn.execute(_LOCK_SESSION, keep_session, user_id)
-                await audit_log.write(conn, audit)
-                revision = await _append(
-                    conn, user_id, TrustEffect.REVOKE, RevocationReason.PASSWORD_CHANGED, audit
+                row = _one(
+                    await conn.fetchrow(
+                        changes.BEGIN_PASSWORD,
+                        user_id,
+                        audit.at,
+                        keep_session,
+                        *audit_log.args(audit),
+                    )
                 )
-                if keep_session is not None:
-                    await _keep(conn, keep_session, user_id, revision, audit)
-                await conn.execute(_REPLACE_HASH, user_id, password_hash, revision, audit.at)
+                if not (row["known"] and row["known_session"]):
+                    return None
+                if not row["changes"]:
+                    raise RowLocked
+                revision = of_head(row["revision"])
+                finish = (keep_session, user_id, revision, audit.at, password_hash)
+                if not await conn.fetchval(changes.FINISH_PASSWORD, *finish):
+                    raise _SessionIsDead
                 return revision
 
         try:
-            return await retry_deadlock(change)
+            return await until_free(change, self._database.call_timeout)
         except _SessionIsDead:
             return None
 
@@ -154,40 +135,12 @@ class UserStore(RoleStore):
     async def set_enabled(self, user_id: UUID, enabled: bool, audit: AuditEvent) -> int | None:
         """Disable (every session and access token dies) or enable; the revision. None: no such
         user."""
-
-        async def change() -> int | None:
-            async with self._database.transaction() as conn:
-                row = await conn.fetchrow(_LOCK, user_id)
-                if row is None:
-                    return None
-                if enabled is (row["disabled_at"] is None):
-                    return await revision_of(conn)
-                await audit_log.write(conn, audit)
-                if enabled:
-                    await conn.execute(_ENABLE, user_id, audit.at)
-                    return await revision_of(conn)
-                revision = await _append(
-                    conn, user_id, TrustEffect.REVOKE, RevocationReason.USER_DISABLED, audit
-                )
-                await conn.execute(_DISABLE, user_id, revision, audit.at)
-                return revision
-
-        return await retry_deadlock(change)
+        sql = changes.ENABLE if enabled else changes.DISABLE
+        return await self._change(sql, user_id, audit.at, *audit_log.args(audit))
 
     async def delete(self, user_id: UUID, audit: AuditEvent) -> int | None:
         """Delete the user; the sessions are dead without, and swept in time."""
-
-        async def change() -> int | None:
-            async with self._database.transaction() as conn:
-                if await conn.fetchrow(_LOCK_TO_DELETE, user_id) is None:
-                    return None
-                await conn.execute(_DELETE, user_id)
-                await audit_log.write(conn, audit)
-                return await _append(
-                    conn, user_id, TrustEffect.REVOKE, RevocationReason.USER_DISABLED, audit
-                )
-
-        return await retry_deadlock(change)
+        return await self._change(changes.DELETE, user_id, audit.at, *audit_log.args(audit))
 
     async def set_roles(self, user_id: UUID, roles: Sequence[str], audit: AuditEvent) -> int | None:
         """Replace the roles; the revision. None: no such user. Raises ROLE_NOT_FOUND.
@@ -195,51 +148,36 @@ class UserStore(RoleStore):
         Whoever loses a role gets new access tokens, even where other roles have all its scopes:
         they name the roles, and services may go by them.
         """
-        wanted = sorted(set(roles))
+        args = (user_id, audit.at, sorted(set(roles)), *audit_log.args(audit))
+        return await self._change(changes.SET_ROLES, *args)
 
-        async def change() -> int | None:
-            async with self._database.transaction() as conn:
-                row = await conn.fetchrow(_LOCK, user_id)
-                if row is None:
-                    return None
-                former = set(row["roles"])
-                if former == set(wanted):
-                    return await revision_of(conn)
-                if await conn.fetchval(_KNOWN_ROLES, wanted) < len(wanted):
-                    raise _role_not_found()
-                await conn.execute(_SET_ROLES, user_id, wanted, audit.at)
-                await audit_log.write(conn, audit)
-                # With every role that stays, its scopes stay.
-                if former <= set(wanted):
-                    return await revision_of(conn)
-                return await _append(
-                    conn, user_id, TrustEffect.REISSUE, RevocationReason.POLICY_NARROWED, audit
-                )
+    async def _change(self, sql: str, *args: object) -> int | None:
+        """Run one of the statements for the user `args[0]`; the revision, None: no such user."""
 
-        return await retry_deadlock(change)
+        async def attempt() -> Record:
+            row = _one(await self._database.fetchrow(sql, *args))
+            if row["known"] and not row["held"]:
+                raise RowLocked
+            return row
+
+        row = await until_free(attempt, self._database.call_timeout)
+        if row.get("unknown"):
+            raise _role_not_found()
+        if row["changes"]:
+            durability.note_commit()
+        if row["appends"]:
+            return of_head(row["revision"])
+        return await trust_head.latest(self._database) if row["known"] else None
 
 
 class _SessionIsDead(Exception):  # noqa: N818 - it only ends the transaction
     """A revocation came first: its revision is lower."""
 
 
-async def _keep(
-    conn: Connection, session_id: UUID, user_id: UUID, revision: int, audit: AuditEvent
-) -> None:
-    tag = await conn.execute(_KEEP_SESSION, session_id, user_id, revision, audit.at)
-    if not count_of(tag):
-        raise _SessionIsDead
-
-
-async def _append(
-    conn: Connection,
-    user_id: UUID,
-    effect: TrustEffect,
-    reason: RevocationReason,
-    audit: AuditEvent,
-) -> int:
-    entry = trust.NewEntry(TrustEntryKind.SUBJECT, str(user_id), "", effect, reason)
-    return await trust.append(conn, [entry], now=audit.at)
+def _one(row: Record | None) -> Record:
+    if row is None:
+        raise LookupError("the statement gives one row")
+    return row
 
 
 def _role_not_found() -> TokenServiceError:
