@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from token_service.adapters.postgres import health
-from token_service.adapters.postgres.connecting import Connector, Source, cause
+from token_service.adapters.postgres.connecting import Connector, Pooler, Source, cause
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.schema import Schema, read_schema
 from token_service.cli.doctor.checks import Check, Status, fail, ok, warn
@@ -63,13 +63,16 @@ async def check(source: Source, direct: Source) -> tuple[list[Check], bool]:
     if direct != source:
         found, connection = await _connect(source, "postgres")
         if connection is not None:
+            found = await _check_limits(connection, source)
             await connection.close(timeout=_SECONDS)
-    refused, connection = await _connect(direct, "postgres directly")
+    name = "postgres" if direct == source else "postgres directly"
+    refused, connection = await _connect(direct, name)
     found += refused
     if connection is None:
         return found, False
     checks, readable = await _examine(connection)
-    return found + checks, readable and not found
+    refused = [check for check in found if check.status is Status.FAIL]
+    return found + checks, readable and not refused
 
 
 async def _connect(source: Source, name: str) -> "tuple[list[Check], Connection | None]":
@@ -81,6 +84,24 @@ async def _connect(source: Source, name: str) -> "tuple[list[Check], Connection 
         # Not the error's text: that may quote the address.
         advice = f"see that it runs and that {source.setting} is right"
         return [fail(name, f"{source.setting}: {cause(error)}", advice)], None
+
+
+async def _check_limits(connection: Connection, source: Source) -> list[Check]:
+    """Whether a statement of its own has an end behind a pooler of transactions, where this
+    service cannot set one."""
+    if source.pooler is not Pooler.TRANSACTION:
+        return []
+    row = await connection.fetchrow("SELECT current_setting('statement_timeout') AS of_role")
+    if row is not None and row["of_role"] != "0":
+        return [ok("pooler", f"transactions, statement_timeout {row['of_role']}")]
+    return [
+        warn(
+            "pooler",
+            "transactions; statements have no statement_timeout",
+            "ALTER ROLE … SET statement_timeout = '3s' for the user of this address: a statement "
+            "whose client has gone would else wait for locks for ever",
+        )
+    ]
 
 
 async def _examine(connection: Connection) -> tuple[list[Check], bool]:

@@ -5,21 +5,29 @@ import contextlib
 import random
 from collections.abc import Callable, Iterator
 from contextvars import Context
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 
 from token_service.adapters.postgres.pairing.sql import CHANNEL
 from token_service.adapters.postgres.pool import Database
+from token_service.domain.errors import TokenServiceError
 
 POLL = 1.0
 """How often a watcher looks by itself while nothing can be heard, in seconds."""
 SPREAD = 1.0
 """In how many seconds all watchers look after the connection was lost and found again."""
-_CHECK = 5.0
+CHECK = 0.5
+"""How often it is seen to that what is told is heard, and how long that may take, in seconds."""
 _CLOSE = 1.0
+_ECHO = "echo:"
+_SAY = "SELECT pg_notify($1, $2)"
 
 _log = structlog.get_logger(__name__)
+
+
+class DeafError(Exception):
+    """Nothing is heard on a connection that listens: it is another server's, or a pooler's."""
 
 
 class _Watcher:
@@ -47,13 +55,17 @@ class _Watcher:
 class PairingWakeups:
     """Implements `ports.PairingWakeups` by LISTEN, on a connection of its own.
 
-    While that is lost, watchers look by themselves. `jitter` gives numbers from 0 to 1.
+    It is believed as long as it hears itself: what it says goes the way of those who write, which
+    may lead to another server, or past a session that listens no more. Else watchers look by
+    themselves. `jitter` gives numbers from 0 to 1.
     """
 
     def __init__(self, database: Database, jitter: Callable[[], float] = random.random) -> None:
         self._database = database
         self.jitter = jitter
         self.connected = False
+        self._own = f"{_ECHO}{uuid4()}"
+        self._echo = asyncio.Event()
         self._watchers: dict[UUID, set[_Watcher]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -98,11 +110,14 @@ class PairingWakeups:
             try:
                 await self._listen()
             except Exception as error:  # noqa: BLE001 - whatever it was, the next try may succeed
-                if self.connected:
-                    _log.warning("pairing_wakeups_lost", error=type(error).__name__)
-                    self.tell_all(SPREAD)
-                self.connected = False
+                self._disbelieve(type(error).__name__)
             await asyncio.sleep(POLL * (0.5 + self.jitter()))
+
+    def _disbelieve(self, error: str) -> None:
+        if self.connected:
+            _log.warning("pairing_wakeups_lost", error=error)
+            self.tell_all(SPREAD)
+        self.connected = False
 
     async def _listen(self) -> None:
         conn = await self._database.connect("pairing")
@@ -110,13 +125,16 @@ class PairingWakeups:
         try:
             conn.add_termination_listener(lambda _: lost.set())
             await conn.add_listener(CHANNEL, self._heard)
-            self.connected = True
-            self.tell_all(SPREAD)
-            while True:
+            while not lost.is_set():
+                if not await self._hears_itself():
+                    self._disbelieve("store_unavailable")
+                elif not self.connected:
+                    self.connected = True
+                    self.tell_all(SPREAD)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_CHECK):
+                    async with asyncio.timeout(CHECK):
                         await lost.wait()
-                await conn.execute("SELECT")  # raises on a connection that is dead
+            raise ConnectionError
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):
                 await conn.close(timeout=_CLOSE)
@@ -124,6 +142,22 @@ class PairingWakeups:
         finally:
             conn.terminate()
 
+    async def _hears_itself(self) -> bool:
+        """False where nothing can be said, for now. Raises DeafError where it is not heard."""
+        self._echo.clear()
+        try:
+            await self._database.fetch(_SAY, CHANNEL, self._own)
+        except TokenServiceError:
+            return False
+        try:
+            async with asyncio.timeout(CHECK):
+                await self._echo.wait()
+        except TimeoutError:
+            raise DeafError from None
+        return True
+
     def _heard(self, _: object, __: int, ___: str, payload: object) -> None:
+        if payload == self._own:
+            self._echo.set()
         with contextlib.suppress(ValueError):
             self.tell(UUID(str(payload)))
