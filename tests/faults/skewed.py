@@ -3,7 +3,9 @@
 Run as a process of its own, like the service.
 """
 
+import json
 import os
+import sys
 import time
 
 import uvloop
@@ -17,6 +19,7 @@ if __name__ == "__main__":
     shift = float(os.environ["TEST_CLOCK_SHIFT"])
     wall = time.time
     time.time = lambda: wall() + shift
+    sys.stdout.write(json.dumps({"event": "skewed", "unix": time.time()}) + "\n")
     settings = config.load()
     logging.configure(settings.log_level, settings.log_format)
     clock = AnchoredSystemClock(AnchoredClock(lambda: boottime() + shift))

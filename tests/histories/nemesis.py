@@ -38,6 +38,8 @@ class Nemesis(ABC):
     """Whether the nodes reach PostgreSQL through proxies (`node.database`)."""
     modules: ClassVar[tuple[str, ...]] = ()
     """The programs that the nodes run, where it is not `token-service serve`."""
+    of_node: ClassVar[tuple[dict[str, str], ...]] = ()
+    """What each node finds in its environment besides."""
     settings: ClassVar[dict[str, str]] = {}
     """Settings of the nodes, by name in lower case."""
 

@@ -14,8 +14,6 @@ from tokenservice.v1 import types_pb2 as types
 
 PREFIX = "h-"
 """Request ids are this and the operation's number."""
-DEADLINE = 3.0
-"""Seconds that a caller waits."""
 _UNDECIDED = frozenset(
     {"STORE_UNAVAILABLE", "DEADLINE_EXCEEDED", "SHUTTING_DOWN", "TRUST_STALE", "INTERNAL"}
 )

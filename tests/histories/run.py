@@ -89,7 +89,12 @@ async def _under_load(
     nemesis: Nemesis, site: Site, seed: int, volume: Volume, result: Result, times: float
 ) -> None:
     site.stores.settings = {**site.stores.settings, **nemesis.settings}
-    await site.start(fronts=nemesis.fronts, databases=nemesis.databases, modules=nemesis.modules)
+    await site.start(
+        fronts=nemesis.fronts,
+        databases=nemesis.databases,
+        modules=nemesis.modules,
+        environments=nemesis.of_node,
+    )
     async with loaded(site, seed, volume) as load:
         await _pass(load, CALM * times)
         await nemesis.start(site)

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import signal
 import socket
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import asyncpg
 
 from tests.faults.proxy import Proxy
 from tests.histories.recorder import Recorder
+from tests.support.processes import children_of
 from tests.support.servers import ServerProcess
 from tests.support.world import World
 from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
@@ -47,6 +50,8 @@ class Node:
         self.address = self.own_address
         """Where clients call: the server, or the proxy before it."""
         self.module = "token_service"
+        self.started_at = 0.0
+        """Unix time of its last start."""
         self.front: Proxy | None = None
         self.database: Proxy | None = None
         self.redis: Proxy | None = None
@@ -61,6 +66,31 @@ class Node:
         return self._server
 
     @property
+    def dsn(self) -> str:
+        """Where it looks for its database."""
+        return self.environment["TOKEN_SERVICE_POSTGRES_DSN"]
+
+    @property
+    def front_proxy(self) -> Proxy:
+        """What stands before it."""
+        assert self.front is not None
+        return self.front
+
+    @property
+    def database_proxy(self) -> Proxy:
+        """What stands between it and PostgreSQL."""
+        assert self.database is not None
+        return self.database
+
+    def hang_up(self) -> None:
+        """Send SIGHUP."""
+        self.server.process.send_signal(signal.SIGHUP)
+
+    def children(self) -> list[int]:
+        """Its workers."""
+        return children_of(self.server.process.pid)
+
+    @property
     def output(self) -> list[str]:
         """Every line that its processes printed."""
         return [*self.ended, *(tuple(self._server.output) if self._server else ())]
@@ -69,6 +99,7 @@ class Node:
         """Start the process, with other settings from now on."""
         names = {f"TOKEN_SERVICE_{name.upper()}": value for name, value in changes.items()}
         self.environment |= names
+        self.started_at = time.time()
         listen = {"TOKEN_SERVICE_GRPC_LISTEN": self.own_address}
         self._server = await asyncio.to_thread(
             ServerProcess, {**self.environment, **listen}, module=self.module
@@ -119,13 +150,19 @@ class Site:
         return self.stores.world
 
     async def start(
-        self, *, fronts: bool = False, databases: bool = False, modules: tuple[str, ...] = ()
+        self,
+        *,
+        fronts: bool = False,
+        databases: bool = False,
+        modules: tuple[str, ...] = (),
+        environments: tuple[dict[str, str], ...] = (),
     ) -> None:
         """Start the nodes, with proxies before them, or between them and PostgreSQL."""
         for number in range(2):
             own = self.stores.of_node[number] if self.stores.of_node else {}
             settings = {**_SETTINGS, **self.stores.settings, **own}
-            node = Node(number, self.world.environment(**settings))
+            own_environment = environments[number] if environments else {}
+            node = Node(number, {**self.world.environment(**settings), **own_environment})
             node.module = modules[number] if modules else node.module
             self.nodes.append(node)
             if databases:

@@ -68,7 +68,7 @@ class Node:
         cls, settings: Settings, database: Database, clock: StandingClock
     ) -> "Node":
         """A node that knows nothing yet."""
-        schema = await require_usable(database, allow_lossy=True)
+        schema = await require_usable(database, settings)
         node = cls(Parts.assemble(settings, clock, database, database, schema), clock)
         node.parts.follow(node.refresh)
         return node
@@ -102,7 +102,8 @@ class Node:
         since = state.revision if state.epoch else 0
         async with self.database.transaction() as conn:
             reading = await trust.read(conn, since, boot=self.clock.unix, within=PATIENCE)
-        await self.parts.trust.apply(reading)
+        # As if the primary had just beaten: this clock is not the one by which it would.
+        await self.parts.trust.apply(replace(reading, beaten_boot=reading.sent_boot))
 
     async def login(self, caller: Caller, username: str, password: str = PASSWORD) -> IssuedTokens:
         """A web session of a user."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from token_service.domain.errors import store_unavailable
-from token_service.domain.trust.reading import TrustReading
+from token_service.domain.trust.reading import Lineage, TrustReading
 from token_service.usecases.trust.feed import TrustFeed
 from tokenservice.core import (
     KeyState,
@@ -51,6 +51,11 @@ class Log:
             db_time=clock.seconds,
             sent_boot=0.0,
             received_boot=0.0,
+            beat=1,
+            beaten_boot=0.0,
+            synchronous=True,
+            server=Lineage(1, 1),
+            recorded=Lineage(1, 1),
         )
         self.feed = TrustFeed(clock, "https://issuer.example", 5.0)
         self.feed.follow(self.refresh, self.load_keys)
@@ -58,7 +63,7 @@ class Log:
     async def refresh(self) -> None:
         if self.down:
             raise store_unavailable()
-        await self.feed.apply(replace(self.reading, sent_boot=self.clock.seconds))
+        await self.feed.apply(replace(self.reading, beaten_boot=self.clock.seconds))
 
     async def load_keys(self, keys_version: int) -> None:
         if self.keys_fail:

@@ -1,10 +1,15 @@
 """The database of a deployment: reached, trustworthy, and with a schema that this version knows."""
 
 import asyncpg
+import structlog
 
 from token_service.adapters.postgres.connecting import Pooler, Source, cause
 from token_service.adapters.postgres.dsn import DsnError
-from token_service.adapters.postgres.health import UnsafeStoreError, check_durability
+from token_service.adapters.postgres.health import (
+    StoreHealth,
+    UnsafeStoreError,
+    check_durability,
+)
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.schema import Schema, read_schema
 from token_service.app.errors import StartupError
@@ -12,6 +17,8 @@ from token_service.config import Settings
 from token_service.domain.errors import TokenServiceError
 
 _SETTING = "TOKEN_SERVICE_POSTGRES_DSN"
+_log = structlog.get_logger("token_service")
+
 NOT_MIGRATED = f"{_SETTING}: the database is not migrated: run `token-service migrate`"
 
 
@@ -74,17 +81,40 @@ async def schema_of(database: Database) -> Schema:
         ) from error
 
 
-async def require_usable(database: Database, *, allow_lossy: bool) -> Schema:
+async def require_usable(database: Database, settings: Settings) -> Schema:
     """The schema, which may be newer than this version: a rolling upgrade begins with it.
 
-    Raises StartupError for a database that may lose what it acknowledged (`allow_lossy` permits
-    that) or lacks migrations, STORE_UNAVAILABLE.
+    Raises StartupError for a database that may lose what it acknowledged, as far as the settings
+    do not permit that, or lacks migrations; STORE_UNAVAILABLE.
     """
     try:
-        await check_durability(database, allow_lossy=allow_lossy)
+        health = await check_durability(
+            database,
+            allow_lossy=settings.allow_unsafe_durability,
+            managed_by=settings.postgres_managed_by,
+        )
     except UnsafeStoreError as error:
         raise StartupError(f"{_SETTING}: {error}") from error
+    _judge_replication(health, settings)
     schema = await schema_of(database)
     if schema.missing:
         raise StartupError(NOT_MIGRATED)
     return schema
+
+
+def _judge_replication(health: StoreHealth, settings: Settings) -> None:
+    """Refuse or report that a failover may lose what was acknowledged, and what is let pass because
+    of a managed service. Raises StartupError."""
+    if made_up_for := health.made_up_for(settings.postgres_managed_by) & set(health.off()):
+        _log.warning(
+            "durability_is_left_to_the_service",
+            service=settings.postgres_managed_by,
+            off=sorted(made_up_for),
+        )
+    cause = health.asynchronous()
+    if cause and settings.postgres_synchronous == "required":
+        raise StartupError(
+            f"TOKEN_SERVICE_POSTGRES_SYNCHRONOUS: synchronous replication is required: {cause}"
+        )
+    if cause and not health.alone:
+        _log.warning("replication_is_asynchronous", cause=cause, standbys=health.standbys)

@@ -109,7 +109,7 @@ class Parts:
         database = await connect("main", size=settings.postgres_pool_size)
         try:
             await require_direct(database, direct)
-            schema = await require_usable(database, allow_lossy=settings.allow_unsafe_durability)
+            schema = await require_usable(database, settings)
             validate = await connect("validate", size=settings.postgres_validate_pool_size)
             parts = cls.assemble(
                 settings, clock or AnchoredSystemClock(), database, validate, schema
@@ -216,8 +216,17 @@ class Parts:
         self.pairing_wakeups.start()
 
     def follow(self, refresh: Refresh) -> None:
-        """Have clock, keys and client cache follow the trust log, which `refresh` reads."""
-        self.trust.follow(refresh, self.key_maintenance.load, self._anchor, self._follow_config)
+        """Have clock, keys, client cache and databases follow the trust log, which `refresh`
+        reads."""
+        self.trust.follow(
+            refresh,
+            self.key_maintenance.load,
+            self._anchor,
+            self._follow_config,
+            self._follow_server,
+        )
+        for database in (self.database, self.validate_database):
+            database.fencing.follow(lambda: self.trust.state.epoch, refresh)
 
     async def _first_reading(self) -> None:
         try:
@@ -232,6 +241,12 @@ class Parts:
 
     def _follow_config(self, reading: TrustReading) -> None:
         self.client_cache.advance(reading.config_version)
+
+    def _follow_server(self, reading: TrustReading) -> None:
+        """With another log the connections may lead to a server that was succeeded."""
+        if self.trust.state.epoch not in ("", reading.epoch):
+            for database in (self.database, self.validate_database):
+                database.expire_connections()
 
     def removals(self) -> tuple[Removal, ...]:
         """Of sessions, codes, pairings, counted failures and trust entries."""

@@ -9,7 +9,7 @@ from token_service.adapters.postgres.connecting import Source
 from token_service.adapters.postgres.migrate import MigrationError
 from token_service.adapters.postgres.migrate import migrate as apply_all
 from token_service.adapters.postgres.schema import Schema
-from token_service.adapters.postgres.trust import log as trust
+from token_service.adapters.postgres.trust import epochs
 from token_service.app.database import NOT_MIGRATED, open_database, schema_of
 from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
@@ -85,7 +85,7 @@ async def fence(source: Source, above: int) -> int:
         async with database.transaction() as connection:
             now = await connection.fetchval("SELECT clock_timestamp()")
             audit = AuditEvent(at=now, actor=Actor.COMMAND_LINE, action="trust.fence", outcome="ok")
-            revision = await trust.fence(connection, min_revision=above, audit=audit)
+            revision = await epochs.fence(connection, min_revision=above, audit=audit)
     except asyncpg.UndefinedTableError as error:
         raise StartupError(NOT_MIGRATED) from error
     finally:

@@ -49,6 +49,16 @@ class Stores(Group):
         timedelta(milliseconds=50),
         le=timedelta(milliseconds=50),
     )
+    postgres_synchronous: Literal["optional", "required"] = setting(
+        "`required`: refuse to start, and to serve, unless each commit waits until a standby has "
+        "flushed it. `optional`: say so in the log, the metrics and `doctor`.",
+        "optional",
+    )
+    postgres_managed_by: Literal["neon"] | None = setting(
+        "Managed service whose storage keeps commits although a setting of PostgreSQL is off: "
+        "`neon` (`fsync`), while commits wait for its safekeepers.",
+        None,
+    )
     allow_unsafe_durability: bool = setting(
         "Start although PostgreSQL may lose what it acknowledged (`fsync` or "
         "`synchronous_commit` off). For tests alone.",

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from math import inf
 
 from tests.histories.checker.sessions import Sessions
 from tests.histories.checker.violation import Violation, violated
@@ -47,24 +48,39 @@ def check_audit(sessions: Sessions) -> Iterator[Violation]:
     for row in sessions.history.audit:
         if row.outcome in DONE:
             rows[row.number][row.action] += 1
+    undecided: dict[str, float] = {}
+    for one in sessions.history.operations:
+        if one.outcome is Outcome.UNKNOWN:
+            asked = _asked(one)
+            undecided[asked] = min(one.sent, undecided.get(asked, one.sent))
     for one in sessions.history.operations:
         found = rows.pop(one.number, Counter())
         if one.kind in ACTIONS:
-            yield from _compare(sessions, one, found)
+            repeats = undecided.get(_asked(one), inf) < one.done
+            yield from _compare(sessions, one, found, repeats=repeats)
         elif found:
             yield violated(AUDIT, f"{one.kind} changes nothing and has rows {dict(found)}", one)
     for number, found in rows.items():
         yield Violation(AUDIT, f"rows {dict(found)} of no operation", (number,))
 
 
-def _compare(sessions: Sessions, one: Operation, found: Counter[str]) -> Iterator[Violation]:
+def _asked(one: Operation) -> str:
+    """What an operation asked for: the same text for the same."""
+    names = ("target", "writes", "code", "request", "pairing", "token", "once")
+    return repr((one.kind, [(name, one.about.get(name)) for name in names]))
+
+
+def _compare(
+    sessions: Sessions, one: Operation, found: Counter[str], *, repeats: bool
+) -> Iterator[Violation]:
+    """`repeats`: the same was asked before, and may have been done then."""
     number = found[ACTIONS[one.kind]]
     if number > 1 and one.kind not in MANY:
         yield violated(AUDIT, f"{one.kind} has {number} rows", one)
     if one.outcome is Outcome.REFUSED and number:
         yield violated(AUDIT, f"{one.kind} was refused ({one.reason}) and has a row", one)
     lost = any(one.sent < loss.fenced for loss in sessions.history.losses)
-    if one.ok and not number and not lost and not _may_have_none(one):
+    if one.ok and not number and not (lost or repeats or _may_have_none(one)):
         yield violated(AUDIT, f"{one.kind} was acknowledged and has no row", one)
     if one.reason == "TOKEN_REUSED" and not found["session.reuse"] and not sessions.lost(one.done):
         yield violated(AUDIT, "a reuse has no row", one)

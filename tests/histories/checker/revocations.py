@@ -103,5 +103,7 @@ def _too_late(sessions: Sessions, end: End, one: Operation) -> bool:
         return True
     if one.sent <= end.latest or end.by is None:
         return False
-    told = end.revision and one.about.get("min_revision", 0) >= end.revision
-    return bool(told or end.by.place == one.place)
+    if end.revision and one.about.get("min_revision", 0) >= end.revision:
+        return True
+    # The node that revoked knows, unless it could not read from the database any more.
+    return end.by.place == one.place and not sessions.missed(one.place, end.sent, one.done)

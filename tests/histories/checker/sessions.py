@@ -8,6 +8,7 @@ The target of a revocation is a list:
 - `["reissue", c]`, `["reissue_user", u]`: access tokens that are to be replaced by narrower ones
 """
 
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from tests.histories.history import History, Operation, Outcome
 
 Target = tuple[Any, ...]
 OPENING = ("issue", "collect")
+DEADLINE = 3.0
+"""Seconds that a caller waits."""
 OVER = frozenset({"TOKEN_REVOKED", "TOKEN_REUSED", "TOKEN_EXPIRED", "TOKEN_UNKNOWN"})
 """Reasons with which Exchange says that the session cannot go on."""
 
@@ -86,11 +89,14 @@ class Sessions:
         self.presented: dict[int, list[Operation]] = defaultdict(list)
         self.successor: dict[int, int] = {}
         self.ends: dict[Target, list[End]] = defaultdict(list)
+        self._unanswered: dict[str, list[float]] = defaultdict(list)
         for operation in sorted(history.operations, key=lambda one: one.done):
             self._index(operation)
         for operation in history.operations:
             if operation.kind == "exchange":
                 self._note_reuse(operation)
+            if operation.outcome is Outcome.UNKNOWN:
+                insort(self._unanswered[operation.place], operation.done)
         self.ends["all",] += (
             End(None, loss.began, loss.fenced, sure=loss.everyone) for loss in history.losses
         )
@@ -167,6 +173,13 @@ class Sessions:
         return self.lost(by) or any(
             end.sent < by and end.latest > session.opened.sent for end in self.ends_of(session)
         )
+
+    def missed(self, place: str, since: float, until: float) -> bool:
+        """Whether a call to a place had no answer in that time, or a deadline later: it may have
+        been cut off from its database."""
+        found = self._unanswered.get(place, [])
+        after = bisect_left(found, since)
+        return after < len(found) and found[after] <= until + DEADLINE
 
     def lost(self, by: float) -> bool:
         """Whether acknowledged writes may have been lost before that time."""

@@ -40,10 +40,10 @@ def _grounds(sessions: Sessions, access: Access, one: Operation) -> bool:
         return True
     if one.reason == "INSUFFICIENT_SCOPE":
         return not access.scopes.issuperset(one.about.get("scopes", ()))
-    if one.reason == "UNAVAILABLE":
+    if one.reason == "UNKNOWN" and _new_key(sessions, one):
         return True
     names = [
-        ("access", access.number),
+        *(("access", number) for number in _siblings(sessions, access)),
         ("key", access.key),
         ("reissue", access.session.client),
         ("reissue_user", access.session.user),
@@ -52,3 +52,28 @@ def _grounds(sessions: Sessions, access: Access, one: Operation) -> bool:
     return sessions.may_be_over(access.session, one.done) or any(
         end.sent < one.done for name in names for end in sessions.ends.get(name, ())
     )
+
+
+def _new_key(sessions: Sessions, one: Operation) -> bool:
+    """Whether a key may just have been replaced: its successor signs before all have heard of it,
+    and who is cut off from the nodes cannot ask."""
+    return any(
+        end.sent < one.done and one.sent <= end.latest + sessions.history.limit
+        for name, ends in sessions.ends.items()
+        if name[0] == "key"
+        for end in ends
+    )
+
+
+def _siblings(sessions: Sessions, access: Access) -> list[int]:
+    """The access tokens that have the same identity: opaque ones of one generation."""
+    if access.key:
+        return [access.number]
+    given = access.given.about
+    exchanges = sessions.presented.get(given["token"], ()) if "token" in given else ()
+    return [
+        number
+        for one in (access.given, *exchanges)
+        if one.ok and one.about["next"] == given["next"]
+        for number, _, _ in one.about["access"]
+    ]

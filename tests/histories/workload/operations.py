@@ -8,8 +8,9 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
+from tests.histories.checker.sessions import DEADLINE
 from tests.histories.history import Operation, Outcome
-from tests.histories.recorder import DEADLINE, Recorder
+from tests.histories.recorder import Recorder
 from tests.histories.site import Site
 from tests.histories.world import AUDIENCE
 from tests.support.api import Api, basic

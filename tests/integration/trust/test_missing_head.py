@@ -59,6 +59,8 @@ async def test_without_a_trust_head_nothing_is_found_missing(world: World) -> No
     calls: list[Awaitable[Any]] = [
         world.sessions.page(str(world.user_id), None, 10, "", NOW),
         world.sessions.record_activity([(session.session_id, NOW)], NOW),
+        world.sessions.advance(advance_of(session), event("exchange")),
+        world.sessions.insert(world.session(), world.guard(), event("issue")),
         pairings.approver(session.session_id),
         pairings.child(paired.pairing_id),
         pairings.collect(child, CollectGuard(0, 1, b"bucket"), event("collect")),
@@ -71,9 +73,6 @@ async def test_without_a_trust_head_nothing_is_found_missing(world: World) -> No
     ]
     for call in calls:
         await refused(call)
-    # What decides and writes in one statement changes nothing, and is decided on again.
-    assert await world.sessions.advance(advance_of(session), event("exchange")) is None
-    assert await world.sessions.insert(world.session(), world.guard(), event("issue")) is None
     assert await world.value("SELECT count(*) FROM audit_log") == 2
 
 

@@ -19,6 +19,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.state = TrustState()
+        self.acknowledged = 0
         self.readings: list[TrustReading] = []
         self.refuse: Callable[[TrustReading], bool] = lambda _: False
         self._changed = asyncio.Event()

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import issue
+from token_service.adapters.postgres.health import StoreHealth
 from token_service.app.client_policies import PolicyTokens
 from token_service.cli.doctor import configuration, keys, policies, postgres, redis, tls
 from token_service.cli.doctor.checks import Check, Status, failed
-from token_service.cli.doctor.postgres import PostgresFacts, TrustFacts
+from token_service.cli.doctor.postgres import Demands, PostgresFacts, TrustFacts
 from token_service.cli.doctor.redis import RedisFacts
 from token_service.cli.variables import OF_THE_COMMAND_LINE
 from token_service.domain.keys.key import Key
@@ -18,16 +19,34 @@ from token_service.domain.keys.schedule import KeyScheduleSettings
 from token_service.domain.kinds import KeyPurpose, KeyState
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-POSTGRES = PostgresFacts(
-    version=18,
-    standby=False,
-    fsync="on",
+SOUND = StoreHealth(
+    version=180000,
     synchronous_commit="on",
+    fsync="on",
     full_page_writes="on",
-    clock_offset=0.01,
+    is_primary=True,
+    is_writable=True,
+    synchronous_standby_names="ANY 1 (a, b)",
+    synchronous=True,
+    standbys=2,
 )
+NAMELESS = {"synchronous_standby_names": " ", "synchronous": False}
+ALONE = {**NAMELESS, "standbys": 0}
+LOCAL = {"synchronous_commit": "local", "synchronous": False}
+REMOTE_WRITE = {"synchronous_commit": "remote_write", "synchronous": False}
+NEON = {"fsync": "off", "synchronous_standby_names": "walproposer", "standbys": 0}
 TRUST = TrustFacts("log", 10, 5, 10, 3)
 REDIS = RedisFacts("9.1", 0.001, 2**28, "allkeys-lru")
+
+
+def judge(
+    changes: dict[str, object] | None = None,
+    demands: Demands = Demands(),  # noqa: B008 - never changed
+    offset: float = 0.01,
+) -> list[Check]:
+    """What is said of a sound server with these changes."""
+    said = replace(SOUND, **(changes or {}))  # type: ignore[arg-type]
+    return postgres.judge(PostgresFacts(health=said, clock_offset=offset), demands)
 
 
 def worst(checks: list[Check]) -> Status:
@@ -36,7 +55,7 @@ def worst(checks: list[Check]) -> Status:
 
 
 def test_a_sound_server_is_sound() -> None:
-    assert worst(postgres.judge(POSTGRES)) is Status.OK
+    assert worst(judge()) is Status.OK
     assert postgres.judge_trust(TRUST).status is Status.OK
     assert worst(redis.judge(REDIS)) is Status.OK
 
@@ -44,21 +63,55 @@ def test_a_sound_server_is_sound() -> None:
 @pytest.mark.parametrize(
     ("changes", "status", "named"),
     [
-        ({"version": 14}, Status.FAIL, "15"),
-        ({"standby": True}, Status.FAIL, "primary"),
+        ({"version": 140000}, Status.FAIL, "15"),
+        ({"is_primary": False}, Status.FAIL, "primary"),
         ({"fsync": "off"}, Status.FAIL, "fsync"),
-        ({"synchronous_commit": "off"}, Status.FAIL, "synchronous_commit"),
+        ({"synchronous_commit": "off", "synchronous": False}, Status.FAIL, "synchronous_commit"),
         ({"full_page_writes": "off"}, Status.FAIL, "full_page_writes"),
         ({"synchronous_commit": "remote_apply"}, Status.OK, ""),
-        ({"clock_offset": -3.0}, Status.WARN, "NTP"),
+        (NAMELESS, Status.WARN, "synchronous_standby_names"),
+        (LOCAL, Status.WARN, "synchronous_commit"),
+        (REMOTE_WRITE, Status.WARN, "synchronous_commit"),
+        (ALONE, Status.OK, ""),
     ],
 )
 def test_what_is_wrong_with_postgres(
     changes: dict[str, object], status: Status, named: str
 ) -> None:
-    checks = postgres.judge(replace(POSTGRES, **changes))  # type: ignore[arg-type]
+    checks = judge(changes)
     assert worst(checks) is status
     assert named in " ".join(check.advice for check in checks)
+
+
+@pytest.mark.parametrize("changes", [NAMELESS, LOCAL, REMOTE_WRITE, ALONE])
+def test_replication_that_has_to_be_synchronous_and_is_not(changes: dict[str, object]) -> None:
+    checks = judge(changes, Demands(synchronous=True))
+    assert worst(checks) is Status.FAIL
+    (found,) = (check for check in checks if check.status is Status.FAIL)
+    assert "TOKEN_SERVICE_POSTGRES_SYNCHRONOUS" in found.detail
+
+
+def test_the_clocks_are_compared() -> None:
+    checks = judge(offset=-3.0)
+    assert worst(checks) is Status.WARN
+    assert "NTP" in " ".join(check.advice for check in checks)
+
+
+@pytest.mark.parametrize(
+    ("changes", "managed_by", "status"),
+    [
+        (NEON, "neon", Status.WARN),
+        (NEON, None, Status.FAIL),
+        ({**NEON, "full_page_writes": "off"}, "neon", Status.FAIL),
+        ({**NEON, "synchronous": False, "synchronous_commit": "local"}, "neon", Status.FAIL),
+        ({"fsync": "off"}, "neon", Status.FAIL),
+    ],
+)
+def test_a_managed_service_makes_up_for_what_it_is_known_for(
+    changes: dict[str, object], managed_by: str | None, status: Status
+) -> None:
+    checks = judge(changes, Demands(managed_by=managed_by))
+    assert worst(checks) is status
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import asyncpg
 
+from token_service.adapters.postgres.fencing import LogMovedError
 from token_service.domain.errors import store_unavailable
 
 T = TypeVar("T")
@@ -62,7 +63,8 @@ def classify(error: BaseException, *, closed: bool = False) -> Failure:
 
 
 async def retry_deadlock(operation: Callable[[], Awaitable[T]], attempts: int = MAX_ATTEMPTS) -> T:
-    """Run a whole transaction, again when the server undid it because of a deadlock.
+    """Run a whole transaction, again when the server undid it because of a deadlock, or when the
+    trust log has moved, which this node has then heard of.
 
     Raises STORE_UNAVAILABLE when that happens `attempts` times in a row.
     """
@@ -71,6 +73,10 @@ async def retry_deadlock(operation: Callable[[], Awaitable[T]], attempts: int = 
             return await operation()
         except ROLLED_BACK:
             continue
+        except LogMovedError as moved:
+            if moved.renew is None:
+                raise
+            await moved.renew()
     try:
         return await operation()
     except ROLLED_BACK as error:

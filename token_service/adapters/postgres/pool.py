@@ -18,6 +18,7 @@ from asyncpg import Record
 from token_service.adapters.postgres.circuit import Circuit
 from token_service.adapters.postgres.connecting import Connector, Source
 from token_service.adapters.postgres.failures import Failure, classify, retry_deadlock
+from token_service.adapters.postgres.fencing import Fencing, LogMovedError
 from token_service.domain import deadline, durability
 from token_service.domain.errors import store_unavailable
 
@@ -63,6 +64,8 @@ class Database:
         self._direct = direct
         self._timeout = timeout
         self._circuit = circuit
+        self.fencing = Fencing()
+        """Which log this node follows, for the statements that must not go to another one."""
         self._cleaning: set[asyncio.Task[None]] = set()
         # Transactions wait for locks, of the trust head above all. Statements do not, and always
         # find a connection.
@@ -163,6 +166,8 @@ class Database:
         except BaseException as error:
             gone = _is_gone(conn)
             await self._after_failure(conn, error, in_transaction=True)
+            if isinstance(error, LogMovedError):
+                error.renew = self.fencing.renew
             self._raise_judged(error, gone, budget)
             raise
         durability.note_commit()
@@ -222,11 +227,13 @@ class Database:
         if self._circuit.failed():
             _log.warning("postgres_circuit_opened", error=type(error).__name__)
             # Whatever the connections led to is gone or stuck: probes shall make new ones.
-            self._expire()
+            self.expire_connections()
         elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-            self._expire()
+            self.expire_connections()
 
-    def _expire(self) -> None:
+    def expire_connections(self) -> None:
+        """Replace all connections, each after the call that uses it: they may lead to a server
+        that was succeeded."""
         _ = self._in_background(self._pool.expire_connections())
 
     async def _after_failure(

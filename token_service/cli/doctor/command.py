@@ -63,7 +63,8 @@ async def examine(environment: Mapping[str, str]) -> list[Check]:
         return checks
     now = datetime.now(UTC)
     checks += _tls(settings, now)
-    found, readable = await postgres.check(main_source(settings), direct_source(settings))
+    demands = postgres.Demands.of(settings)
+    found, readable = await postgres.check(main_source(settings), direct_source(settings), demands)
     checks += found
     if readable:
         checks += await _keys(settings, now)

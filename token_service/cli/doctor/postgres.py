@@ -2,14 +2,17 @@
 
 import time
 from dataclasses import dataclass
+from typing import Self
 
 import asyncpg
 
 from token_service.adapters.postgres import health
 from token_service.adapters.postgres.connecting import Connector, Pooler, Source, cause
+from token_service.adapters.postgres.health import StoreHealth
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.schema import Schema, read_schema
 from token_service.cli.doctor.checks import Check, Status, fail, ok, warn
+from token_service.config import Settings
 
 MIN_VERSION = health.MIN_VERSION // 10_000
 MAX_CLOCK_OFFSET = 2.0  # seconds; the service goes by PostgreSQL's clock, people by this one's
@@ -17,14 +20,7 @@ MANY_ENTRIES = 100_000
 _SECONDS = 5.0
 _MIGRATIONS = "migrations"
 
-_READ = """
-SELECT current_setting('server_version_num')::int AS version,
-       pg_is_in_recovery() AS standby,
-       current_setting('fsync') AS fsync,
-       current_setting('synchronous_commit') AS synchronous_commit,
-       current_setting('full_page_writes') AS full_page_writes,
-       extract(epoch FROM clock_timestamp())::float8 AS clock
-"""
+_CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
 _READ_TRUST = f"""
 SELECT epoch::text, revision, valid_rev,
@@ -38,12 +34,22 @@ FROM trust_head
 class PostgresFacts:
     """What the server says of itself. `clock_offset` is in seconds, its clock minus ours."""
 
-    version: int
-    standby: bool
-    fsync: str
-    synchronous_commit: str
-    full_page_writes: str
+    health: StoreHealth
     clock_offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What the settings ask of the server: that its replication is synchronous; a managed service
+    that makes up for some of its settings."""
+
+    synchronous: bool = False
+    managed_by: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of a configuration."""
+        return cls(settings.postgres_synchronous == "required", settings.postgres_managed_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class TrustFacts:
     entries: int
 
 
-async def check(source: Source, direct: Source) -> tuple[list[Check], bool]:
+async def check(source: Source, direct: Source, demands: Demands) -> tuple[list[Check], bool]:
     """Check the server, the schema and the trust log; also whether the tables can be read."""
     found: list[Check] = []
     if direct != source:
@@ -70,7 +76,7 @@ async def check(source: Source, direct: Source) -> tuple[list[Check], bool]:
     found += refused
     if connection is None:
         return found, False
-    checks, readable = await _examine(connection)
+    checks, readable = await _examine(connection, demands)
     refused = [check for check in found if check.status is Status.FAIL]
     return found + checks, readable and not refused
 
@@ -104,9 +110,9 @@ async def _check_limits(connection: Connection, source: Source) -> list[Check]:
     ]
 
 
-async def _examine(connection: Connection) -> tuple[list[Check], bool]:
+async def _examine(connection: Connection, demands: Demands) -> tuple[list[Check], bool]:
     try:
-        checks = judge(await read_facts(connection))
+        checks = judge(await read_facts(connection), demands)
         migrations = await check_migrations(connection)
         checks.append(migrations)
         migrated = migrations.status is not Status.FAIL
@@ -118,20 +124,12 @@ async def _examine(connection: Connection) -> tuple[list[Check], bool]:
 
 
 async def read_facts(connection: Connection) -> PostgresFacts:
-    """Read the server's settings and clock in one round trip."""
+    """Read the server's settings and clock."""
     before = time.time()
-    row = await connection.fetchrow(_READ, timeout=_SECONDS)
+    clock = await connection.fetchval(_CLOCK, timeout=_SECONDS)
     after = time.time()
-    if row is None:
-        raise LookupError("the server gave no answer")
-    return PostgresFacts(
-        version=row["version"] // 10_000,
-        standby=row["standby"],
-        fsync=row["fsync"],
-        synchronous_commit=row["synchronous_commit"],
-        full_page_writes=row["full_page_writes"],
-        clock_offset=row["clock"] - (before + after) / 2,
-    )
+    offset = clock - (before + after) / 2
+    return PostgresFacts(health=await health.inspect(connection), clock_offset=offset)
 
 
 async def read_trust(connection: Connection) -> TrustFacts | None:
@@ -140,12 +138,14 @@ async def read_trust(connection: Connection) -> TrustFacts | None:
     return None if row is None else TrustFacts(**row)
 
 
-def judge(facts: PostgresFacts) -> list[Check]:
+def judge(facts: PostgresFacts, demands: Demands) -> list[Check]:
     """Judge what the server says of itself."""
+    said = facts.health
     return [
-        _version(facts.version),
-        _role(standby=facts.standby),
-        _durability(facts),
+        _version(said.version // 10_000),
+        _role(standby=not said.is_primary),
+        _durability(said, demands),
+        *([_replication(said, demands)] if said.is_primary else []),
         _clock(facts.clock_offset),
     ]
 
@@ -216,14 +216,22 @@ def _role(*, standby: bool) -> Check:
     return ok("postgres role", "primary")
 
 
-def _durability(facts: PostgresFacts) -> Check:
+def _durability(said: StoreHealth, demands: Demands) -> Check:
     settings = {
-        "fsync": facts.fsync,
-        "synchronous_commit": facts.synchronous_commit,
-        "full_page_writes": facts.full_page_writes,
+        "fsync": said.fsync,
+        "synchronous_commit": said.synchronous_commit,
+        "full_page_writes": said.full_page_writes,
     }
     detail = ", ".join(f"{name} {value}" for name, value in settings.items())
-    off = [name for name, value in settings.items() if value == "off"]
+    made_up_for = said.made_up_for(demands.managed_by)
+    off = [name for name in said.off() if name not in made_up_for]
+    if said.off() and not off:
+        return warn(
+            "durability",
+            detail,
+            f"TOKEN_SERVICE_POSTGRES_MANAGED_BY leaves that to {demands.managed_by}: "
+            "unset it anywhere else",
+        )
     if off:
         return fail(
             "durability",
@@ -231,6 +239,21 @@ def _durability(facts: PostgresFacts) -> Check:
             f"switch {' and '.join(off)} on: a crash could undo an acknowledged revocation",
         )
     return ok("durability", detail)
+
+
+def _replication(said: StoreHealth, demands: Demands) -> Check:
+    cause = said.asynchronous()
+    if not cause:
+        return ok("replication", f"synchronous, {said.standbys} standbys")
+    advice = (
+        "set synchronous_standby_names and leave synchronous_commit on: a failover could undo an "
+        "acknowledged revocation, and a server that was succeeded goes on answering"
+    )
+    if demands.synchronous:
+        return fail("replication", f"{cause}; TOKEN_SERVICE_POSTGRES_SYNCHRONOUS is set", advice)
+    if said.alone:
+        return ok("replication", "none: what this server loses is lost")
+    return warn("replication", f"asynchronous, {said.standbys} standbys: {cause}", advice)
 
 
 def _clock(offset: float) -> Check:

@@ -44,6 +44,8 @@ class TrustFeed:
         self.state = TrustState()
         self.issuer = issuer
         self.keys_serial = 0
+        self.acknowledged = 0
+        """The highest revision that was acknowledged to this node, whether it was read or not."""
         self._clock = clock
         self._limit = staleness_limit
         self._may_forget = may_forget
@@ -66,8 +68,8 @@ class TrustFeed:
         """Take over one reading of the log; entries at once, freshness when the keys are too."""
         for listener in self._listeners:
             listener(reading)
-        # Freshness counts from before the question was sent, on the clock of the verdicts.
-        read_time = self._clock.unix_at(reading.sent_boot)
+        # Freshness counts from the primary's last sign of life, on the clock of the verdicts.
+        read_time = self._clock.unix_at(reading.beaten_boot)
         snapshot = await self._snapshot(reading) if reading.epoch != self.state.epoch else None
         if reading.keys_version <= self._keys_version:
             self._take(reading, read_time, snapshot)
@@ -153,6 +155,7 @@ class TrustFeed:
 
     async def reach(self, revision: int) -> None:
         """See ports.Trust."""
+        self.acknowledged = max(self.acknowledged, revision)
         if self.state.revision < revision and self._refresh is not None:
             try:
                 await self._refresh()

@@ -1,6 +1,7 @@
 """The statements of the pairing store. What changes a pairing wakes its watchers on all nodes."""
 
 from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.fencing import is_current
 from token_service.adapters.postgres.removal import MINE, removal_of
 from token_service.adapters.postgres.sessions.live import LIVE_FROM, live
 from token_service.adapters.postgres.sessions.rows import (
@@ -93,6 +94,7 @@ WITH allowed AS (
     LEFT JOIN attempts a ON a.bucket = ${NEW_COUNT + 3}::bytea
     WHERE s.session_id = {PLACE["parent_session_id"]} AND s.user_id = {PLACE["user_id"]}
       AND {live(PLACE["created_at"], of_user=f"u.version = ${NEW_COUNT + 2}::bigint")}
+      AND {is_current(f"${NEW_COUNT + 4}")}
       AND h.config_version = ${NEW_COUNT + 1}::bigint
       AND own.client_id = {PLACE["client_id"]} AND own.state = {ClientState.ACTIVE}
       AND (a.locked_until IS NULL OR a.locked_until <= {PLACE["created_at"]})
@@ -108,8 +110,11 @@ WITH allowed AS (
     INSERT INTO sessions ({NEW_COLUMNS}, rev)
     SELECT {NEW_VALUES}, completed.revision FROM completed
     RETURNING rev, pairing_id
-), audited AS ({audit_log.insert_from("inserted", NEW_COUNT + 4)})
-SELECT rev, pg_notify('{CHANNEL}', pairing_id::text) FROM inserted
+), audited AS ({audit_log.insert_from("inserted", NEW_COUNT + 5)}), told AS (
+    SELECT rev, pg_notify('{CHANNEL}', pairing_id::text) FROM inserted
+)
+SELECT {is_current(f"${NEW_COUNT + 4}")} AS current, told.*
+FROM trust_head h LEFT JOIN told ON true
 """  # noqa: S608
 
 VIEW_OF_APPROVER = f"""

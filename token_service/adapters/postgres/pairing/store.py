@@ -8,6 +8,7 @@ from asyncpg import Record
 
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres import trust_head
+from token_service.adapters.postgres.fencing import LogMovedError
 from token_service.adapters.postgres.pairing import sql as pairing_sql
 from token_service.adapters.postgres.pool import Database, retry_deadlock
 from token_service.adapters.postgres.removal import Removal
@@ -93,9 +94,12 @@ class PairingStore:
                     guard.config_version,
                     guard.user_version,
                     guard.attempt_bucket,
+                    self._database.fencing.epoch,
                     *audit_log.args(audit),
                 )
-                return None if row is None else Inserted(row["rev"])
+                if row is None or not row["current"]:
+                    raise LogMovedError
+                return None if row["rev"] is None else Inserted(row["rev"])
 
         return await retry_deadlock(complete)
 

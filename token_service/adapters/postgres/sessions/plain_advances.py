@@ -73,6 +73,7 @@ class PlainAdvances:
                 audit.actor,
                 audit.action,
                 audit.outcome,
+                self._database.fencing.epoch,
             )
         )
         found = {row["lookup_id"]: row for row in rows}

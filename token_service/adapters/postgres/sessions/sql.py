@@ -1,6 +1,7 @@
 """The statements of the session store."""
 
 from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.fencing import is_current
 from token_service.adapters.postgres.removal import removal_of
 from token_service.adapters.postgres.sessions.live import LIVE_FROM, live, live_row
 from token_service.adapters.postgres.sessions.rows import (
@@ -25,7 +26,8 @@ WITH allowed AS (
     JOIN clients c ON c.client_id = {PLACE["client_id"]}
     LEFT JOIN users u ON u.user_id = {PLACE["user_id"]}
     LEFT JOIN attempts a ON a.bucket = ${NEW_COUNT + 4}::bytea
-    WHERE h.config_version = ${NEW_COUNT + 1}::bigint
+    WHERE {is_current(f"${NEW_COUNT + 5}")}
+      AND h.config_version = ${NEW_COUNT + 1}::bigint
       AND c.state = {ClientState.ACTIVE}
       AND ({PLACE["user_id"]} IS NULL
            OR (u.disabled_at IS NULL
@@ -36,8 +38,9 @@ WITH allowed AS (
     INSERT INTO sessions ({NEW_COLUMNS}, rev)
     SELECT {NEW_VALUES}, allowed.revision FROM allowed
     RETURNING rev
-), audited AS ({audit_log.insert_from("inserted", NEW_COUNT + 5)})
-SELECT rev FROM inserted
+), audited AS ({audit_log.insert_from("inserted", NEW_COUNT + 6)})
+SELECT {is_current(f"${NEW_COUNT + 5}")} AS current, inserted.rev
+FROM trust_head h LEFT JOIN inserted ON true
 """  # noqa: S608 - fragments are constants
 
 VIEW = f"""
@@ -68,11 +71,13 @@ WITH found AS (
     FROM found, {LIVE_FROM}
     WHERE s.session_id = found.session_id
       AND s.generation = $2::integer
+      AND {is_current("$15")}
       AND h.config_version = $10::bigint
       AND {live("$6::timestamptz", of_user="u.version = $11::bigint")}
     RETURNING h.revision
-), audited AS ({audit_log.insert_from("advanced", 15)})
-SELECT (SELECT revision FROM advanced) AS revision,
+), audited AS ({audit_log.insert_from("advanced", 16)})
+SELECT (SELECT {is_current("$15")} FROM trust_head h) AS current,
+       (SELECT revision FROM advanced) AS revision,
        NOT EXISTS (SELECT FROM found)
        AND EXISTS (SELECT FROM sessions WHERE session_id = $1::uuid) AS locked
 """  # noqa: S608
@@ -114,6 +119,7 @@ WITH found AS (
       AND s.audiences @> $10::text[] AND s.scopes @> $11::text[]
       AND s.audiences <@ $12::text[] AND s.scopes <@ $13::text[]
       AND s.idle_seconds = ($14::integer[])[s.platform]
+      AND {is_current("$21")}
       AND h.config_version = $17::bigint
       AND {live("$16::timestamptz", of_user=_SAME_ROLES)}
     RETURNING {", ".join(f"s.{name}" for name in GENERATION_COLUMNS)}, s.client_id, s.generation,

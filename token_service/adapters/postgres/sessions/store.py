@@ -66,9 +66,11 @@ class SessionStore:
             guard.user_version,
             guard.credential_version,
             guard.attempt_bucket,
+            self._database.fencing.epoch,
             *audit_log.args(audit),
         )
-        if row is None:
+        if row is None or row["rev"] is None:
+            await self._database.fencing.passed(row)
             return None
         durability.note_commit()
         return Inserted(row["rev"])
@@ -106,6 +108,7 @@ class SessionStore:
             change.auth_time,
             change.acr,
             change.amr,
+            self._database.fencing.epoch,
             *audit_log.args(audit),
         )
         if row is None:
@@ -113,6 +116,7 @@ class SessionStore:
         if row["locked"]:
             raise RowLocked
         if row["revision"] is None:
+            await self._database.fencing.passed(row)
             return None
         durability.note_commit()
         return int(row["revision"])

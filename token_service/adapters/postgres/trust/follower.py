@@ -1,4 +1,8 @@
-"""Follows the trust log: woken by NOTIFY, and reading each second besides."""
+"""Follows the trust log: woken by NOTIFY, and reading each second besides.
+
+Each reading is judged before it is taken over: a server that succeeded the last one gets a new
+epoch first.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,14 @@ import asyncio
 import contextlib
 import random
 from contextvars import Context
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import structlog
 
 from token_service.adapters.postgres.trust import log as trust
+from token_service.adapters.postgres.trust.beat import TrustBeat
+from token_service.adapters.postgres.trust.succession_watch import GRACE, SuccessionWatch
 from token_service.domain import deadline
-from token_service.domain.audit import Actor, AuditEvent
 from token_service.domain.errors import store_unavailable
 from tokenservice.core.clock import boottime
 
@@ -25,13 +28,19 @@ if TYPE_CHECKING:
     from asyncpg import Record
 
     from token_service.adapters.postgres.pool import Database
-    from token_service.domain.trust.reading import TrustReading, TrustSink
+    from token_service.domain.trust.reading import TrustSink
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 """How long after a failure the next attempt is made, in seconds; doubled each time."""
 
 CLOSE_SECONDS = 1.0
+
+BEATS = 2
+"""To a poll: the view is then never older than one poll and a half."""
+
+PATIENCE = 0.25
+"""How long a reading waits for the beat before it, as a part of a poll: it may hang."""
 
 _log = structlog.get_logger(__name__)
 
@@ -42,7 +51,7 @@ class TrustFollower:
     Each reading starts where `sink.state` stands, so what the sink did not take over comes again.
     `poll_interval` and `timeout`, which each statement has, are in seconds; `page` is how many
     entries one reads; `boot` is the clock that also runs during suspend; `jitter` gives numbers
-    from 0 to 1.
+    from 0 to 1; `grace` is how long a server that succeeded another is left to other nodes.
     """
 
     def __init__(
@@ -56,20 +65,27 @@ class TrustFollower:
         boot: Callable[[], float] = boottime,
         jitter: Callable[[], float] = random.random,
         connect: Callable[[], Awaitable[asyncpg.Connection[Record]]] | None = None,
+        grace: float = GRACE,
     ) -> None:
         self._sink = sink
         self._poll_interval = poll_interval
         self._timeout = timeout
-        self._page = page
         self._boot = boot
         self._jitter = jitter
+        self._watch = SuccessionWatch(sink, timeout=timeout, page=page, boot=boot, grace=grace)
         self._connect = connect or (lambda: database.connect("trust"))
         self._wake = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
         self._pausing = False
         self._failures = 0
-        self._seen = ("", 0)
+        self._beat = TrustBeat(
+            lambda: database.connect("beat"),
+            interval=poll_interval / BEATS,
+            timeout=timeout,
+            boot=boot,
+            beaten=self._wake.set,
+        )
 
     def start(self) -> None:
         """Begin to follow, until `stop`."""
@@ -83,6 +99,7 @@ class TrustFollower:
             task, self._task = self._task, None
             task.cancel()
             await asyncio.wait([task])
+        await self._beat.stop()
         self._fail_waiting()
 
     def poke(self) -> None:
@@ -97,6 +114,8 @@ class TrustFollower:
         """
         try:
             async with asyncio.timeout(deadline.remaining(self._timeout)):
+                if self._beat.age() > self._poll_interval * (1 + 1 / BEATS):
+                    await self._beat.attempt(self._poll_interval * PATIENCE)
                 await self.reading()
         except TimeoutError:
             raise store_unavailable() from None
@@ -128,16 +147,19 @@ class TrustFollower:
         return longest * (0.5 + self._jitter() / 2)
 
     async def _follow(self) -> None:
-        """Read until something fails."""
+        """Read until something fails, or no beat gets through."""
         async with asyncio.timeout(self._timeout):
             conn = await self._connect()
         try:
             conn.add_termination_listener(lambda _: self._wake.set())
             await conn.add_listener(trust.CHANNEL, lambda *_: self._wake.set())
-            while True:
+            await self._beat.attempt(self._poll_interval * PATIENCE)
+            leave_at = self._boot() + self._timeout + self._poll_interval
+            while self._boot() < leave_at or self._beat.age() < self._timeout + self._poll_interval:
                 self._wake.clear()
                 await self._read(conn)
                 await self._sleep()
+            # A primary that cannot commit may have been succeeded: whom does the address lead to?
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):
                 await conn.close(timeout=CLOSE_SECONDS)
@@ -146,63 +168,35 @@ class TrustFollower:
             conn.terminate()
 
     async def _sleep(self) -> None:
+        """Until something happens, or the next reading is due and has had its beat."""
+        woken = await self._is_woken(self._poll_interval)
+        if self._beat.begin() and not woken:
+            await self._is_woken(self._poll_interval * PATIENCE)
+
+    async def _is_woken(self, within: float) -> bool:
         try:
-            async with asyncio.timeout(self._poll_interval):
-                await self._wake.wait()
+            async with asyncio.timeout(within):
+                return await self._wake.wait()
         except TimeoutError:
-            return
+            return False
 
     async def _read(self, conn: asyncpg.Connection[Record]) -> None:
         """One reading, for all who asked before it starts."""
         waiting, self._waiting = self._waiting, []
         try:
-            reading = await self._reading(conn)
+            reading = await self._watch.read(conn)
+            self._beat.last = reading.beaten_boot
             await self._sink.apply(reading)
         except BaseException:
             self._waiting += waiting
             raise
-        self._seen = (reading.epoch, reading.revision)
+        self._watch.remember(reading)
         if self._failures:
             _log.info("trust_follower_back", failures=self._failures)
             self._failures = 0
         for asked in waiting:
             if not asked.done():
                 asked.set_result(None)
-
-    async def _reading(self, conn: asyncpg.Connection[Record]) -> TrustReading:
-        """What comes after the sink's state; from the start where the log is another one."""
-        state = self._sink.state
-        since = state.revision if state.epoch else 0
-        reading = await self._read_since(conn, since)
-        epoch, revision = self._seen
-        if reading.epoch == epoch and reading.revision < revision:
-            await self._fence(conn, revision, reading)
-        elif not since or reading.epoch == state.epoch:
-            return reading
-        return await self._read_since(conn, 0)
-
-    async def _read_since(self, conn: asyncpg.Connection[Record], revision: int) -> TrustReading:
-        return await trust.read(
-            conn, revision, boot=self._boot, within=self._timeout, page=self._page
-        )
-
-    async def _fence(
-        self, conn: asyncpg.Connection[Record], revision: int, reading: TrustReading
-    ) -> None:
-        """The log lost entries that were acknowledged: nothing issued so far is to be trusted."""
-        _log.critical("trust_log_restored", epoch=reading.epoch, seen=revision)
-        audit = AuditEvent(
-            at=datetime.fromtimestamp(reading.db_time, UTC),
-            actor=Actor.TRUST_FOLLOWER,
-            action="trust.fence",
-            outcome="ok",
-            target=reading.epoch,
-            details=f"the log is behind revision {revision}, which was seen: restored database",
-        )
-        async with conn.transaction():
-            await trust.fence(
-                conn, min_revision=revision, audit=audit, only_epoch=UUID(reading.epoch)
-            )
 
     def _fail_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []

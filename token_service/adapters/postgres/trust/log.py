@@ -3,25 +3,20 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from asyncpg import Record
 
-from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.fencing import ON_KNOWN_TIMELINE, LogMovedError
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.removal import removal_of
 from token_service.adapters.postgres.trust_head import headless
-from token_service.domain.audit import AuditEvent
 from token_service.domain.errors import store_unavailable
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
-from token_service.domain.trust.reading import TrustReading
+from token_service.domain.trust.reading import Lineage, TrustReading
 from tokenservice.core import TrustEntry
 
 CHANNEL = "trust"
 """What is notified on every change of the head."""
-
-FENCE_JUMP = 1_000_000
-"""How far a fence lifts the revision above everything seen: more than any node can be ahead."""
 
 _MARGIN = timedelta(seconds=60)
 """An entry stays this much longer than the longest access token: clocks, statements in flight."""
@@ -63,7 +58,8 @@ def appending(
 
     `entries` is a CTE with the columns kind, id, device_id, effect, reason and place (from 1 on).
     Of its rows come `head` (the revision after), empty where nothing was appended, and `numbered`:
-    the entries with `rev`. The head's lock must be the last one: what is locked besides has to be
+    the entries with `rev`. Nothing is on a server that succeeded another one and was not looked at
+    yet. The head's lock must be the last one: what is locked besides has to be
     so by the CTEs that `entries` reads. What the change writes, it reads from `head` or
     `numbered`, and so does not write where nothing is appended. `when`, `config` and `keys` (by
     how much these versions move) may use e.n, the number of entries, and e.keys, of those that
@@ -83,7 +79,7 @@ def appending(
                      AS everything,
                  count(*) FILTER (WHERE kind = {TrustEntryKind.KEY} AND {revokes}) AS keys
           FROM {entries}) AS e
-    WHERE {when}
+    WHERE {ON_KNOWN_TIMELINE} AND {when}
     RETURNING h.revision, h.longest_access, e.n
 ), numbered AS MATERIALIZED (
     SELECT e.*, head.revision - head.n + e.place AS rev,
@@ -127,6 +123,8 @@ async def append(
     entries speak of before, and set their `valid_rev` to the revisions afterwards. Entry i of n
     has revision `result - n + 1 + i`. An EVERYTHING entry that revokes moves the global
     `valid_rev` too. `longest_access` raises the time for which entries are kept from now on.
+    Raises LogMovedError on a server that succeeded another one and was not looked at yet:
+    `retry_deadlock` sees to that and runs the transaction again.
     """
     row = await conn.fetchrow(
         _APPEND,
@@ -140,7 +138,9 @@ async def append(
         int(bump_keys),
         longest_access,
     )
-    return int(_head(row)["revision"])
+    if row is None:
+        raise LogMovedError
+    return int(row["revision"])
 
 
 PAGE = 10_000
@@ -150,9 +150,13 @@ _ENTRY = """revision, kind, id, device_id, effect, reason,
        extract(epoch FROM keep_until)::float8 AS keep_until"""
 _READ = f"""
 SELECT h.epoch, h.revision AS head_revision, h.valid_rev, h.config_version, h.keys_version,
+       h.system_identifier, h.timeline,
+       (SELECT trust_system_identifier()) AS server_system_identifier,
+       (SELECT trust_timeline()) AS server_timeline,
+       b.beat, b.synchronous, extract(epoch FROM b.beaten_at)::float8 AS beaten_at,
        pg_is_in_recovery() AS in_recovery,
        extract(epoch FROM clock_timestamp())::float8 AS db_time, l.*
-FROM trust_head h LEFT JOIN LATERAL (
+FROM trust_head h LEFT JOIN trust_beat b ON true LEFT JOIN LATERAL (
     SELECT {_ENTRY} FROM trust_log WHERE revision > $1 ORDER BY revision LIMIT $2
 ) l ON true
 ORDER BY l.revision
@@ -203,39 +207,13 @@ async def read(
         db_time=head["db_time"],
         sent_boot=sent,
         received_boot=received,
+        beat=head["beat"],
+        # Both times are the primary's. It may have been set back since the beat.
+        beaten_boot=sent - max(0.0, head["db_time"] - head["beaten_at"]),
+        synchronous=head["synchronous"],
+        server=Lineage(head["server_system_identifier"], head["server_timeline"]),
+        recorded=Lineage(head["system_identifier"], head["timeline"]),
     )
-
-
-_FENCE = f"""
-UPDATE trust_head
-SET epoch = gen_random_uuid(),
-    revision = GREATEST(revision, $1) + {FENCE_JUMP},
-    config_version = config_version + {FENCE_JUMP},
-    keys_version = keys_version + {FENCE_JUMP}
-WHERE $2::uuid IS NULL OR (epoch = $2 AND revision < $1)
-RETURNING revision
-"""  # noqa: S608
-
-
-async def fence(
-    conn: Connection, *, min_revision: int, audit: AuditEvent, only_epoch: UUID | None = None
-) -> int | None:
-    """Cut everything issued so far off, in the caller's transaction; the new head's revision.
-
-    For a database that was restored: revocations after the backup are lost, so the log gets a
-    new epoch, a revision above `min_revision` and all that any node may have seen, and an entry
-    that makes everyone log in again. With `only_epoch` nothing happens, and the answer is None,
-    unless the log is still that one and behind `min_revision` (another node was first).
-    """
-    row = await conn.fetchrow(_FENCE, min_revision, only_epoch)
-    if row is None:
-        return None
-    entry = NewEntry(
-        TrustEntryKind.EVERYTHING, "", "", TrustEffect.REVOKE, RevocationReason.ADMINISTRATIVE
-    )
-    revision = await append(conn, [entry], now=audit.at, bump_config=True, bump_keys=True)
-    await audit_log.write(conn, audit)
-    return revision
 
 
 REMOVE = removal_of("trust_log", "keep_until")

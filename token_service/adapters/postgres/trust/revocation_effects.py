@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid4
 
+from asyncpg import Record
+
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.failures import retry_deadlock
 from token_service.adapters.postgres.pool import Database
@@ -82,9 +84,14 @@ async def apply(
             session = effect.revokes(TrustEntryKind.SESSION) and effect.identity is not None
             if session or effect.revokes(*_SWEEPING):
                 effect.cascade_id = uuid4()
-    rows = await retry_deadlock(lambda: database.fetch(revocation_sql.REVOKE, *_args(effects, now)))
-    if any(row["changes"] for row in rows):
-        of_head(rows[0]["head"])
+
+    async def statement() -> list[Record]:
+        rows = await database.fetch(revocation_sql.REVOKE, *_args(effects, now))
+        if any(row["changes"] for row in rows) and rows[0]["head"] is None:
+            raise database.fencing.moved()
+        return rows
+
+    rows = await retry_deadlock(statement)
     for effect, row in zip(effects, rows, strict=True):
         effect.locked, effect.changes, effect.sessions = (
             row["locked"],

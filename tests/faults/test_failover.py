@@ -1,0 +1,153 @@
+"""A PostgreSQL primary is lost, and another server succeeds it: with all that was acknowledged, or
+without its end. Two nodes follow; what one of them acknowledged holds on both."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from tests.support.api import exchange_id, reason_of
+from tests.support.callers import Callers
+from tests.support.store_fixtures import ClusterTemplate, StartCluster
+from tests.support.waiting import until
+from tests.support.world import World
+from token_service.app import Application
+from token_service.app.parts import Parts
+from token_service.domain.trust.succession import JUMP
+from tokenservice.v1 import types_pb2 as types
+
+UNSURE = {"TRUST_STALE", "STORE_UNAVAILABLE", "OVERLOADED"}
+
+
+@asynccontextmanager
+async def nodes(world: World, dsn: str) -> AsyncIterator[list[Callers]]:
+    """Callers of two servers on `dsn`."""
+    there = world.moved_to(dsn, None)
+    settings = there.settings(staleness_limit=1.5, heartbeat=0.5)
+    started: list[tuple[Application, Callers]] = []
+    try:
+        for _ in range(2):
+            application = await Application.create(settings, await Parts.open(settings))
+            address = await application.start()
+            started.append((application, Callers(there, address)))
+        yield [callers for _, callers in started]
+    finally:
+        for application, callers in started:
+            await callers.close()
+            await application.stop()
+
+
+async def outcome(call: Awaitable[Any]) -> str:
+    """The verdict, or else OK or the reason."""
+    try:
+        answer = await call
+    except grpc.RpcError as error:
+        return reason_of(error)
+    return answer if isinstance(answer, str) else "OK"
+
+
+async def settled(call: Callable[[], Awaitable[Any]]) -> str:
+    """The outcome, once it is neither that the store is away nor that the view is stale."""
+    found = ""
+
+    async def is_settled() -> bool:
+        nonlocal found
+        found = await outcome(call())
+        return found not in UNSURE
+
+    await until(is_settled)
+    return found
+
+
+async def anew(callers: Callers) -> types.TokenSet:
+    """A session, once there is one to be had."""
+    made: list[types.TokenSet] = []
+
+    async def issue() -> None:
+        made.append(await callers.own_session())
+
+    assert await settled(issue) == "OK"
+    return made[0]
+
+
+async def exchanged(callers: Callers, session: types.TokenSet) -> str:
+    api = callers.client("api")
+    return await settled(lambda: api.exchange(session.session_token, exchange_id()))
+
+
+async def verdict(callers: Callers, session: types.TokenSet, **request: Any) -> str:
+    access, gateway = session.access_tokens[0].token, callers.gateway
+    return await settled(lambda: gateway.verdict(access, **request))
+
+
+async def revoked(callers: Callers, session: types.TokenSet) -> int:
+    return (await callers.client("api").revoke(token=session.session_token)).revision
+
+
+async def test_nobody_is_logged_out_where_nothing_is_lost(
+    start_cluster: StartCluster, cluster_template: ClusterTemplate
+) -> None:
+    cluster = await asyncio.to_thread(start_cluster)
+    async with nodes(cluster_template.world, cluster.dsn) as both:
+        kept = [await callers.own_session() for callers in both]
+        ended = await both[0].own_session()
+        revision = await revoked(both[0], ended)
+
+        await asyncio.to_thread(cluster.fail_over)
+
+        for callers, session in zip(both, kept, strict=True):
+            assert await exchanged(callers, session) == "OK"
+            assert await verdict(callers, session) == "ACTIVE"
+            assert await verdict(callers, ended, min_revision=revision) == "REVOKED"
+            assert await revoked(callers, await anew(callers)) > revision + JUMP
+
+
+async def test_what_a_standby_lacked_does_not_come_to_life_again(
+    start_cluster: StartCluster, cluster_template: ClusterTemplate
+) -> None:
+    """And its revisions mean nothing else afterwards: whoever asks by one gets no older answer."""
+    cluster = await asyncio.to_thread(start_cluster, standbys=1, synchronous=False)
+    async with nodes(cluster_template.world, cluster.dsn) as both:
+        sessions = [await both[0].own_session() for _ in range(3)]
+        (standby,) = cluster.standbys
+        await asyncio.to_thread(cluster.wait_for_replay, standby)
+        await asyncio.to_thread(standby.cut)
+        lost = [await revoked(both[0], session) for session in sessions]
+        await asyncio.to_thread(cluster.primary.crash)
+        await asyncio.to_thread(cluster.promote, standby)
+
+        for callers in both:
+            for session, revision in zip(sessions, lost, strict=True):
+                assert await exchanged(callers, session) == "TOKEN_REVOKED"
+                assert await verdict(callers, session, min_revision=revision) == "REVOKED"
+            later = await anew(callers)
+            assert await verdict(callers, later) == "ACTIVE"
+            assert await revoked(callers, later) > max(lost) + JUMP
+            assert await verdict(callers, later) == "REVOKED"
+
+
+async def test_behind_a_primary_that_was_succeeded_everything_is_denied(
+    start_cluster: StartCluster, cluster_template: ClusterTemplate
+) -> None:
+    """It lives, can be read, and does not know it: nobody tells it, and these nodes neither."""
+    cluster = await asyncio.to_thread(start_cluster)
+    zombie = cluster.dsn_over([cluster.primary])
+    async with nodes(cluster_template.world, zombie) as both:
+        sessions = [await callers.own_session() for callers in both]
+        for standby in cluster.standbys:
+            await asyncio.to_thread(standby.cut)
+        await asyncio.to_thread(cluster.promote, cluster.standbys[0])
+
+        for callers, session in zip(both, sessions, strict=True):
+            access = session.access_tokens[0].token
+            gateway, api = callers.gateway, callers.client("api")
+
+            async def is_denied() -> bool:
+                return await outcome(gateway.verdict(access)) in UNSURE  # noqa: B023
+
+            await until(is_denied)
+            assert await outcome(api.exchange(session.session_token, exchange_id())) in UNSURE
+            assert await outcome(api.revoke(token=session.session_token)) in UNSURE
+            assert await is_denied()

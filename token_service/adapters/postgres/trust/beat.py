@@ -1,0 +1,112 @@
+"""The beat: a commit each second, by which a primary shows that it still is one.
+
+With synchronous replication a server that was succeeded cannot commit any more. What it says of
+the log then proves nothing later than the last beat. All nodes share the beats: whoever reads
+makes one, unless another did lately or is at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextvars import Context
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from token_service.adapters.postgres.fencing import ON_KNOWN_TIMELINE
+from token_service.adapters.postgres.replication import SYNCHRONOUS
+from token_service.adapters.postgres.uncancelled import NO_LIMIT, uncancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import asyncpg
+    from asyncpg import Record
+
+# Nobody waits for another's beat, which may wait for a standby. A server that succeeded the one of
+# the last beat makes none before that was looked at: it would hide how that one replicated.
+_BEAT = f"""
+WITH due AS (
+    SELECT FROM trust_beat b, trust_head h
+    WHERE (b.beaten_at <= clock_timestamp() - $1::interval OR b.beaten_at > clock_timestamp())
+      AND {ON_KNOWN_TIMELINE}
+    FOR NO KEY UPDATE OF b SKIP LOCKED
+)
+UPDATE trust_beat
+SET beat = beat + 1, beaten_at = clock_timestamp(), synchronous = {SYNCHRONOUS}
+FROM due
+"""  # noqa: S608 - constants
+
+
+class TrustBeat:
+    """Beats over a connection of its own, which may hang. Times are in seconds: a beat is due
+    `interval` after the last one and given up after `timeout`; `boot` is the local clock that also
+    runs during suspend. `beaten` is called after each statement that succeeded."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[asyncpg.Connection[Record]]],
+        *,
+        interval: float,
+        timeout: float,
+        boot: Callable[[], float],
+        beaten: Callable[[], None],
+    ) -> None:
+        self._connect = connect
+        self._interval = interval
+        self._timeout = timeout
+        self._boot = boot
+        self._beaten = beaten
+        self._conn: asyncpg.Connection[Record] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.last = float("-inf")
+        """When the last beat was that is known here, by the local clock."""
+        self.problem = ""
+        """The kind of error with which the last statement failed, "" after a success."""
+
+    def age(self) -> float:
+        """Seconds since the last beat that is known here."""
+        return self._boot() - self.last
+
+    def begin(self) -> bool:
+        """Make a beat if one is due; whether one is under way."""
+        if self._task is None and self.age() >= self._interval:
+            # In a context of its own: no caller's deadline ends it.
+            self._task = asyncio.create_task(self._beat(), name="trust-beat", context=Context())
+            self._task.add_done_callback(self._done)
+        return self._task is not None
+
+    async def attempt(self, patience: float) -> None:
+        """Make a beat if one is due, and wait for it for `patience` seconds at the most."""
+        if self.begin() and self._task is not None:
+            await asyncio.wait([self._task], timeout=patience)
+
+    async def stop(self) -> None:
+        """Drop the connection. No cancel request is sent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        conn, self._conn = self._conn, None
+        if conn is not None and not conn.is_closed():
+            with contextlib.suppress(Exception):
+                await conn.close(timeout=self._timeout)
+
+    async def _beat(self) -> None:
+        interval = timedelta(seconds=self._interval)
+        try:
+            conn = self._conn
+            if conn is None or conn.is_closed():
+                async with asyncio.timeout(self._timeout):
+                    conn = self._conn = await self._connect()
+            statement = conn.execute(_BEAT, interval, timeout=NO_LIMIT)
+            await uncancelled(conn, statement, within=self._timeout)
+        except Exception as error:  # noqa: BLE001 - readings show that beats are missing
+            self.problem = type(error).__name__
+            return
+        self.problem = ""
+        self._beaten()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if not task.cancelled():
+            task.exception()
