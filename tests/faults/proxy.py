@@ -1,6 +1,7 @@
 """A network that can be cut: a TCP proxy in front of one server."""
 
 import asyncio
+import ssl
 from types import TracebackType
 from typing import Self
 
@@ -10,11 +11,14 @@ class Proxy:
 
     `target` is `host:port` or the path of a Unix socket. It may be changed; connections that are
     open stay where they are. `delay` is in seconds, on each way.
+    With `tls` the proxy ends the TLS that its callers speak. `accepted` counts connections.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, tls: ssl.SSLContext | None = None) -> None:
         self.target = target
         self.address = ""
+        self.accepted = 0
+        self._tls = tls
         self._through = asyncio.Event()
         self._through.set()
         self._replies = asyncio.Event()
@@ -27,7 +31,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         host, port = self._server.sockets[0].getsockname()
         self.address = f"{host}:{port}"
         return self
@@ -50,6 +54,15 @@ class Proxy:
         """From now on requests get through, and nothing comes back."""
         self._replies.clear()
 
+    def forget(self) -> None:
+        """Let all that is open carry nothing any more, as a firewall does that lost its memory.
+
+        Nobody is told, and new connections are well.
+        """
+        self._through.clear()
+        self._through = asyncio.Event()
+        self._through.set()
+
     def cut(self) -> None:
         """Hang up on everybody, and on whoever calls."""
         self._refusing = True
@@ -66,6 +79,7 @@ class Proxy:
         self._replies.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         if self._refusing:
             writer.transport.abort()
             return

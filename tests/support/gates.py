@@ -1,10 +1,15 @@
-"""A gate to Redis that counts what it lets through."""
+"""Gates to Redis as tests need them."""
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
-from token_service.adapters.redis.connection import RedisClient
+from redis.asyncio import Redis
+
+from tests.support.waiting import PATIENCE
+from token_service.adapters.redis.connection import RedisClient, connect
 from token_service.adapters.redis.gate import RedisGate
+from token_service.adapters.redis.link import RedisLink
 
 Answer = TypeVar("Answer")
 
@@ -22,3 +27,27 @@ class CountingGate(RedisGate):
             return await work(client)
 
         return await super().ask(counted)
+
+
+def link_to(url: str, *, connections: int = 4, **options: Any) -> RedisLink:
+    """A link with few connections; `options` are the link's."""
+    return RedisLink(
+        lambda: connect(url, max_connections=connections), connections=connections, **options
+    )
+
+
+@asynccontextmanager
+async def open_link(url: str, **options: Any) -> AsyncIterator[RedisLink]:
+    """The same, with its connections made."""
+    link = link_to(url, **options)
+    try:
+        assert await link.opened(PATIENCE, PATIENCE)
+        yield link
+    finally:
+        await link.close()
+
+
+def server_of(gate: RedisGate) -> Redis:
+    """The client of a gate to a single server."""
+    assert isinstance(gate.link.client, Redis)
+    return gate.link.client

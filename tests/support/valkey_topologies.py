@@ -30,14 +30,12 @@ class _Topology:
 
     def __init__(self) -> None:
         self.password = secrets.token_urlsafe(12)
-        self.nodes: list[ValkeyNode] = []
+        self.servers: list[ValkeyNode] = []
+        self.sentinels: list[ValkeyNode] = []
 
     def __enter__(self) -> Self:
         try:
-            for node in self.nodes:
-                node.start()
-            for node in self.nodes:
-                node.wait()
+            self._begin(self.servers)
             self._compose()
         except BaseException:
             self.__exit__()
@@ -45,11 +43,17 @@ class _Topology:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for node in self.nodes:
+        for node in (*self.sentinels, *self.servers):
             node.kill()
 
+    def _begin(self, nodes: Sequence[ValkeyNode]) -> None:
+        for node in nodes:
+            node.start()
+        for node in nodes:
+            node.wait()
+
     def _compose(self) -> None:
-        """Make one service of the nodes that run."""
+        """Make one service of the servers, which run."""
 
     def _server_lines(self) -> list[str]:
         return [
@@ -95,20 +99,20 @@ class SentinelService(_Topology):
             )
             for number, port in enumerate(ports[2:])
         ]
-        self.nodes = [*self.servers, *self.sentinels]
 
     @property
     def url(self) -> str:
         """The service's address, with all Sentinels."""
         return self.url_by([sentinel.address for sentinel in self.sentinels])
 
-    def url_by(self, addresses: Sequence[str], **options: str) -> str:
+    def url_by(self, addresses: Sequence[str], *, database: int = 0, **options: str) -> str:
         """The service's address by these Sentinels, with further options of the query."""
         if self.sentinel_user:
             options["sentinel_username"] = self.sentinel_user
             options["sentinel_password"] = self.sentinel_password
         query = "&".join(f"{name}={value}" for name, value in options.items())
-        return f"redis+sentinel://:{self.password}@{','.join(addresses)}/{SERVICE}?{query}"
+        path = f"{SERVICE}/{database}?{query}"
+        return f"redis+sentinel://:{self.password}@{','.join(addresses)}/{path}"
 
     def primary(self) -> ValkeyNode:
         """Whom the first Sentinel that answers names as the primary."""
@@ -129,7 +133,12 @@ class SentinelService(_Topology):
         return self.primary()
 
     def _compose(self) -> None:
-        """Wait until every Sentinel knows the others and the replica, as a failover needs."""
+        """Start the Sentinels, until each knows the others and the replica, as a failover needs.
+
+        They look for replicas when they start, and then not for ten seconds.
+        """
+        wait_until(partial(_follows, self.servers[1]))
+        self._begin(self.sentinels)
 
         def complete(sentinel: ValkeyNode) -> bool:
             state = sentinel.ask("SENTINEL", "PRIMARY", SERVICE)
@@ -144,7 +153,7 @@ class SentinelService(_Topology):
             f"sentinel monitor {SERVICE} 127.0.0.1 {port} {quorum}",
             f"sentinel auth-pass {SERVICE} {self.password}",
             f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER * 1000:.0f}",
-            f"sentinel failover-timeout {SERVICE} 3000",
+            f"sentinel failover-timeout {SERVICE} 1000",
         ]
         if self.sentinel_user:
             lines += [
@@ -163,7 +172,7 @@ class ClusterService(_Topology):
         super().__init__()
         count = members * (2 if replicas else 1)
         ports = free_ports(2 * count)
-        self.nodes = [
+        self.servers = [
             ValkeyNode(
                 folder / f"node-{number}",
                 ports[number],
@@ -178,14 +187,14 @@ class ClusterService(_Topology):
             )
             for number in range(count)
         ]
-        self.members = self.nodes[:members]
-        self.replicas = self.nodes[members:]
+        self.members = self.servers[:members]
+        self.replicas = self.servers[members:]
         self._buses = dict(zip(ports[:count], ports[count:], strict=True))
 
     @property
     def url(self) -> str:
         """Its address, with all nodes as seeds."""
-        return self.url_by([node.address for node in self.nodes])
+        return self.url_by([node.address for node in self.servers])
 
     def url_by(self, addresses: Sequence[str]) -> str:
         """Its address by these seeds."""
@@ -193,17 +202,17 @@ class ClusterService(_Topology):
 
     def wait_until_covered(self) -> None:
         """Wait until every node that runs knows a member for every slot."""
-        for node in self.nodes:
+        for node in self.servers:
             if node.running:
                 wait_until(partial(_is_covered, node))
 
     def _compose(self) -> None:
-        first = self.nodes[0]
+        first = self.servers[0]
         bounds = [_SLOTS * number // len(self.members) for number in range(len(self.members) + 1)]
         for number, member in enumerate(self.members):
             member.ask("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
             member.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        for node in self.nodes[1:]:
+        for node in self.servers[1:]:
             first.ask("CLUSTER", "MEET", "127.0.0.1", node.port, self._buses[node.port])
         for replica, member in zip(self.replicas, self.members, strict=False):
             name = member.ask("CLUSTER", "MYID").decode()

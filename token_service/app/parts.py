@@ -214,6 +214,7 @@ class Parts:
         await self.key_maintenance.ensure(self.clock.now())
         await self.follower.refresh()
         self.pairing_wakeups.start()
+        self.redis.start()
 
     def follow(self, refresh: Refresh) -> None:
         """Have clock, keys, client cache and databases follow the trust log, which `refresh`

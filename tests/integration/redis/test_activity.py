@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-from redis.asyncio import Redis
 
-from tests.support.waiting import PATIENCE
-from token_service.adapters.redis import RedisActivityMarks, RedisGate, connect
+from tests.support.gates import open_link, server_of
+from token_service.adapters.redis import RedisActivityMarks, RedisGate
 from token_service.domain.ports import ActivityMark
 
 NOW = 1_800_000_000.123456
@@ -17,9 +16,8 @@ MARK = ActivityMark(NOW - 0.25, NOW + 59.75)
 
 @pytest.fixture
 async def gate(redis_url: str) -> AsyncIterator[RedisGate]:
-    gate = RedisGate(connect(redis_url, timeout=PATIENCE), budget=5.0)
-    yield gate
-    await gate.close()
+    async with open_link(redis_url) as link:
+        yield RedisGate(link, budget=5.0)
 
 
 async def test_nodes_read_what_others_wrote(gate: RedisGate) -> None:
@@ -43,9 +41,8 @@ async def test_a_mark_ends_with_the_interval(gate: RedisGate) -> None:
 @pytest.mark.parametrize("planted", [b"planted", b"1 2 3", b"", b"nan", b"\xff \xff"])
 async def test_what_is_no_mark_counts_as_none(gate: RedisGate, planted: bytes) -> None:
     session, other = uuid4(), uuid4()
-    assert isinstance(gate.client, Redis)
-    await gate.client.set(gate.key("used", str(session)), planted)
-    await gate.client.rpush(gate.key("used", str(other)), "planted")
+    await server_of(gate).set(gate.key("used", str(session)), planted)
+    await server_of(gate).rpush(gate.key("used", str(other)), "planted")
     assert await RedisActivityMarks(gate).read([session, other]) == {}
     assert not gate.away
 
@@ -55,6 +52,5 @@ async def test_after_a_flush_there_are_none(gate: RedisGate) -> None:
     marks = RedisActivityMarks(gate)
     await marks.write({session: MARK}, NOW)
     assert await marks.read([session]) == {session: MARK}
-    assert isinstance(gate.client, Redis)
-    await gate.client.flushall()
+    await server_of(gate).flushall()
     assert await marks.read([session]) == {}

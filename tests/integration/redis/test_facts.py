@@ -20,13 +20,13 @@ from tests.integration.postgres_world import (
     make_world,
     revocation,
 )
-from tests.support.gates import CountingGate
+from tests.support.gates import CountingGate, link_to, open_link, server_of
 from tests.support.waiting import PATIENCE, patience, until
 from token_service.adapters.embedded import EmbeddedValkey
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.sessions.store import SessionStore
 from token_service.adapters.postgres.trust.revocations import RevocationStore
-from token_service.adapters.redis import CachedSessionFacts, RedisGate, connect
+from token_service.adapters.redis import CachedSessionFacts, RedisGate
 from token_service.adapters.redis.facts import TTL
 from token_service.adapters.redis.facts_codec import FactsCodec, identity_facts
 from token_service.adapters.redis.seals import EntrySeals
@@ -91,8 +91,7 @@ class Setting:
 
     @property
     def redis(self) -> Redis:
-        assert isinstance(self.gate.client, Redis)
-        return self.gate.client
+        return server_of(self.gate)
 
     async def entry(self, session: Session) -> bytes | None:
         found = await self.redis.get(self.key_of(session))
@@ -114,20 +113,19 @@ async def database(dsn: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def make_setting(database: Database, url: str) -> Setting:
+async def make_setting(database: Database, gate: CountingGate) -> Setting:
     store = CountingStore(database)
     clock = Hands()
-    gate = CountingGate(connect(url, timeout=PATIENCE), budget=2.0)
     facts = CachedSessionFacts(gate, store, clock, SEALS)
     return Setting(await make_world(database), store, clock, gate, facts)
 
 
 @pytest.fixture
 async def setting(database: Database, redis_url: str) -> AsyncIterator[Setting]:
-    setting = await make_setting(database, redis_url)
-    yield setting
-    await setting.facts.close()
-    await setting.gate.close()
+    async with open_link(redis_url) as link:
+        setting = await make_setting(database, CountingGate(link, budget=2.0))
+        yield setting
+        await setting.facts.close()
 
 
 @pytest.fixture
@@ -138,14 +136,11 @@ def valkey(open_dir: Path) -> Iterator[EmbeddedValkey]:
 
 @pytest.fixture
 async def hurried(database: Database, valkey: EmbeddedValkey) -> AsyncIterator[Setting]:
-    """With a server to be killed, the gate's own budget, and a clock of it that stands still."""
-    setting = await make_setting(database, valkey.url)
-    gate = CountingGate(connect(valkey.url), monotonic=lambda: 0.0)
-    facts = CachedSessionFacts(gate, setting.store, setting.clock, SEALS)
-    await setting.gate.close()
-    yield replace(setting, facts=facts, gate=gate)
-    await facts.close()
-    await gate.close()
+    """With a server to be killed, the gate's own budget, and nothing tried again."""
+    async with open_link(valkey.url, pause=PATIENCE) as link:
+        setting = await make_setting(database, CountingGate(link, monotonic=lambda: 0.0))
+        yield setting
+        await setting.facts.close()
 
 
 async def test_the_second_node_asks_redis_alone_and_hears_the_same(setting: Setting) -> None:
@@ -411,7 +406,7 @@ async def test_a_stopped_redis_costs_its_budget_once(
 def test_weak_keys_and_long_times_are_refused(redis_url: str) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         EntrySeals([bytes(31)])
-    gate = RedisGate(connect(redis_url))
+    gate = RedisGate(link_to(redis_url))
     store = SessionStore.__new__(SessionStore)
     with pytest.raises(ValueError, match="at most"):
         CachedSessionFacts(gate, store, Hands(), SEALS, ttl=timedelta(seconds=61))

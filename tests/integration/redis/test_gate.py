@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException
 from structlog.testing import capture_logs
 
-from tests.support.gates import CountingGate
+from tests.support.gates import CountingGate, open_link, server_of
 from tests.support.hands import Hands
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 from token_service.adapters.embedded import EmbeddedValkey
 from token_service.adapters.redis import (
     GcraLimiter,
@@ -24,7 +24,6 @@ from token_service.adapters.redis import (
     RedisAway,
     RedisClient,
     RedisGate,
-    connect,
 )
 from token_service.domain import deadline
 from token_service.domain.ports import ActivityMark
@@ -41,25 +40,22 @@ def valkey(open_dir: Path) -> Iterator[EmbeddedValkey]:
 
 @pytest.fixture
 async def gate(valkey: EmbeddedValkey) -> AsyncIterator[RedisGate]:
-    gate = RedisGate(connect(valkey.url))
-    yield gate
-    await gate.close()
+    async with open_link(valkey.url) as link:
+        yield RedisGate(link)
 
 
 @pytest.fixture
 async def still(valkey: EmbeddedValkey) -> AsyncIterator[CountingGate]:
-    """Its clock stands still, so that nothing is tried again; the budget is the usual one."""
-    gate = CountingGate(connect(valkey.url), monotonic=Hands())
-    yield gate
-    await gate.close()
+    """Nothing is tried again; the budget is the usual one."""
+    async with open_link(valkey.url, pause=PATIENCE) as link:
+        yield CountingGate(link, monotonic=Hands())
 
 
 @pytest.fixture
 async def patient(valkey: EmbeddedValkey) -> AsyncIterator[RedisGate]:
     """For what is not about time: a busy machine is no failure."""
-    gate = RedisGate(connect(valkey.url, timeout=PATIENCE), budget=1.0)
-    yield gate
-    await gate.close()
+    async with open_link(valkey.url) as link:
+        yield RedisGate(link, budget=1.0)
 
 
 async def ping(client: RedisClient) -> object:
@@ -141,79 +137,82 @@ async def test_a_server_stopped_under_many_callers_costs_them_one_budget_togethe
     valkey: EmbeddedValkey,
 ) -> None:
     """They wait at the same time, and not for one another's connections."""
-    alone, crowded = (RedisGate(connect(valkey.url), budget=0.2) for _ in range(2))
-    await warm(alone)
-    await warm(crowded)
-    os.kill(valkey.pid, signal.SIGSTOP)
-    try:
-        assert await budgets(alone, 1) * CROWD / 5 > await budgets(crowded, CROWD)
-    finally:
-        os.kill(valkey.pid, signal.SIGCONT)
-        await alone.close()
-        await crowded.close()
+    async with open_link(valkey.url) as one, open_link(valkey.url) as other:
+        alone, crowded = RedisGate(one, budget=0.2), RedisGate(other, budget=0.2)
+        await warm(alone)
+        await warm(crowded)
+        os.kill(valkey.pid, signal.SIGSTOP)
+        try:
+            assert await budgets(alone, 1) * CROWD / 5 > await budgets(crowded, CROWD)
+        finally:
+            os.kill(valkey.pid, signal.SIGCONT)
 
 
 async def test_no_reply_is_taken_for_another_commands_after_a_pause(
     valkey: EmbeddedValkey,
 ) -> None:
-    gate = RedisGate(connect(valkey.url, max_connections=2, timeout=PATIENCE), pause=0.0)
-    await warm(gate)
-    for round_ in range(5):
-        os.kill(valkey.pid, signal.SIGSTOP)
-        await asyncio.gather(
-            *(gate.ask(partial(put, key=f"late-{n}", value=b"late")) for n in range(8)),
-            return_exceptions=True,
-        )
-        os.kill(valkey.pid, signal.SIGCONT)
+    async with open_link(valkey.url, connections=2, pause=0.0) as link:
+        gate = RedisGate(link, pause=0.0)
         await warm(gate)
-        for n in range(8):
-            value = f"{round_}-{n}".encode()
-            await gate.client.set("own", value)
-            assert await gate.client.get("own") == value
-    await gate.close()
+        for round_ in range(5):
+            os.kill(valkey.pid, signal.SIGSTOP)
+            await asyncio.gather(
+                *(gate.ask(partial(put, key=f"late-{n}", value=b"late")) for n in range(8)),
+                return_exceptions=True,
+            )
+            os.kill(valkey.pid, signal.SIGCONT)
+            await warm(gate)
+            for n in range(8):
+                value = f"{round_}-{n}".encode()
+                await server_of(gate).set("own", value)
+                assert await server_of(gate).get("own") == value
 
 
-async def test_one_caller_tries_again_after_the_pause(valkey: EmbeddedValkey) -> None:
+async def test_one_caller_tries_a_late_server_again_after_the_pause(
+    valkey: EmbeddedValkey,
+) -> None:
     hands = Hands()
-    gate = RedisGate(connect(valkey.url, timeout=PATIENCE), monotonic=hands, budget=0.5)
-    await warm(gate)
-    with pytest.raises(RedisAway):
-        await gate.ask(hang)
-    assert gate.away
-    tries = 0
+    async with open_link(valkey.url) as link:
+        gate = RedisGate(link, monotonic=hands, budget=0.2)
+        await warm(gate)
+        with pytest.raises(RedisAway):
+            await gate.ask(hang)
+        assert gate.away
+        await until(lambda: link.client is None)
+        await until(lambda: link.client)
+        tries = 0
 
-    async def count(client: RedisClient) -> object:
-        nonlocal tries
-        tries += 1
-        await asyncio.sleep(0)
-        return await ping(client)
+        async def count(client: RedisClient) -> object:
+            nonlocal tries
+            tries += 1
+            await asyncio.sleep(0)
+            return await ping(client)
 
-    hands.now += 0.9
-    with pytest.raises(RedisAway):
-        await gate.ask(count)
-    assert tries == 0
-    hands.now += 0.2
-    answers = await asyncio.gather(*(gate.ask(count) for _ in range(20)), return_exceptions=True)
-    assert tries == 1
-    assert [type(answer) for answer in answers].count(RedisAway) == 19
-    await gate.ask(ping)
-    await gate.close()
+        hands.now += 0.9
+        with pytest.raises(RedisAway):
+            await gate.ask(count)
+        assert tries == 0
+        hands.now += 0.2
+        answers = await asyncio.gather(
+            *(gate.ask(count) for _ in range(20)), return_exceptions=True
+        )
+        assert tries == 1
+        assert [type(answer) for answer in answers].count(RedisAway) == 19
+        await gate.ask(ping)
 
 
 async def test_a_restarted_server_is_used_again(valkey: EmbeddedValkey) -> None:
-    hands = Hands()
-    gate = RedisGate(connect(valkey.url, timeout=PATIENCE), monotonic=hands, budget=5.0)
-    await asyncio.gather(*(gate.ask(ping) for _ in range(20)))
-    valkey.crash()
-    with pytest.raises(RedisAway):
-        await gate.ask(ping)
-    valkey.start()
-    hands.now += 1.1
-    # No connection of the former server comes up again, whichever of the pool's is taken.
-    await gate.ask(ping)
-    await asyncio.gather(*(gate.ask(ping) for _ in range(40)))
-    assert not gate.away
-    await gate.close()
+    async with open_link(valkey.url, pause=0.01) as link:
+        gate = RedisGate(link, budget=5.0)
+        await asyncio.gather(*(gate.ask(ping) for _ in range(20)))
+        valkey.crash()
+        with pytest.raises(RedisAway):
+            await gate.ask(ping)
+        valkey.start()
+        await until(lambda: link.client)
+        # No connection of the former server comes up again, whichever of the pool's is taken.
+        await asyncio.gather(*(gate.ask(ping) for _ in range(40)))
+        assert not gate.away
 
 
 async def test_a_hurried_caller_blames_nobody(patient: RedisGate) -> None:
@@ -248,8 +247,7 @@ async def test_a_refused_command_is_no_reason_to_stay_away(patient: RedisGate) -
 
 async def test_a_demoted_primary_is_left(patient: RedisGate) -> None:
     await warm(patient)
-    assert isinstance(patient.client, Redis)
-    await patient.client.replicaof("127.0.0.1", 1)
+    await server_of(patient).replicaof("127.0.0.1", 1)
     with pytest.raises(RedisAway):
         await patient.ask(ping)
     assert patient.away

@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from redis.asyncio import Redis
 
-from tests.support.waiting import PATIENCE
-from token_service.adapters.redis import GcraLimiter, RedisGate, connect
+from tests.support.gates import open_link, server_of
+from token_service.adapters.redis import GcraLimiter, RedisGate
 
 KEY = b"\x01" * 16
 OTHER = b"\x02" * 16
@@ -16,9 +15,8 @@ OTHER = b"\x02" * 16
 
 @pytest.fixture
 async def gate(redis_url: str) -> AsyncIterator[RedisGate]:
-    gate = RedisGate(connect(redis_url, timeout=PATIENCE), budget=5.0)
-    yield gate
-    await gate.close()
+    async with open_link(redis_url) as link:
+        yield RedisGate(link, budget=5.0)
 
 
 async def test_a_burst_passes_and_the_next_waits_for_its_turn(gate: RedisGate) -> None:
@@ -58,8 +56,7 @@ async def test_a_planted_value_delays_for_no_longer_than_a_burst(
     gate: RedisGate, planted: bytes
 ) -> None:
     limiter = GcraLimiter(gate)
-    assert isinstance(gate.client, Redis)
-    await gate.client.set(gate.key("limit", KEY.hex()), planted)
+    await server_of(gate).set(gate.key("limit", KEY.hex()), planted)
     wait = await limiter.allow(KEY, per_minute=60, burst=3)
     assert wait is None or wait <= timedelta(seconds=1)
 
@@ -67,16 +64,14 @@ async def test_a_planted_value_delays_for_no_longer_than_a_burst(
 async def test_the_key_goes_with_the_limit(gate: RedisGate) -> None:
     limiter = GcraLimiter(gate)
     await limiter.allow(KEY, per_minute=6, burst=5)
-    assert isinstance(gate.client, Redis)
-    left = await gate.client.pttl(gate.key("limit", KEY.hex()))
+    left = await server_of(gate).pttl(gate.key("limit", KEY.hex()))
     assert 0 < left <= 10_000
 
 
 async def test_the_script_comes_back_after_a_flush(gate: RedisGate) -> None:
     limiter = GcraLimiter(gate)
     assert await limiter.allow(KEY, per_minute=1, burst=1) is None
-    assert isinstance(gate.client, Redis)
-    await gate.client.script_flush()
-    await gate.client.flushall()
+    await server_of(gate).script_flush()
+    await server_of(gate).flushall()
     assert await limiter.allow(KEY, per_minute=1, burst=1) is None
     assert await limiter.allow(KEY, per_minute=1, burst=1) is not None

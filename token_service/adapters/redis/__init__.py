@@ -6,8 +6,9 @@ Nothing here is a truth: whatever Redis says or fails to say costs time, never c
 from token_service.adapters.redis.activity import RedisActivityMarks
 from token_service.adapters.redis.connection import RedisClient, connect
 from token_service.adapters.redis.facts import CachedSessionFacts
-from token_service.adapters.redis.gate import RedisAway, RedisGate
+from token_service.adapters.redis.gate import RedisGate
 from token_service.adapters.redis.limiter import GcraLimiter
+from token_service.adapters.redis.link import RedisAway, RedisLink
 
 __all__ = [
     "CachedSessionFacts",
@@ -16,5 +17,6 @@ __all__ = [
     "RedisAway",
     "RedisClient",
     "RedisGate",
+    "RedisLink",
     "connect",
 ]

@@ -1,11 +1,12 @@
 """Shared marks by which several nodes write one session's activity once per interval."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from token_service.adapters.redis.connection import RedisClient
-from token_service.adapters.redis.gate import RedisAway, RedisGate
+from token_service.adapters.redis.gate import RedisGate
+from token_service.adapters.redis.link import RedisAway
 from token_service.domain.ports import ActivityMark
 
 _CHUNK = 256
@@ -24,15 +25,9 @@ class RedisActivityMarks:
         for start in range(0, len(session_ids), _CHUNK):
             chunk = session_ids[start : start + _CHUNK]
 
-            async def get(client: RedisClient, chunk: Sequence[UUID] = chunk) -> list[Any]:
-                pipeline: Any = client.pipeline(transaction=False)
-                for session_id in chunk:
-                    pipeline.get(self._key(session_id))
-                answers: list[Any] = await pipeline.execute(raise_on_error=False)
-                return answers
-
+            keys = [self._key(session_id) for session_id in chunk]
             try:
-                answers = await self._gate.ask(get)
+                answers = await self._gate.ask_all(partial(_get, keys))
             except RedisAway:
                 return found
             for session_id, answer in zip(chunk, answers, strict=True):
@@ -47,22 +42,31 @@ class RedisActivityMarks:
         for start in range(0, len(listed), _CHUNK):
             chunk = listed[start : start + _CHUNK]
 
-            async def put(
-                client: RedisClient, chunk: Sequence[tuple[UUID, ActivityMark]] = chunk
-            ) -> None:
-                pipeline: Any = client.pipeline(transaction=False)
-                for session_id, mark in chunk:
-                    left = max(1, int((mark.until - now) * 1000))
-                    pipeline.set(self._key(session_id), f"{mark.at!r} {mark.until!r}", px=left)
-                await pipeline.execute(raise_on_error=False)
-
+            entries = [
+                (self._key(session_id), f"{mark.at!r} {mark.until!r}", _milliseconds(mark, now))
+                for session_id, mark in chunk
+            ]
             try:
-                await self._gate.ask(put)
+                await self._gate.ask_all(partial(_set, entries))
             except RedisAway:
                 return
 
     def _key(self, session_id: UUID) -> str:
         return self._gate.key(_FAMILY, str(session_id))
+
+
+def _get(keys: Sequence[str], pipeline: Any) -> None:  # noqa: ANN401 - of redis-py
+    for key in keys:
+        pipeline.get(key)
+
+
+def _set(entries: Sequence[tuple[str, str, int]], pipeline: Any) -> None:  # noqa: ANN401
+    for key, value, milliseconds in entries:
+        pipeline.set(key, value, px=milliseconds)
+
+
+def _milliseconds(mark: ActivityMark, now: float) -> int:
+    return max(1, int((mark.until - now) * 1000))
 
 
 def _parse(answer: object) -> ActivityMark | None:

@@ -1,102 +1,205 @@
 """Clients of a single Redis (or Valkey), of a Cluster, or of a service watched by Sentinels.
 
-No client retries and every socket operation ends after `SOCKET_TIMEOUT` seconds: a Redis that
-does not answer is worth less than asking Postgres. Connections are few, and made with no more
-handshake than needed (measured: 1 ms instead of 5), for all that start at once share that time.
+They do not try anything again: `link.RedisLink` makes new ones instead. Connections are few, and
+made with no more handshake than needed.
 """
 
+import asyncio
+import ssl
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio import ConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.asyncio.sentinel import (
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.backoff import NoBackoff
+from redis.exceptions import ClusterDownError, ReadOnlyError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
+
+from token_service.adapters.redis.address import Kind, RedisAddress, Seed, parse
 
 RedisClient = Redis | RedisCluster
 
-SOCKET_TIMEOUT = 0.05
+STEP = 0.5
+"""Seconds for one step: a connection, a write, a read. Shorter than what is silent takes."""
+
 MAX_CONNECTIONS = 16
-_SENTINEL_PORT = 26379
+PREFIX = "token-service:"
+"""What all keys of the service begin with."""
 
 
 def connect(
-    url: str, *, max_connections: int = MAX_CONNECTIONS, timeout: float = SOCKET_TIMEOUT
+    url: str, *, max_connections: int = MAX_CONNECTIONS, timeout: float = STEP
 ) -> RedisClient:
     """Make a client for `url`; nothing is sent before the first command.
 
-    `timeout` (seconds) bounds each step of a command: a connection, a write, a read.
-    `redis://`, `rediss://` (TLS) and `unix://` name one server, `redis+cluster://` a node of a
-    Cluster, `redis+sentinel://[user:password@]host:port[,host:port]/service[/db]` a service by
-    its Sentinels (`rediss+…` with TLS). Raises ValueError for anything else; its text repeats
-    nothing of the URL, which may hold a password.
+    `timeout` (seconds) bounds each step of a command. With TLS this reads certificates, for some
+    40 ms. Raises ValueError, whose text repeats nothing of the URL, which may hold a password.
     """
+    address = parse(url)
     try:
-        parts = urlsplit(url)
-        scheme, _, topology = parts.scheme.partition("+")
-        if topology == "sentinel" and scheme in {"redis", "rediss"}:
-            return _by_sentinel(parts, scheme == "rediss", max_connections, timeout)
-        if topology == "cluster" and scheme in {"redis", "rediss"}:
-            node = urlunsplit(parts._replace(scheme=scheme))
-            return RedisCluster.from_url(node, max_connections=max_connections, **_options(timeout))
-        if topology:
-            raise ValueError  # noqa: TRY301 - all causes end in one text
-        pool = BlockingConnectionPool.from_url(
-            url, max_connections=max_connections, timeout=timeout, **_options(timeout)
-        )
-    except ValueError:
-        raise ValueError("not a usable Redis URL") from None
-    return Redis.from_pool(pool)
+        client = _client(address, max_connections, timeout)
+        for pool in _pools(client):
+            pool.make_connection()  # type: ignore[no-untyped-call] # refuses what is no option
+    except (ssl.SSLError, OSError):
+        raise ValueError("the Redis URL names a certificate file that cannot be used") from None
+    except (ValueError, TypeError, RedisError):
+        raise ValueError("the Redis URL has an option that cannot be used") from None
+    return client
 
 
 async def close(client: RedisClient) -> None:
     """Close the client with all its connections, those to Sentinels included."""
-    await client.aclose()
+    with suppress(RedisError, OSError):  # from connections that are gone
+        if isinstance(client, RedisCluster):
+            # Its own end leaves everything open after a failure.
+            await client.nodes_manager.aclose()
+            await client.nodes_manager.aclose("startup_nodes")
+        await client.aclose()
+        for pool in _pools(client):
+            await pool.aclose()
+
+
+def members(client: RedisClient) -> list[Seed]:
+    """The members of the Cluster, which may be others than its URL names."""
+    if isinstance(client, RedisCluster):
+        return [(node.host, int(node.port)) for node in client.get_nodes()]
+    return []
+
+
+async def warm(client: RedisClient, connections: int, known: Sequence[Seed] = ()) -> None:
+    """See that Redis takes writes, and make so many connections (to each member of a Cluster).
+
+    `known` are members beside those that the URL names. Raises whatever keeps Redis from being of
+    use.
+    """
+    if isinstance(client, RedisCluster):
+        seeds = client.nodes_manager.startup_nodes
+        for host, port in known:
+            node = ClusterNode(host, port, **client.connection_kwargs)
+            seeds.setdefault(node.name, node)
+        _ = await client.initialize()
+    try:
+        await client.delete(f"{PREFIX}never-there")  # a replica refuses to write even nothing
+    except Exception as error:
+        # The key's member may be lost while others go on: the pings say so.
+        lost_member = isinstance(client, RedisCluster) and not isinstance(error, ClusterDownError)
+        if not (lost_member or is_refusal(error)):
+            raise
+    await asyncio.gather(*(ping(client) for _ in range(connections)))
+
+
+async def ping(client: RedisClient) -> None:
+    """Use one connection (to each member of a Cluster). Raises what keeps Redis from answering, in
+    a Cluster only when no member answers."""
+    answers = await asyncio.gather(
+        *(client.execute_command("PING", **target) for target in _targets(client)),
+        return_exceptions=True,
+    )
+    errors = [one for one in answers if isinstance(one, BaseException) and not is_refusal(one)]
+    if len(errors) == len(answers):
+        raise errors[0]
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether Redis is well, and just this command, or the value that it met, is not."""
+    return isinstance(error, ResponseError) and not isinstance(
+        error, ReadOnlyError | ClusterDownError
+    )
+
+
+def _pools(client: RedisClient) -> list[ConnectionPool]:
+    """Of a client that is none of a Cluster, with those to Sentinels."""
     pool = getattr(client, "connection_pool", None)
     if isinstance(pool, SentinelConnectionPool):
-        for sentinel in pool.sentinel_manager.sentinels:
-            await sentinel.aclose()
+        return [pool, *(one.connection_pool for one in pool.sentinel_manager.sentinels)]
+    return [pool] if isinstance(pool, ConnectionPool) else []
 
 
-def _options(timeout: float) -> dict[str, Any]:
-    return {
+def _targets(client: RedisClient) -> list[dict[str, Any]]:
+    if isinstance(client, RedisCluster):
+        return [{"target_nodes": node} for node in client.get_primaries()]
+    return [{}]
+
+
+def _client(address: RedisAddress, max_connections: int, timeout: float) -> RedisClient:
+    ours = {
+        "max_connections": max_connections,
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
         "retry": Retry(NoBackoff(), 0),
         "driver_info": None,
+        "protocol": 2,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
+    options = {**address.options, **ours}
+    if address.kind is Kind.CLUSTER:
+        return _cluster(address, options)
+    if address.kind is Kind.SENTINEL:
+        return _by_sentinels(address, options, {**address.sentinel_options, **ours})
+    if "path" in options:
+        plain: type[AbstractConnection] = UnixDomainSocketConnection
+    else:
+        plain = Connection
+    return Redis.from_pool(
+        ConnectionPool(
+            connection_class=_sharing(SSLConnection, options) if address.tls else plain, **options
+        )
+    )
 
 
-def _by_sentinel(
-    parts: SplitResult,
-    tls: bool,
-    max_connections: int,
-    timeout: float,
-) -> Redis:
-    credentials, _, addresses = parts.netloc.rpartition("@")
-    username, _, password = credentials.partition(":")
-    service, _, database = parts.path.strip("/").partition("/")
-    if not service:
-        raise ValueError
-    sentinels = [_address(address) for address in addresses.split(",")]
-    transport = {**_options(timeout), "ssl": tls}
-    manager = Sentinel(  # type: ignore[no-untyped-call]
-        sentinels, sentinel_kwargs=transport, **transport
+def _cluster(address: RedisAddress, options: dict[str, Any]) -> RedisCluster:
+    client = RedisCluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in address.seeds],
+        ssl=address.tls,
+        # A slot that moved is mended by itself; closing all connections would fail other calls.
+        reinitialize_steps=0,
+        **options,
     )
-    client: Redis = manager.master_for(
-        service,
-        max_connections=max_connections,
-        username=unquote(username) or None,
-        password=unquote(password) or None,
-        db=int(database or 0),
-    )
+    if address.tls:
+        sharing = _sharing(SSLConnection, options)
+        client.connection_kwargs["connection_class"] = sharing
+        for node in client.startup_nodes:
+            node.connection_class = sharing
     return client
 
 
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon:
-        return text, _SENTINEL_PORT
-    return host.strip("[]"), int(port)
+def _by_sentinels(
+    address: RedisAddress, options: dict[str, Any], sentinel_options: dict[str, Any]
+) -> Redis:
+    manager = Sentinel([], sentinel_kwargs={})  # type: ignore[no-untyped-call]
+    watch = _sharing(SSLConnection, sentinel_options) if address.sentinel_tls else Connection
+    for host, port in address.seeds:
+        pool = ConnectionPool(connection_class=watch, host=host, port=port, **sentinel_options)
+        manager.sentinels.append(Redis.from_pool(pool))
+    managed: type[AbstractConnection] = SentinelManagedConnection
+    if address.tls:
+        managed = _sharing(SentinelManagedSSLConnection, options)
+    client: Redis = manager.master_for(address.service, connection_class=managed, **options)
+    return client
+
+
+def _sharing(kind: type[SSLConnection], options: Mapping[str, Any]) -> type[SSLConnection]:
+    """Connections that share one TLS context, for each would read all authorities for itself."""
+    tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    context = SSLConnection(**tls).ssl_context
+    context.get()
+
+    class Sharing(kind):  # type: ignore[valid-type,misc] # a base by parameter
+        def __init__(self, **options: Any) -> None:  # noqa: ANN401 - redis-py's
+            super().__init__(**options)
+            self.ssl_context = context
+
+    return Sharing

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from token_service.adapters.redis.connection import RedisClient
 from token_service.adapters.redis.facts_codec import FactsCodec, identity_facts
-from token_service.adapters.redis.gate import RedisAway, RedisGate
+from token_service.adapters.redis.gate import RedisGate
+from token_service.adapters.redis.link import RedisAway
 from token_service.adapters.redis.seals import EntrySeals
 from token_service.domain import deadline
 from token_service.domain.errors import store_unavailable
@@ -116,15 +117,13 @@ class CachedSessionFacts:
     async def _recall(self, session_ids: Sequence[str]) -> dict[str, Session]:
         keys = [self._gate.key("facts", session_id) for session_id in session_ids]
 
-        async def run(client: RedisClient) -> Sequence[object]:
-            pipeline = client.pipeline(transaction=False)
+        def fill(pipeline: Any) -> None:  # noqa: ANN401 - of redis-py
             for key in keys:
                 # A range, so that a planted giant costs no more than a full entry.
-                _ = pipeline.getrange(key, 0, _MAX_BYTES)
-            return await pipeline.execute(raise_on_error=False)
+                pipeline.getrange(key, 0, _MAX_BYTES)
 
         try:
-            entries = await self._gate.ask(run)
+            entries = await self._gate.ask_all(fill)
         except RedisAway:
             return {}
         now = self._clock.now()
@@ -155,11 +154,9 @@ class CachedSessionFacts:
         if not entries:
             return
 
-        async def run(client: RedisClient) -> object:
-            pipeline = client.pipeline(transaction=False)
+        def fill(pipeline: Any) -> None:  # noqa: ANN401 - of redis-py
             for key, entry, milliseconds in entries:
-                _ = pipeline.set(key, entry, px=milliseconds)
-            return await pipeline.execute(raise_on_error=False)
+                pipeline.set(key, entry, px=milliseconds)
 
         with contextlib.suppress(RedisAway):
-            await self._gate.ask(run)
+            await self._gate.ask_all(fill)

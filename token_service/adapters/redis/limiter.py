@@ -1,10 +1,14 @@
 """GCRA, the leaky bucket that needs one number per key: a cheap front of the counted limits."""
 
+import hashlib
 from datetime import timedelta
 from typing import Any
 
+from redis.exceptions import NoScriptError
+
 from token_service.adapters.redis.connection import RedisClient
-from token_service.adapters.redis.gate import RedisAway, RedisGate
+from token_service.adapters.redis.gate import RedisGate
+from token_service.adapters.redis.link import RedisAway
 
 # KEYS[1] holds the theoretical arrival time (TAT) of the next call, in microseconds of the
 # server's clock. Whatever else is found there (a clock that stepped back, a value of somebody
@@ -24,6 +28,8 @@ redis.call('SET', KEYS[1], string.format('%.0f', now + ahead), 'PX', math.ceil(a
 return 0
 """
 
+_SHA = hashlib.sha1(_GCRA.encode(), usedforsecurity=False).hexdigest()
+
 _MICROSECONDS_PER_MINUTE = 60_000_000
 
 
@@ -32,18 +38,24 @@ class GcraLimiter:
 
     def __init__(self, gate: RedisGate) -> None:
         self._gate = gate
-        self._script = gate.client.register_script(_GCRA)
 
     async def allow(self, key: bytes, per_minute: int, burst: int) -> timedelta | None:
         """None: go on; else the time after which one more call of `key` may pass.
 
         `burst` calls (at least 1) may come at once, `per_minute` (at least 1) in the long run.
         """
-        arguments = [_MICROSECONDS_PER_MINUTE // per_minute, burst]
-        keys = [self._gate.key("limit", key.hex())]
+        given: tuple[Any, ...] = (
+            1,
+            self._gate.key("limit", key.hex()),
+            _MICROSECONDS_PER_MINUTE // per_minute,
+            burst,
+        )
 
         async def run(client: RedisClient) -> Any:  # noqa: ANN401 - what the script returns
-            return await self._script(keys=keys, args=arguments, client=client)
+            try:
+                return await client.evalsha(_SHA, *given)
+            except NoScriptError:  # this server's first call, which also keeps the script
+                return await client.eval(_GCRA, *given)
 
         try:
             wait = int(await self._gate.ask(run))

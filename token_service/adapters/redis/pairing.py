@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from token_service.adapters.redis.connection import RedisClient
-from token_service.adapters.redis.gate import RedisAway, RedisGate
+from token_service.adapters.redis.gate import RedisGate
+from token_service.adapters.redis.link import RedisAway
 from token_service.adapters.redis.seals import EntrySeals
 from token_service.domain.errors import store_unavailable
 from token_service.domain.kinds import Amr, PairingDirection, PairingState
