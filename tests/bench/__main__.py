@@ -23,6 +23,7 @@ from tests.bench import (
     plot,
     sizes,
     storm,
+    synchronous,
     trust_size,
     workers,
 )
@@ -33,6 +34,7 @@ from tests.bench.stores import Part, note, stores
 PARTS: dict[str, Part] = {
     "core": core.measure,
     "exchanges": exchanges.measure,
+    "synchronous": synchronous.measure,
     "batch": batch.measure,
     "expiry": expiry.measure,
     "curve": curve.measure,
