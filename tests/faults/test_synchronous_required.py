@@ -1,13 +1,18 @@
 """A failover that may lose what was acknowledged: refused where required, told elsewhere."""
 
 import asyncio
+from collections.abc import Awaitable
 
+import grpc
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.api import reason_of
 from tests.support.postgres_cluster import PostgresCluster
 from tests.support.store_fixtures import ClusterTemplate, StartCluster
+from tests.support.waiting import until
 from tests.support.world import World
+from token_service.app import Application
 from token_service.app.database import main_source
 from token_service.app.errors import StartupError
 from token_service.app.parts import Parts
@@ -76,3 +81,42 @@ async def test_a_server_alone_has_nothing_to_report(cluster: PostgresCluster, wo
     assert await opened(world) == []
     with pytest.raises(StartupError, match="synchronous_standby_names is empty"):
         await opened(world, postgres_synchronous="required")
+
+
+async def test_a_server_that_requires_it_stops_when_it_ends(
+    cluster: PostgresCluster, world: World
+) -> None:
+    settings = world.settings(postgres_synchronous="required", staleness_limit=2, heartbeat=0.5)
+    application = await Application.create(settings)
+    address = await application.start()
+    names = "ANY 1 (member1, member2)"
+    try:
+        async with (
+            world.api(address, "demo-web") as web,
+            world.api(address, "demo-gateway") as gateway,
+        ):
+            tokens = await web.login(world.username, world.password)
+            await until(lambda: not application.why_not_ready())
+
+            await asyncio.to_thread(cluster.primary.configure, synchronous_standby_names="")
+            await until(lambda: "POSTGRES_SYNCHRONOUS" in application.why_not_ready())
+            assert application.counts().troubles["asynchronous_replication"] == 1
+            assert await refusal(web.exchange(tokens.session_token)) == "STORE_UNAVAILABLE"
+            # A server that commits for itself alone may have been succeeded: its view grows old.
+            await until(lambda: not application.parts.trust.is_fresh())
+            asked = gateway.validate(tokens.access_tokens[0].token, "orders")
+            assert await refusal(asked) in ("TRUST_STALE", "STORE_UNAVAILABLE")
+
+            await asyncio.to_thread(cluster.primary.configure, synchronous_standby_names=names)
+            await until(lambda: not application.why_not_ready())
+            assert application.counts().troubles["asynchronous_replication"] == 0
+            await web.exchange(tokens.session_token)
+    finally:
+        await application.stop()
+
+
+async def refusal(call: Awaitable[object]) -> str:
+    """Why the call is refused."""
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call
+    return reason_of(error.value)

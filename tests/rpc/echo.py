@@ -18,9 +18,11 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
+from token_service.domain import durability
 from token_service.domain.clients.caller import Caller
 from token_service.domain.clients.client import Client
 from token_service.domain.clients.policy import ClientPolicy
+from token_service.domain.durability import Basis
 from token_service.domain.errors import Reason, TokenServiceError, store_unavailable
 from token_service.domain.kinds import ClientState, Permission
 from token_service.rpc.admission import Gate
@@ -117,10 +119,13 @@ class Settling:
 
     def __init__(self) -> None:
         self.epoch = "first"
-        self.settled: list[str] = []
+        self.settled: list[str | None] = []
         self.away = False
 
-    async def settle(self, epoch: str) -> None:
+    def begin(self) -> Basis:
+        return durability.start(self.epoch)
+
+    async def settle(self, epoch: str | None) -> None:
         if self.away:
             raise store_unavailable()
         self.settled.append(epoch)

@@ -1,5 +1,6 @@
 """A trust log that tests write by hand, and the feed that follows it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -35,7 +36,9 @@ class HandClock:
 class Log:
     """A log that tests write by hand, and its keys."""
 
-    def __init__(self, clock: HandClock) -> None:
+    def __init__(
+        self, clock: HandClock, proves: Callable[[TrustReading], bool] = lambda _: True
+    ) -> None:
         self.clock = clock
         self.keys: list[TrustKey] = [KEY]
         self.keys_fail = False
@@ -57,7 +60,7 @@ class Log:
             server=Lineage(1, 1),
             recorded=Lineage(1, 1),
         )
-        self.feed = TrustFeed(clock, "https://issuer.example", 5.0)
+        self.feed = TrustFeed(clock, "https://issuer.example", 5.0, proves=proves)
         self.feed.follow(self.refresh, self.load_keys)
 
     async def refresh(self) -> None:

@@ -50,6 +50,7 @@ from token_service.usecases.shielding import Shield
 from token_service.usecases.tokens.activity import ActivityRecorder
 from token_service.usecases.tokens.identity_cache import IdentityCache
 from token_service.usecases.trust.feed import Refresh, TrustFeed
+from token_service.usecases.trust.replication import ReplicationWatch
 
 POLL_SECONDS = 1.0
 """How often the trust log is read where nobody says that it changed; more often where the staleness
@@ -89,6 +90,7 @@ class Parts:
     codes: CodeStore
     code_secrets: PepperedCodes
     durability: Durability
+    replication: ReplicationWatch
     trust: TrustFeed
     follower: TrustFollower
     client_cache: ClientCache
@@ -143,11 +145,13 @@ class Parts:
         redis = redis_parts(settings, secret_keys, SessionStore(validate_database), clock)
         schedule = key_schedule(settings)
         limit = settings.staleness_limit.total_seconds()
+        replication = ReplicationWatch(required=settings.postgres_synchronous == "required")
         trust = TrustFeed(
             clock=clock,
             issuer=settings.issuer,
             staleness_limit=limit,
             may_forget=lambda: clock.anchor.settled,
+            proves=replication.proves,
         )
         return cls(
             settings=settings,
@@ -178,7 +182,8 @@ class Parts:
             attempts=Attempts(database),
             codes=CodeStore(database),
             code_secrets=PepperedCodes(keyring),
-            durability=Durability(database, lambda: trust.state.epoch),
+            durability=Durability(database, lambda: replication.sufficient),
+            replication=replication,
             trust=trust,
             follower=TrustFollower(
                 database,
@@ -225,6 +230,7 @@ class Parts:
             self._anchor,
             self._follow_config,
             self._follow_server,
+            self.replication,
         )
         for database in (self.database, self.validate_database):
             database.fencing.follow(lambda: self.trust.state.epoch, refresh)

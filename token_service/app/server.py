@@ -92,7 +92,11 @@ class Application:
             "identities": len(self.parts.identities),
             "active_sessions": len(self.parts.activity),
         }
-        return replace(self._server.counts(), held=held)
+        troubles = {
+            "stale_view": int(not self.parts.trust.is_fresh()),
+            "asynchronous_replication": int(self.parts.replication.synchronous is False),
+        }
+        return replace(self._server.counts(), held=held, troubles=troubles)
 
     def why_not_live(self) -> str:
         """See Probes."""
@@ -104,8 +108,10 @@ class Application:
             return STARTING
         if not self._server.health.serving:
             return STOPPING
-        if self.parts.trust.is_fresh():
+        if self.parts.trust.is_fresh() and self.parts.replication.sufficient:
             return ""
+        if not self.parts.replication.sufficient:
+            return "replication is not synchronous: TOKEN_SERVICE_POSTGRES_SYNCHRONOUS requires it"
         limit = self.settings.staleness_limit.total_seconds()
         return f"the trust log was not read for more than {limit:g} s: is PostgreSQL away?"
 

@@ -39,7 +39,7 @@ def build_server(settings: Settings, parts: Parts, *, shares_port: bool) -> RpcS
     server = RpcServer(
         pipeline=_pipeline(settings, parts, usecases),
         options=_options(settings, shares_port),
-        usable=parts.trust.is_fresh,
+        usable=lambda: parts.trust.is_fresh() and parts.replication.sufficient,
     )
     for module, name, servicer in _servicers(settings, parts, usecases):
         server.add(module.DESCRIPTOR.services_by_name[name], servicer)

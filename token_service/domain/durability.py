@@ -12,7 +12,8 @@ _basis: ContextVar["Basis | None"] = ContextVar("durability_basis", default=None
 
 
 class Basis:
-    """Of one call: the trust log's `epoch` when it began, and what its stores did since.
+    """Of one call: the trust log's `epoch` when it began (None: it is not known yet), and what its
+    stores did since.
 
     `has_read` says that something was read since it began, or since the last commit; `committed`
     that nothing was read since the last commit.
@@ -20,13 +21,13 @@ class Basis:
 
     __slots__ = ("committed", "epoch", "has_read")
 
-    def __init__(self, epoch: str) -> None:
+    def __init__(self, epoch: str | None) -> None:
         self.epoch = epoch
         self.has_read = False
         self.committed = False
 
 
-def start(epoch: str) -> Basis:
+def start(epoch: str | None) -> Basis:
     """The basis of a call that begins, in a task that is all its own."""
     basis = Basis(epoch)
     _basis.set(basis)

@@ -64,11 +64,13 @@ class MethodCounters:
 @dataclass(frozen=True, slots=True)
 class Counts:
     """The counts of one process or of several: counters by method, which only grow, the calls in
-    flight by class of work, and what is held in memory by kind."""
+    flight by class of work, what is held in memory by kind, and how many processes are in a
+    trouble by its kind."""
 
     methods: Mapping[str, MethodCounters] = field(default_factory=dict)
     active: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
+    troubles: Mapping[str, int] = field(default_factory=dict)
 
     def ended(self) -> "Counts":
         """What remains of a process that is gone: neither calls in flight nor what it held."""
@@ -77,7 +79,12 @@ class Counts:
     def to_json(self) -> dict[str, Any]:
         """What `from_json` takes; methods that nobody has called are left out."""
         called = {name: one.to_json() for name, one in self.methods.items() if one.by_code}
-        return {"methods": called, "active": dict(self.active), "held": dict(self.held)}
+        return {
+            "methods": called,
+            "active": dict(self.active),
+            "held": dict(self.held),
+            "troubles": dict(self.troubles),
+        }
 
     @classmethod
     def from_json(cls, value: Any) -> Self:  # noqa: ANN401 - whatever the other process sent
@@ -86,11 +93,13 @@ class Counts:
             methods = {
                 str(name): MethodCounters.from_json(one) for name, one in value["methods"].items()
             }
-            active = {str(work): int(number) for work, number in value["active"].items()}
-            held = {str(kind): int(number) for kind, number in value.get("held", {}).items()}
+            active, held, troubles = (
+                {str(kind): int(number) for kind, number in numbers.items()}
+                for numbers in (value["active"], value.get("held", {}), value.get("troubles", {}))
+            )
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError("no counts") from error
-        return cls(methods, active, held)
+        return cls(methods, active, held, troubles)
 
 
 def total(counts: Iterable[Counts]) -> Counts:
@@ -98,12 +107,14 @@ def total(counts: Iterable[Counts]) -> Counts:
     methods: dict[str, MethodCounters] = {}
     active: Counter[str] = Counter()
     held: Counter[str] = Counter()
+    troubles: Counter[str] = Counter()
     for one in counts:
         for name, counters in one.methods.items():
             methods.setdefault(name, MethodCounters()).add(counters)
         active.update(one.active)
         held.update(one.held)
-    return Counts(methods, active, held)
+        troubles.update(one.troubles)
+    return Counts(methods, active, held, troubles)
 
 
 class RpcCollector(Collector):
@@ -128,6 +139,9 @@ class RpcCollector(Collector):
         held = GaugeMetricFamily(
             "token_service_held", "What is kept in memory, by kind.", labels=("kind",)
         )
+        troubles = GaugeMetricFamily(
+            "token_service_troubled", "Processes in this trouble now, by kind.", labels=("kind",)
+        )
         counts = self._read()
         for method, counters in counts.methods.items():
             for code, number in dict(counters.by_code).items():  # they go on counting meanwhile
@@ -138,7 +152,9 @@ class RpcCollector(Collector):
             active.add_metric((work,), number)
         for kind, number in counts.held.items():
             held.add_metric((kind,), number)
-        yield from (calls, seconds, active, held)
+        for kind, number in counts.troubles.items():
+            troubles.add_metric((kind,), number)
+        yield from (calls, seconds, active, held, troubles)
 
 
 def _cumulated(counters: MethodCounters) -> Iterator[tuple[str, float]]:

@@ -1,7 +1,7 @@
 """Commits by which an answer becomes safe: shared, few, and never of another log."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from uuid import uuid4
 
 import pytest
@@ -22,7 +22,7 @@ class Counted(Durability):
 
     commits = 0
 
-    async def _commit(self, asked: list[str]) -> list[bool]:  # type: ignore[override]
+    async def _commit(self, asked: Sequence[str | None]) -> list[bool]:
         self.commits += 1
         return await super()._commit(asked)
 
@@ -39,14 +39,18 @@ async def epoch(world: World) -> str:
     return str(await world.value("SELECT epoch FROM trust_head"))
 
 
-async def refused(durable: Durability, epoch: str) -> None:
+async def nothing() -> None:
+    """No server has to be looked at."""
+
+
+async def refused(durable: Durability, epoch: str | None) -> None:
     with pytest.raises(TokenServiceError) as refusal:
         await durable.settle(epoch)
     assert refusal.value.reason is Reason.STORE_UNAVAILABLE
 
 
 async def test_all_who_ask_meanwhile_share_a_commit(world: World, epoch: str) -> None:
-    durable = Counted(world.database, lambda: epoch)
+    durable = Counted(world.database)
 
     await asyncio.gather(*(durable.settle(epoch) for _ in range(1_000)))
     assert durable.commits == 1
@@ -61,7 +65,8 @@ async def test_all_who_ask_meanwhile_share_a_commit(world: World, epoch: str) ->
 async def test_one_fact_is_confirmed_once_a_minute(world: World, epoch: str) -> None:
     hands = Hands()
     logs = [epoch]
-    durable = Counted(world.database, lambda: logs[-1], hands)
+    world.database.fencing.follow(lambda: logs[-1], nothing)
+    durable = Counted(world.database, monotonic=hands)
 
     for _ in range(50):
         await durable.confirm(("session", 2))
@@ -81,21 +86,45 @@ async def test_one_fact_is_confirmed_once_a_minute(world: World, epoch: str) -> 
 
 
 async def test_what_was_read_in_another_log_cannot_be_made_safe(world: World, epoch: str) -> None:
-    durable = Durability(world.database, lambda: epoch)
-    basis = durability.start(durable.epoch)
+    looked: list[str] = []
+
+    async def look() -> None:
+        looked.append("anew")
+
+    world.database.fencing.follow(lambda: epoch, look)
+    durable = Durability(world.database)
+    basis = durable.begin()
     await world.database.execute("UPDATE trust_head SET epoch = $1", uuid4())
 
     await refused(durable, basis.epoch)
     with pytest.raises(TokenServiceError):
         await durable.confirm("fact")
     assert not basis.committed
+    assert looked == ["anew"] * 2
 
     await world.database.execute("DELETE FROM trust_head")
-    await refused(durable, epoch)
+    await refused(durable, None)
+
+
+async def test_on_a_server_that_nobody_looked_at_nothing_is_safe(world: World) -> None:
+    """A standby that was promoted meanwhile carries the former epoch at first."""
+    await world.database.execute("UPDATE trust_head SET timeline = trust_timeline() + 1")
+
+    await refused(Durability(world.database), None)
+
+
+async def test_nothing_begins_where_nothing_may_be_acknowledged(world: World) -> None:
+    allowed = [True]
+    durable = Durability(world.database, lambda: allowed[-1])
+    durable.begin()
+    allowed.append(False)
+    with pytest.raises(TokenServiceError) as refusal:
+        durable.begin()
+    assert refusal.value.reason is Reason.STORE_UNAVAILABLE
 
 
 async def test_a_call_knows_what_its_stores_did(world: World, epoch: str) -> None:
-    durable = Durability(world.database, lambda: epoch)
+    durable = Durability(world.database)
     basis = durability.start(epoch)
     assert (basis.has_read, basis.committed) == (False, False)
 

@@ -219,7 +219,7 @@ async def test_a_commit_that_nobody_confirms_is_unknown_and_not_undone(
     try:
         await refused(world.sessions.advance(advance_of(session), event("exchange")))
         # Nor is a retry told that it finds its exchange done: a failover could still lose it.
-        await refused(Durability(world.database, str).settle(epoch))
+        await refused(Durability(world.database).settle(epoch))
     finally:
         await world.database.execute("ALTER SYSTEM RESET synchronous_standby_names")
         await world.database.execute("SELECT pg_reload_conf()")
@@ -230,7 +230,7 @@ async def test_a_commit_that_nobody_confirms_is_unknown_and_not_undone(
     stored = await world.sessions.get(session.session_id)
     assert stored is not None
     # Now it is safe, and is told so, by the fingerprint that the caller repeats.
-    await Durability(world.database, str).settle(epoch)
+    await Durability(world.database).settle(epoch)
     assert stored.generation == 2
     assert stored.exchange_fingerprint == advance_of(session).exchange_fingerprint
     assert await world.value("SELECT count(*) FROM audit_log WHERE action = 'exchange'") == 1

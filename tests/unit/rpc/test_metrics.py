@@ -39,7 +39,10 @@ ONE = Counts(
     {"tasks": 9, "identities": 1},
 )
 OTHER = Counts(
-    {VALIDATE: counted(("OK", 0.0002)), ISSUE: counted(("OK", 0.05))}, {"unary": 4}, {"tasks": 5}
+    {VALIDATE: counted(("OK", 0.0002)), ISSUE: counted(("OK", 0.05))},
+    {"unary": 4},
+    {"tasks": 5},
+    {"stale_view": 1},
 )
 
 
@@ -61,6 +64,7 @@ def test_counts_add_up() -> None:
     assert metrics["token_service_rpc_active", "stream"] == 1
     assert metrics["token_service_held", "tasks"] == 14
     assert metrics["token_service_held", "identities"] == 1
+    assert metrics["token_service_troubled", "stale_view"] == 1
 
 
 def test_adding_up_changes_no_part() -> None:
@@ -73,6 +77,7 @@ def test_of_one_that_ended_all_remains_but_what_was_in_flight_or_held() -> None:
     kept = total([ONE.ended(), OTHER])
     assert kept.active == {"unary": 4}
     assert kept.held == {"tasks": 5}
+    assert kept.troubles == {"stale_view": 1}
     assert kept.methods[VALIDATE].by_code == {"OK": 3, "UNAVAILABLE": 1}
 
 

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable, Hashable, Sequence
 
+from token_service.adapters.postgres.fencing import is_current
 from token_service.adapters.postgres.gathering import MOST_WAITING, Gathering
 from token_service.adapters.postgres.pool import Database
 from token_service.domain import durability
+from token_service.domain.durability import Basis
 from token_service.domain.errors import store_unavailable
 from tokenservice.core.bounded_cache import put_bounded
 
@@ -16,59 +18,60 @@ LANES = 1
 """A second commit would wait for the same standby."""
 
 # Replication keeps the order of the log: once this record is acknowledged, so is all before it.
-# Another log than the one that was read (a failover came in between) proves nothing.
-_SETTLE = """
+# On another server than the one that was read (a failover came in between) it proves nothing.
+_SETTLE = f"""
 SELECT pg_logical_emit_message(true, 'token-service', '')
-FROM trust_head WHERE epoch = $1::uuid
-"""
+FROM trust_head h WHERE {is_current("$1")}
+"""  # noqa: S608 - a constant
 
 
 class Durability:
-    """`domain.ports.Durability` on PostgreSQL; `epoch` tells which trust log this node follows.
-
-    Whoever asks while a commit is under way shares the next one.
-    """
+    """`domain.ports.Durability` on PostgreSQL; `allowed` says whether changes may be acknowledged
+    at all. Whoever asks while a commit is under way shares the next one."""
 
     def __init__(
         self,
         database: Database,
-        epoch: Callable[[], str],
+        allowed: Callable[[], bool] = lambda: True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
-        self._epoch = epoch
+        self._allowed = allowed
         self._monotonic = monotonic
-        self._gathering: Gathering[str, bool] = Gathering(
+        self._gathering: Gathering[str | None, bool] = Gathering(
             self._commit, lambda epoch: epoch, lanes=LANES, most=MOST_WAITING
         )
         self._confirmed: dict[Hashable, float] = {}
 
-    @property
-    def epoch(self) -> str:
-        """The trust log that this node follows."""
-        return self._epoch()
-
-    async def settle(self, epoch: str) -> None:
-        """Commit, in the trust log `epoch`. Raises STORE_UNAVAILABLE: what was read may be lost."""
-        if not await self._gathering.ask(epoch):
+    def begin(self) -> Basis:
+        """See the port."""
+        if not self._allowed():
             raise store_unavailable()
+        return durability.start(self._database.fencing.epoch)
+
+    async def settle(self, epoch: str | None) -> None:
+        """See the port."""
+        if not await self._gathering.ask(epoch):
+            await self._database.fencing.renew()
+            raise store_unavailable()  # what was read has to be read again
         durability.note_commit()
 
     async def confirm(self, fact: Hashable) -> None:
-        """Like `settle`, at most once a minute for the same `fact`."""
+        """See the port."""
         basis = durability.current()
-        epoch = self.epoch if basis is None else basis.epoch
+        epoch = self._database.fencing.epoch if basis is None else basis.epoch
         known = (fact, epoch)
         if self._confirmed.get(known, 0.0) > self._monotonic():
             durability.note_commit()
             return
         await self.settle(epoch)
-        put_bounded(self._confirmed, known, self._monotonic() + REMEMBERED_SECONDS, MOST_REMEMBERED)
+        until = self._monotonic() + REMEMBERED_SECONDS
+        put_bounded(self._confirmed, known, until, MOST_REMEMBERED)
 
     async def close(self) -> None:
         """Finish what was asked."""
         await self._gathering.close()
 
-    async def _commit(self, asked: Sequence[str]) -> list[bool]:
+    async def _commit(self, asked: Sequence[str | None]) -> list[bool]:
         row = await self._database.fetchrow(_SETTLE, asked[0])
         return [row is not None] * len(asked)

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from token_service.domain.durability import Basis
+
 
 class Clock(Protocol):
     """The anchored clock: follows the Postgres primary, runs on during suspend."""
@@ -29,17 +31,16 @@ class Randomness(Protocol):
 class Durability(Protocol):
     """Makes sure that what was read outlives a failover, by commits that wait for the standby.
 
-    `epoch` is that of the trust log which this node followed before it read: when a failover came
-    in between, both methods raise STORE_UNAVAILABLE, as they do when the commit takes too long.
+    They raise STORE_UNAVAILABLE when the commit takes too long, and when a failover came between it
+    and the beginning of the call.
     """
 
-    @property
-    def epoch(self) -> str:
-        """The trust log that this node follows."""
+    def begin(self) -> Basis:
+        """Begin a call that may acknowledge a change. Raises STORE_UNAVAILABLE while none may."""
         ...
 
-    async def settle(self, epoch: str) -> None:
-        """Return once all that was visible before outlives a failover."""
+    async def settle(self, epoch: str | None) -> None:
+        """Return once all that was visible before outlives a failover; `epoch` is the call's."""
         ...
 
     async def confirm(self, fact: Hashable) -> None:

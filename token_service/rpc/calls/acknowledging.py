@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from token_service.domain import durability
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.ports import Durability
@@ -35,7 +34,7 @@ def acknowledging(handler: UnaryHandler, port: Durability) -> UnaryHandler:
     """
 
     async def answer(caller: Caller, request: Any) -> Reply:  # noqa: ANN401 - the method's message
-        basis = durability.start(port.epoch)
+        basis = port.begin()
         try:
             reply = await handler(caller, request)
         except TokenServiceError as error:

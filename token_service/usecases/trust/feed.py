@@ -40,7 +40,9 @@ class TrustFeed:
         issuer: str,
         staleness_limit: float,
         may_forget: Callable[[], bool] = lambda: True,
+        proves: Callable[[TrustReading], bool] = lambda _: True,
     ) -> None:
+        """A reading that `proves` nothing of the primary is taken over, and counts as old."""
         self.state = TrustState()
         self.issuer = issuer
         self.keys_serial = 0
@@ -49,6 +51,7 @@ class TrustFeed:
         self._clock = clock
         self._limit = staleness_limit
         self._may_forget = may_forget
+        self._proves = proves
         self._keys: tuple[TrustKey, ...] = ()
         self._keys_version = -1
         self._refresh: Refresh | None = None
@@ -70,6 +73,8 @@ class TrustFeed:
             listener(reading)
         # Freshness counts from the primary's last sign of life, on the clock of the verdicts.
         read_time = self._clock.unix_at(reading.beaten_boot)
+        if not self._proves(reading):
+            read_time = self.state.read_time
         snapshot = await self._snapshot(reading) if reading.epoch != self.state.epoch else None
         if reading.keys_version <= self._keys_version:
             self._take(reading, read_time, snapshot)
