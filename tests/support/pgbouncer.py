@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.support.ports import fixed_port
-from tests.support.programs import program
+from tests.support.programs import needs, program
 from token_service.adapters.embedded.account import Account, server_account
 from token_service.adapters.embedded.process import ServerProcess
 from token_service.adapters.embedded.server import EmbeddedServer
@@ -29,7 +29,7 @@ class PgBouncer(EmbeddedServer):
 
         `mode` is `session` or `transaction`; `settings` are more lines of its configuration.
         """
-        self._program = program("pgbouncer")
+        needs("pgbouncer")
         super().__init__(folder, start_timeout=30.0)
         self.port = fixed_port()
         self._folder = folder
@@ -64,7 +64,7 @@ class PgBouncer(EmbeddedServer):
     def _launch(self) -> ServerProcess:
         self._write()
         return ServerProcess(
-            [str(self._program), "-q", str(self._config)],
+            [program("pgbouncer"), "-q", str(self._config)],
             log=self._folder / "pgbouncer.log",
             death_signal=signal.SIGKILL,
             account=self._account,

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,45 +15,57 @@ from token_service.adapters.embedded.account import reachable, server_account, t
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
-def program(name: str) -> Path:
-    """Where a program of the system lies; skips the test where there is none."""
-    found = shutil.which(name, path=_PATH)
-    if found is None:
-        pytest.skip(f"needs {name}: make setup-stores")
-    return Path(found)
+def program(name: str) -> str:
+    """Where a program of the system lies; its name alone where there is none."""
+    return shutil.which(name, path=_PATH) or name
 
 
-def wheel(module: str) -> None:
-    """Skip the test where the module's wheel is not installed."""
-    if importlib.util.find_spec(module) is None:
-        pytest.skip(f"needs {module}: make setup-stores")
+def lacking(
+    *programs: str, modules: Sequence[str] = (), as_server: bool = False, root: str = ""
+) -> str:
+    """Why something cannot run on this machine; empty where it can.
+
+    It needs programs of the system, modules of our wheels (with `as_server` within reach of the
+    user that root starts servers as), and root where `root` says what for.
+    """
+    absent = [name for name in programs if shutil.which(name, path=_PATH) is None]
+    absent += [name for name in modules if importlib.util.find_spec(name) is None]
+    if absent:
+        return f"needs {', '.join(absent)}: make setup-stores"
+    if as_server and _python() is None:
+        return f"{sys.executable} or its wheels are closed to 'nobody', who runs root's servers"
+    if root and os.geteuid() != 0:
+        return f"needs root, to {root}"
+    return ""
+
+
+def needs(*programs: str, modules: Sequence[str] = (), as_server: bool = False) -> None:
+    """Skip the test where something is lacking, and say what."""
+    if why := lacking(*programs, modules=modules, as_server=as_server):
+        pytest.skip(why)
 
 
 def run_as_server(module: str) -> list[str]:
-    """A command that runs a module of our wheels as `nobody`, as which root starts servers.
+    """A command that runs a module of our wheels, for the user that root starts servers as.
 
     That user may not get at the interpreter of the virtual environment; then the system's of the
-    same version runs it. Skips the test where there is none.
+    same version runs it.
     """
-    wheel(module)
+    found = f"import runpy, sys; sys.path.append({str(_wheels())!r})"
+    run = f"runpy.run_module({module!r}, run_name='__main__')"
+    return [str(_python()), "-c", f"{found}; {run}"]
+
+
+def _python() -> Path | None:
     account = server_account(Path("/nonexistent"))
-    wheels = Path(sysconfig.get_path("purelib"))
-    if not traversable(wheels, account):
-        pytest.skip(f"{wheels} is closed to the user 'nobody', as which root starts servers")
-    own = Path(sys.executable).resolve()
-    system = Path("/usr/bin") / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for python in (own, system):
+    if not traversable(_wheels(), account):
+        return None
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for python in (Path(sys.executable).resolve(), Path("/usr/bin") / version):
         if python.exists() and reachable(python, account):
-            start = f"import runpy, sys; sys.path.append({str(wheels)!r})"
-            return [
-                str(python),
-                "-c",
-                f"{start}; runpy.run_module({module!r}, run_name='__main__')",
-            ]
-    pytest.skip(f"{own} is closed to the user 'nobody', and there is no {system}")
+            return python
+    return None
 
 
-def root(why: str) -> None:
-    """Skip the test for all but root, and where root may not do it either (a container)."""
-    if os.geteuid() != 0:
-        pytest.skip(f"needs root {why}")
+def _wheels() -> Path:
+    return Path(sysconfig.get_path("purelib"))
