@@ -277,7 +277,8 @@ class ClientStore(ClientSecretStore):
             done = await self._database.fetchrow(_DISABLE, *args, uuid4())
         if done is None or not done["held"]:
             raise RowLocked
-        of_head(done["revision"])
+        if done["revision"] is None:
+            raise self._database.fencing.moved()
         durability.note_commit()
         return True
 

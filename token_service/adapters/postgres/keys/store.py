@@ -11,7 +11,6 @@ from token_service.adapters.postgres.locked import RowLocked, until_free
 from token_service.adapters.postgres.pairing import store as pairings
 from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
 from token_service.adapters.postgres.trust import log as trust
-from token_service.adapters.postgres.trust_head import of_head
 from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
 from token_service.domain.codes import decision as codes
@@ -111,7 +110,8 @@ class KeyStore:
     async def _insert(self, key: Key, audit: AuditEvent) -> None:
         args = (*_args(key), *audit_log.args(audit))
         row = await self._database.fetchrow(_INSERT_AND_PUBLISH, *args)
-        of_head(None if row is None else row["revision"])
+        if row is None:
+            raise self._database.fencing.moved()
         durability.note_commit()
 
     async def _bootstrap(self, keys: Sequence[Key], audit: AuditEvent) -> None:

@@ -7,6 +7,7 @@ from asyncpg import Record
 
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres import trust_head
+from token_service.adapters.postgres.fencing import LogMovedError
 from token_service.adapters.postgres.locked import RowLocked, until_free
 from token_service.adapters.postgres.paging import start_of, token_after
 from token_service.adapters.postgres.trust_head import JOIN_HEAD, of_head
@@ -117,11 +118,13 @@ class UserStore(RoleStore):
                     return None
                 if not row["changes"]:
                     raise RowLocked
-                revision = of_head(row["revision"])
+                revision = row["revision"]
+                if revision is None:
+                    raise LogMovedError
                 finish = (keep_session, user_id, revision, audit.at, password_hash)
                 if not await conn.fetchval(changes.FINISH_PASSWORD, *finish):
                     raise _SessionIsDead
-                return revision
+                return int(revision)
 
         try:
             return await until_free(change, self._database.call_timeout)
@@ -158,6 +161,8 @@ class UserStore(RoleStore):
             row = _one(await self._database.fetchrow(sql, *args))
             if row["known"] and not row["held"]:
                 raise RowLocked
+            if row["appends"] and row["revision"] is None:
+                raise self._database.fencing.moved()
             return row
 
         row = await until_free(attempt, self._database.call_timeout)
@@ -166,7 +171,7 @@ class UserStore(RoleStore):
         if row["changes"]:
             durability.note_commit()
         if row["appends"]:
-            return of_head(row["revision"])
+            return int(row["revision"])
         return await trust_head.latest(self._database) if row["known"] else None
 
 
