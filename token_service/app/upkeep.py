@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from token_service.adapters.postgres.connecting import Source
+from token_service.adapters.postgres.dsn import Dsn
 from token_service.adapters.postgres.migrate import MigrationError
 from token_service.adapters.postgres.migrate import migrate as apply_all
 from token_service.adapters.postgres.schema import Schema
@@ -39,7 +40,7 @@ def migrate(source: Source) -> Migrated:
     Raises StartupError, also for a database that has migrations of another version and lacks some
     of this one: in which order they go is for a version to say that ships them all.
     """
-    schema, url = asyncio.run(_schema_at(source))
+    schema, primary = asyncio.run(_schema_at(source))
     if schema.missing and schema.newer:
         raise StartupError(
             f"the database has migrations that this version does not ship "
@@ -48,17 +49,17 @@ def migrate(source: Source) -> Migrated:
         )
     if schema.missing:
         try:
-            apply_all(url)
+            apply_all(primary)
         except MigrationError as error:
             raise StartupError(f"cannot migrate the database: {error}") from error
     return Migrated(applied=schema.missing, newer=schema.newer)
 
 
-async def _schema_at(source: Source) -> tuple[Schema, str]:
-    """The schema, and the address of the primary alone. A secret."""
+async def _schema_at(source: Source) -> tuple[Schema, Dsn]:
+    """The schema, and the address of the primary alone."""
     database = await open_database(source, "migrate", size=1, call_timeout=_SECONDS)
     try:
-        return await schema_of(database), database.url
+        return await schema_of(database), database.address
     finally:
         await database.close()
 

@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import Stores
 from tests.support.processes import all_command_lines
 from token_service.adapters.embedded import EmbeddedPostgres
+from token_service.adapters.postgres.dsn import Server
 from token_service.adapters.postgres.migrate import MigrationError, migrate
 from token_service.adapters.postgres.schema import MIGRATIONS, Schema, read_schema
 
@@ -116,9 +117,11 @@ def test_an_error_does_not_tell_the_password(dsn: str) -> None:
 async def test_a_server_without_tls_is_migrated_over_tcp(open_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
-    settings = {"listen_addresses": "127.0.0.1", "port": port}
+    addresses = ["127.0.0.1", *(["::1"] if Path("/proc/net/if_inet6").exists() else [])]
+    settings = {"listen_addresses": ",".join(addresses), "port": port}
     with EmbeddedPostgres(open_dir / "tcp", fsync=False, settings=settings) as server:
         base = server.dsn.partition("@")[0]
-        dsn = f"{base}@127.0.0.1:{port}/token_service"
-        await asyncio.to_thread(migrate, dsn)
-        assert await schema_of(dsn) == Schema()
+        for address in addresses:
+            dsn = f"{base}@{Server(address, int(port))}/token_service"
+            await asyncio.to_thread(migrate, dsn)
+            assert await schema_of(dsn) == Schema()

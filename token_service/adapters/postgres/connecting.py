@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -94,9 +95,9 @@ class Connector:
         return "; ".join((BEGIN, *(f"SET LOCAL {name} = {value}" for name, value in limits)))
 
     @property
-    def url(self) -> str:
-        """The address of the server alone that was the primary when last connected to. A secret."""
-        return self._dsn.url(self._last_good or self._dsn.servers[0])
+    def address(self) -> Dsn:
+        """The address of the server alone that was the primary when last connected to."""
+        return self._dsn.alone(self._last_good or self._dsn.servers[0])
 
     def pool(self, size: int) -> Pool[Record]:
         """A pool of at most `size` connections, to be awaited before use."""
@@ -252,6 +253,8 @@ def cause(error: BaseException | None) -> str:
         )
     elif isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         text = "it leads to a standby, the primary is needed"
+    elif isinstance(error, ssl.SSLCertVerificationError):
+        text = f"the server's certificate is not accepted: {error.verify_message}"
     elif isinstance(error, asyncpg.PostgresError):
         text = f"PostgreSQL refuses the connection: {type(error).__name__}"
     else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -79,8 +79,13 @@ class Dsn:
             "database": self.database,
         }
 
-    def url(self, server: Server) -> str:
-        """The address of `server` alone, as dbmate understands it. A secret."""
+    def alone(self, server: Server) -> Dsn:
+        """The same of `server` alone."""
+        return replace(self, servers=(server,))
+
+    def url(self) -> str:
+        """The address of the first server, as dbmate understands it. A secret."""
+        server = self.servers[0]
         login = quote(self.user, safe="")
         if self.password is not None:
             login += f":{quote(self.password, safe='')}"
@@ -88,6 +93,9 @@ class Dsn:
         where = ""
         if server.is_local:
             said |= {"host": server.host, "port": str(server.port)}
+        elif ":" in server.host:  # dbmate loses the brackets of an IPv6 address
+            where = f"ipv6:{server.port}"
+            said["hostaddr"] = server.host
         else:
             where = str(server)
         for name, text in (("options", self.options), ("passfile", self.passfile)):

@@ -16,7 +16,7 @@ class MigrationError(RuntimeError):
     """dbmate failed; the text is its message, without the password."""
 
 
-def migrate(dsn: str, *, migrations: Path = MIGRATIONS, timeout: float = 3600.0) -> None:
+def migrate(dsn: str | Dsn, *, migrations: Path = MIGRATIONS, timeout: float = 3600.0) -> None:
     """Apply every migration that is missing; a second process doing the same waits for the first.
 
     Of several servers the first one is taken: give the address of the primary alone. `timeout` is
@@ -24,7 +24,7 @@ def migrate(dsn: str, *, migrations: Path = MIGRATIONS, timeout: float = 3600.0)
     """
     lock = ["--migration-lock", "--migration-lock-timeout", f"{_LOCK_SECONDS}s"]
     try:
-        address = parse_dsn(dsn)
+        address = parse_dsn(dsn) if isinstance(dsn, str) else dsn
     except DsnError as error:
         raise MigrationError(f"the address of the database {error}") from None
     _dbmate(address, migrations, [*lock, "migrate"], timeout)
@@ -58,7 +58,7 @@ def _environment(dsn: Dsn) -> dict[str, str]:
         for name, value in os.environ.items()
         if name.startswith("PG") or name in ("HOME", "PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
     }
-    return {**kept, "DATABASE_URL": dsn.url(dsn.servers[0])}
+    return {**kept, "DATABASE_URL": dsn.url()}
 
 
 def _program() -> Path:
@@ -71,7 +71,7 @@ def _program() -> Path:
 
 def _redacted(text: str, dsn: Dsn) -> str:
     password = dsn.password or ""
-    secrets = {dsn.url(dsn.servers[0]), password, quote(password, safe="")}
+    secrets = {dsn.url(), password, quote(password, safe="")}
     for secret in sorted(secrets, key=len, reverse=True):
         if secret:
             text = text.replace(secret, "***")

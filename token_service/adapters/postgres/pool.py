@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from asyncpg.pool import Pool, PoolConnectionProxy
 
+    from token_service.adapters.postgres.dsn import Dsn
+
 __all__ = ["Connection", "Database", "retry_deadlock"]
 
 Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
@@ -109,9 +111,9 @@ class Database:
         return self._timeout
 
     @property
-    def url(self) -> str:
-        """The address of the primary alone, for programs that know of one server. A secret."""
-        return self._connector.url
+    def address(self) -> Dsn:
+        """The address of the primary alone, for programs that know of one server."""
+        return self._connector.address
 
     async def close(self) -> None:
         """Wait a moment for calls in flight, then close every connection."""
