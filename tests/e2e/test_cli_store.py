@@ -86,7 +86,7 @@ def test_a_database_that_cannot_be_fenced_is_told(
     user = parts._replace(netloc=f"canary-user:canary-pw@{parts.netloc.rpartition('@')[2]}")
     empty = embedded.postgres.create_database("cli_unfenced")
     try:
-        for dsn, why in ((user.geturl(), "InvalidPasswordError"), (empty, "not migrated")):
+        for dsn, why in ((user.geturl(), "28P01"), (empty, "not migrated")):
             there = operator.with_variables(postgres_dsn=dsn)
             ran = there.run("restore-fence", "--above", "1", "--yes")
             assert (ran.code, ran.out) == (2, "")

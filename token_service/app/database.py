@@ -5,6 +5,7 @@ import structlog
 
 from token_service.adapters.postgres.connecting import Pooler, Source, cause
 from token_service.adapters.postgres.dsn import DsnError
+from token_service.adapters.postgres.failures import cause_of
 from token_service.adapters.postgres.health import (
     StoreHealth,
     UnsafeStoreError,
@@ -57,9 +58,8 @@ async def open_database(
         )
     except DsnError as error:
         raise StartupError(f"{source.setting}: {error}") from None
-    except (TokenServiceError, asyncpg.PostgresError) as error:
-        why = error.__cause__ if isinstance(error, TokenServiceError) else error
-        raise StartupError(f"{source.setting}: {cause(why)}") from error
+    except TokenServiceError as error:
+        raise StartupError(f"{source.setting}: {cause(error.__cause__)}") from error
 
 
 async def require_direct(database: Database, direct: Source) -> None:
@@ -72,13 +72,11 @@ async def require_direct(database: Database, direct: Source) -> None:
 
 
 async def schema_of(database: Database) -> Schema:
-    """Raises StartupError where the user may not read the schema, STORE_UNAVAILABLE."""
+    """Raises StartupError where the schema cannot be read, such as for want of a privilege."""
     try:
         return await read_schema(database)
-    except asyncpg.PostgresError as error:
-        raise StartupError(
-            f"{_SETTING}: the schema cannot be read: {type(error).__name__}"
-        ) from error
+    except TokenServiceError as error:
+        raise StartupError(f"{_SETTING}: the schema cannot be read: {cause_of(error)}") from error
 
 
 async def require_usable(database: Database, settings: Settings) -> Schema:

@@ -19,7 +19,7 @@ from token_service.app.parts import Parts
 from token_service.app.services import build_server
 from token_service.app.sweeper import Sweeper
 from token_service.config import Settings
-from token_service.domain.errors import TokenServiceError
+from token_service.domain.errors import Reason, TokenServiceError
 from token_service.rpc.metrics import Counts, RpcCollector
 from token_service.rpc.server import BindError, RpcServer
 
@@ -137,7 +137,10 @@ class Application:
                 try:
                     await work()
                 except TokenServiceError as error:
-                    _log.warning("background_work_failed", work=work.__name__, reason=error.reason)
+                    # Of a store that is away the store itself tells, once.
+                    away = error.reason is Reason.STORE_UNAVAILABLE
+                    tell = _log.info if away else _log.warning
+                    tell("background_work_failed", work=work.__name__, reason=error.reason)
                 except Exception:  # noqa: BLE001 - the next round may succeed
                     _log.exception("background_work_failed", work=work.__name__)
 

@@ -17,6 +17,7 @@ from token_service.app.parts import Parts
 from token_service.app.usecases.offline import bootstrap_client
 from token_service.config import Settings
 from token_service.domain.audit import Actor, AuditEvent
+from token_service.domain.errors import TokenServiceError
 from token_service.usecases.clients.bootstrap import (
     ClientCredentials,
     bootstrap_administrator,
@@ -87,8 +88,10 @@ async def fence(source: Source, above: int) -> int:
             now = await connection.fetchval("SELECT clock_timestamp()")
             audit = AuditEvent(at=now, actor=Actor.COMMAND_LINE, action="trust.fence", outcome="ok")
             revision = await epochs.fence(connection, min_revision=above, audit=audit)
-    except asyncpg.UndefinedTableError as error:
-        raise StartupError(NOT_MIGRATED) from error
+    except TokenServiceError as error:
+        if isinstance(error.__cause__, asyncpg.UndefinedTableError):
+            raise StartupError(NOT_MIGRATED) from error
+        raise
     finally:
         await database.close()
     if revision is None:

@@ -48,6 +48,9 @@ def local_command(
         bound: Callable[..., None] = function
 
         def run(*, as_json: Json = False, **values: Any) -> None:  # noqa: ANN401
+            from token_service.logging import configure
+
+            configure("error", "console")  # on stderr, as what people are told
             out = Output(as_json=as_json)
             _guarded(out, functools.partial(bound, out, **values))
 

@@ -1,4 +1,4 @@
-"""A server that is killed, hangs or cannot confirm: unavailable meanwhile, well afterwards."""
+"""A server that is killed, or hangs: unavailable meanwhile, well afterwards."""
 
 import asyncio
 import os
@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from tests.conftest import Stores
@@ -18,7 +17,7 @@ from tests.integration.trust.trust_sink import Sink, following
 from tests.support.hands import Hands
 from tests.support.waiting import patience
 from token_service.adapters.embedded import EmbeddedPostgres
-from token_service.adapters.postgres.durability import Durability
+from token_service.adapters.postgres.failures import cause_of
 from token_service.adapters.postgres.health import UnsafeStoreError, check_durability, inspect
 from token_service.adapters.postgres.migrate import migrate
 from token_service.adapters.postgres.pool import Database
@@ -71,25 +70,6 @@ async def down(server: EmbeddedPostgres) -> AsyncIterator[None]:
         yield
     finally:
         server.start()
-
-
-async def until_commits_wait(world: World, dsn: str) -> None:
-    """Until the server has commits wait for the standby. Each of its processes takes note of a
-    changed setting by itself, so that only a commit that does wait shows it."""
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-    async with patience():
-        while True:
-            probe = await asyncpg.connect(dsn)
-            commit = asyncio.create_task(
-                probe.execute("SELECT pg_logical_emit_message(true, 'probe', '')")
-            )
-            try:
-                while not commit.done():
-                    if await world.value(waiting):
-                        return
-            finally:
-                probe.terminate()
-                await asyncio.gather(commit, return_exceptions=True)
 
 
 async def refused(call: Awaitable[Any]) -> BaseException | None:
@@ -207,35 +187,6 @@ async def test_revocations_during_a_kill_are_acknowledged_or_not_but_never_lost(
     assert await world.value("SELECT count(*) FROM audit_log WHERE action ~ '^revoke'") == sum(dead)
 
 
-async def test_a_commit_that_nobody_confirms_is_unknown_and_not_undone(
-    world: World, server: EmbeddedPostgres
-) -> None:
-    """The primary has it, but waits for a standby that is not there."""
-    session = await world.issue()
-    epoch = str(await world.value("SELECT epoch FROM trust_head"))
-    await world.database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    await world.database.execute("SELECT pg_reload_conf()")
-    await until_commits_wait(world, server.dsn_of("victim"))
-    try:
-        await refused(world.sessions.advance(advance_of(session), event("exchange")))
-        # Nor is a retry told that it finds its exchange done: a failover could still lose it.
-        await refused(Durability(world.database).settle(epoch))
-    finally:
-        await world.database.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        await world.database.execute("SELECT pg_reload_conf()")
-
-    async with patience():  # nobody sees it before the server gives up waiting
-        while await world.value("SELECT generation FROM sessions") == 1:
-            await asyncio.sleep(0.01)
-    stored = await world.sessions.get(session.session_id)
-    assert stored is not None
-    # Now it is safe, and is told so, by the fingerprint that the caller repeats.
-    await Durability(world.database).settle(epoch)
-    assert stored.generation == 2
-    assert stored.exchange_fingerprint == advance_of(session).exchange_fingerprint
-    assert await world.value("SELECT count(*) FROM audit_log WHERE action = 'exchange'") == 1
-
-
 async def test_a_connection_that_hangs_costs_one_timeout(world: World) -> None:
     async with world.database.transaction() as conn:
         pid = await conn.fetchval("SELECT pg_backend_pid()")
@@ -255,13 +206,19 @@ async def test_a_connection_that_hangs_costs_one_timeout(world: World) -> None:
 async def test_opening_tells_a_missing_server_from_wrong_credentials(
     server: EmbeddedPostgres, world: World, tmp_path: Path
 ) -> None:
-    await refused(Database.open(f"postgres://postgres@/postgres?host={tmp_path}", size=1))
+    async def why(dsn: str) -> str:
+        with pytest.raises(TokenServiceError) as refusal:
+            await Database.open(dsn, size=1)
+        return str(cause_of(refusal.value))
+
     right = server.dsn_of("victim")
     password = right.partition(":")[2].partition(":")[2].partition("@")[0]
-    with pytest.raises(asyncpg.InvalidPasswordError):
-        await Database.open(right.replace(password, "wrong"), size=1)
-    with pytest.raises(asyncpg.InvalidCatalogNameError):
-        await Database.open(server.dsn_of("nothing_here"), size=1)
+    nowhere = f"postgres://postgres@/postgres?host={tmp_path}"
+    assert await why(nowhere) == "the server cannot be reached"
+    wrong = right.replace(password, "wrong")
+    assert await why(wrong) == "the password is refused (SQLSTATE 28P01)"
+    missing = server.dsn_of("nothing_here")
+    assert await why(missing) == "there is no such database (SQLSTATE 3D000)"
 
 
 # --- doctor -------------------------------------------------------------------------------------

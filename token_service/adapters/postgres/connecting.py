@@ -19,7 +19,9 @@ import asyncpg
 import structlog
 from asyncpg.connect_utils import SessionAttribute
 
+from token_service.adapters.postgres.driver_connection import UncancelledConnection
 from token_service.adapters.postgres.dsn import Dsn, DsnError, Server, parse_dsn
+from token_service.adapters.postgres.failures import PoolerError, cause_of
 from token_service.adapters.postgres.primary import Connection, find_primary, require_primary
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     from asyncpg import Record
     from asyncpg.pool import Pool
+
+    from token_service.adapters.postgres.connect_gate import ConnectGate
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
@@ -44,10 +48,6 @@ class Pooler(StrEnum):
     """A connection of ours has one of the server's, as long as it lives."""
     TRANSACTION = "transaction"
     """Each transaction may have another connection of the server's."""
-
-
-class PoolerError(ConnectionError):
-    """A pooler was met that the configuration does not name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +99,12 @@ class Connector:
         """The address of the server alone that was the primary when last connected to."""
         return self._dsn.alone(self._last_good or self._dsn.servers[0])
 
-    def pool(self, size: int) -> Pool[Record]:
-        """A pool of at most `size` connections, to be awaited before use."""
+    def pool(self, size: int, gate: ConnectGate) -> Pool[Record]:
+        """A pool of at most `size` connections, to be awaited before use, which are made through
+        `gate`."""
 
         async def connect(*_: object, **__: object) -> Connection:
-            return await self.connect()
+            return await gate.through(self.connect)
 
         return asyncpg.create_pool(
             connect=connect,
@@ -168,6 +169,7 @@ class Connector:
             if dsn.options:
                 settings["options"] = dsn.options
         return {
+            "connection_class": UncancelledConnection,
             "command_timeout": self._timeout,
             "max_cached_statement_lifetime": 0,
             "statement_cache_size": 0 if pooler is Pooler.TRANSACTION else 100,
@@ -221,6 +223,9 @@ def _limits(timeout: float) -> dict[str, str]:
     return {
         "statement_timeout": limit,
         "idle_in_transaction_session_timeout": limit,
+        # A statement that nobody waits for any more is never cancelled: the server ends it when it
+        # finds the connection dropped. A commit that waits for its standby goes on.
+        "client_connection_check_interval": "500",
         "jit": "off",
     }
 
@@ -256,7 +261,7 @@ def cause(error: BaseException | None) -> str:
     elif isinstance(error, ssl.SSLCertVerificationError):
         text = f"the server's certificate is not accepted: {error.verify_message}"
     elif isinstance(error, asyncpg.PostgresError):
-        text = f"PostgreSQL refuses the connection: {type(error).__name__}"
+        text = f"PostgreSQL refuses the connection: {cause_of(error)}"
     else:
         text = "PostgreSQL does not answer"
     servers = getattr(error, "__notes__", [])

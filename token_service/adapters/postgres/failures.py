@@ -1,13 +1,23 @@
-"""Which failures mean that the store could not be asked, and which are ours."""
+"""Which failures mean that the store could not be asked or used, and which are ours.
 
-from collections.abc import Awaitable, Callable
+A server says what is wrong by SQLSTATE: five characters, of which the first two are a class. What
+it cannot do, as it is now, is never an answer to a caller; what it refuses because of the statement
+itself is a mistake of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 
 from token_service.adapters.postgres.fencing import LogMovedError
-from token_service.domain.errors import store_unavailable
+from token_service.domain.errors import TokenServiceError, store_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
 
 T = TypeVar("T")
 
@@ -16,24 +26,9 @@ MAX_ATTEMPTS = 5
 ROLLED_BACK = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """The server undid the transaction: the one kind of failure after which a write is repeated."""
 
-_LOST = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.DatabaseDroppedError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.TargetServerAttributeNotMatched,
-)
-_BUSY = (
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresSystemError,
-    asyncpg.LockNotAvailableError,
-)
+
+class PoolerError(ConnectionError):
+    """A pooler was met that the configuration does not name."""
 
 
 class Failure(Enum):
@@ -42,24 +37,128 @@ class Failure(Enum):
     TIMED_OUT = auto()
     """No answer in time; a write may or may not have happened."""
     LOST = auto()
-    """No connection, or none to a writable primary; likewise."""
+    """No connection, or none to a primary; likewise."""
+    FULL = auto()
+    """The server takes no more connections; those that there are go on."""
+    READ_ONLY = auto()
+    """The server writes nothing; it may be a primary no more."""
     BUSY = auto()
     """The store answers, but not this statement."""
+    UNUSABLE = auto()
+    """The store answers, and cannot be used as it is: refused logins, missing tables or
+    privileges, full disks, damaged data."""
     OURS = auto()
     """Not the store's fault: a mistake of the statement or its parameters."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What is wrong with the store, in words that hold no value, name or address of it; with the
+    SQLSTATE where the server gave one."""
+
+    text: str
+    sqlstate: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} (SQLSTATE {self.sqlstate})" if self.sqlstate else self.text
+
+
+_KINDS: Mapping[str, tuple[Failure, str]] = {
+    "08": (Failure.LOST, "the connection is lost"),
+    "0A000": (Failure.UNUSABLE, "the schema was changed meanwhile"),
+    "25006": (Failure.READ_ONLY, "the server is read-only"),
+    "25P03": (Failure.LOST, "the server ended an idle transaction"),
+    "26000": (Failure.UNUSABLE, "prepared statements are lost: is there a pooler between?"),
+    "28": (Failure.UNUSABLE, "the login is refused (user, pg_hba.conf or certificate)"),
+    "28P01": (Failure.UNUSABLE, "the password is refused"),
+    "3D": (Failure.UNUSABLE, "there is no such database"),
+    "3F": (Failure.UNUSABLE, "there is no such schema"),
+    "42501": (Failure.UNUSABLE, "the user lacks a privilege"),
+    "42703": (Failure.UNUSABLE, "a column is missing: is the database migrated?"),
+    "42704": (Failure.UNUSABLE, "a type or setting is missing"),
+    "42804": (Failure.UNUSABLE, "a column has another type: was it migrated by something else?"),
+    "42846": (Failure.UNUSABLE, "a column has another type: was it migrated by something else?"),
+    "42883": (Failure.UNUSABLE, "a function is missing, or a column has another type"),
+    "42P01": (Failure.UNUSABLE, "a table is missing: is the database migrated?"),
+    "42P05": (Failure.UNUSABLE, "prepared statements are mixed up: is there a pooler between?"),
+    "53": (Failure.UNUSABLE, "the server lacks resources"),
+    "53100": (Failure.UNUSABLE, "the server's disk is full"),
+    "53200": (Failure.UNUSABLE, "the server is out of memory"),
+    "53300": (Failure.FULL, "the server has no connection slots left"),
+    "53400": (Failure.UNUSABLE, "a limit of the server's configuration is exceeded"),
+    "55": (Failure.UNUSABLE, "an object of the database cannot be used in its state"),
+    "55P03": (Failure.BUSY, "a row or table stays locked"),
+    "57": (Failure.BUSY, "an operator or a limit of the server interfered"),
+    "57014": (Failure.BUSY, "the server cancelled a statement: its time limit, or an operator"),
+    "57P01": (Failure.LOST, "the server ended the connection"),
+    "57P02": (Failure.LOST, "the server crashed"),
+    "57P03": (Failure.LOST, "the server is starting, stopping or recovering"),
+    "57P04": (Failure.LOST, "the database was dropped"),
+    "57P05": (Failure.LOST, "the server ended an idle connection"),
+    "58": (Failure.UNUSABLE, "the server's system failed (file or device)"),
+    "F0": (Failure.UNUSABLE, "the server's configuration file is wrong"),
+    "XX": (Failure.UNUSABLE, "the server failed inside"),
+    "XX001": (Failure.UNUSABLE, "data of the database is damaged"),
+    "XX002": (Failure.UNUSABLE, "an index of the database is damaged"),
+}
+"""By SQLSTATE, or by its class. Whatever is not here is ours."""
+
+_TIMED_OUT = Cause("no answer in time: a lock, or a server that hangs")
+_UNREACHABLE = Cause("the server cannot be reached")
+_POOLER = Cause("a pooler is in between: set TOKEN_SERVICE_POSTGRES_POOLER")
+_NO_PRIMARY = Cause("the server is a standby, the primary is needed")
+_SCHEMA_CHANGED = Cause("the schema was changed meanwhile")
+_LOST = Cause("the connection is lost")
+LOCKED = Cause("a row stays locked")
+BUSY = Cause("all connections of this process are in use")
+
+_FULL_POOLER = "no more connections allowed"
+"""What pgbouncer says beside 08P01."""
+
+
 def classify(error: BaseException, *, closed: bool = False) -> Failure:
     """The kind of `error`; `closed` when its connection is gone."""
+    return _judge(error, closed=closed)[0]
+
+
+def cause_of(error: BaseException) -> Cause:
+    """What is wrong, for the log and for whoever starts a server: of a refusal, what led to it."""
+    while isinstance(error, TokenServiceError) and error.__cause__ is not None:
+        error = error.__cause__
+    inner = error.__cause__  # the server's last word on a connection that it ended
+    if isinstance(error, asyncpg.PostgresConnectionError) and isinstance(
+        inner, asyncpg.PostgresError
+    ):
+        error = inner
+    return _judge(error, closed=True)[1]
+
+
+def _judge(error: BaseException, *, closed: bool) -> tuple[Failure, Cause]:
     if isinstance(error, TimeoutError):
-        return Failure.TIMED_OUT
-    if isinstance(error, _LOST):
-        return Failure.LOST
-    if isinstance(error, _BUSY):
-        return Failure.BUSY
+        return Failure.TIMED_OUT, _TIMED_OUT
+    if isinstance(error, asyncpg.PostgresError):
+        return _by_sqlstate(error)
+    if isinstance(error, PoolerError):
+        return Failure.UNUSABLE, _POOLER
+    if isinstance(error, OSError):
+        return Failure.LOST, _UNREACHABLE
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return Failure.LOST, _NO_PRIMARY
+    if isinstance(error, asyncpg.OutdatedSchemaCacheError):
+        return Failure.UNUSABLE, _SCHEMA_CHANGED
     if closed and isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
-        return Failure.LOST
-    return Failure.OURS
+        return Failure.LOST, _LOST
+    return Failure.OURS, Cause(f"an error of this program ({type(error).__name__})")
+
+
+def _by_sqlstate(error: asyncpg.PostgresError) -> tuple[Failure, Cause]:
+    sqlstate = error.sqlstate or ""
+    if sqlstate == asyncpg.ProtocolViolationError.sqlstate and _FULL_POOLER in str(error):
+        return Failure.FULL, Cause("the pooler takes no more connections", sqlstate)
+    known = _KINDS.get(sqlstate) or _KINDS.get(sqlstate[:2])
+    if known is None:
+        return Failure.OURS, Cause(f"a statement is refused ({type(error).__name__})", sqlstate)
+    return known[0], Cause(known[1], sqlstate)
 
 
 async def retry_deadlock(operation: Callable[[], Awaitable[T]], attempts: int = MAX_ATTEMPTS) -> T:

@@ -16,9 +16,18 @@ import structlog
 from asyncpg import Record
 
 from token_service.adapters.postgres.circuit import Circuit
+from token_service.adapters.postgres.connect_gate import ConnectGate
 from token_service.adapters.postgres.connecting import Connector, Source
-from token_service.adapters.postgres.failures import Failure, classify, retry_deadlock
+from token_service.adapters.postgres.failures import (
+    Cause,
+    Failure,
+    cause_of,
+    classify,
+    retry_deadlock,
+)
 from token_service.adapters.postgres.fencing import Fencing, LogMovedError
+from token_service.adapters.postgres.lending import CLEANUP_SECONDS, Lending
+from token_service.adapters.postgres.outages import Outages
 from token_service.domain import deadline, durability
 from token_service.domain.errors import store_unavailable
 
@@ -33,15 +42,16 @@ __all__ = ["Connection", "Database", "retry_deadlock"]
 
 Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
 
-CLEANUP_SECONDS = 2.0
-"""How long a connection whose call failed may take to become usable again."""
-
 TELLING_SECONDS = 0.5
 """A call without an answer for this long says that the store hangs, whatever its deadline."""
 
 # A transaction that found nothing to change waits for the standby like any other, and so for what
 # it found: without a record of its own its commit would come back at once.
 _COMMIT = "SELECT pg_logical_emit_message(true, 'token-service', ''); COMMIT"
+
+LOOKING_SECONDS = 5.0
+"""Connections to a server that is read-only are replaced no more often: it may have been a primary
+until then, and may be one that an operator wants so."""
 
 _log = structlog.get_logger(__name__)
 
@@ -59,13 +69,17 @@ class Database:
         direct: Connector,
         *,
         timeout: float,
-        circuit: Circuit,
+        clock: Callable[[], float],
     ) -> None:
         self._pool = pool
         self._connector = connector
         self._direct = direct
         self._timeout = timeout
-        self._circuit = circuit
+        self._clock = clock
+        self._circuit = Circuit(clock)
+        self._outages = Outages(clock)
+        self._lending = Lending(pool, self._outages)
+        self._next_look = clock()
         self.fencing = Fencing()
         """Which log this node follows, for the statements that must not go to another one."""
         self._cleaning: set[asyncio.Task[None]] = set()
@@ -87,23 +101,23 @@ class Database:
         """Connect; `call_timeout` is in seconds. `direct` is where `connect` leads to, by default
         the same address.
 
-        Raises DsnError, STORE_UNAVAILABLE when the server cannot be reached, and asyncpg's error as
-        it is when it refuses the user, the password or the database.
+        Raises DsnError, and STORE_UNAVAILABLE when the server cannot be reached or refuses the
+        user, the password or the database: `failures.cause_of` says what it is.
         """
         connector = Connector(dsn, timeout=call_timeout, name=application_name)
         straight = connector
         if direct is not None:
             straight = Connector(direct, timeout=call_timeout, name=application_name)
-        pool = connector.pool(size)
+        pool = connector.pool(size, ConnectGate(clock))
         try:
             async with asyncio.timeout(call_timeout):
                 _ = await pool
         except Exception as error:
             pool.terminate()
-            if classify(error) is Failure.OURS:
+            if classify(error) is Failure.OURS and not isinstance(error, asyncpg.PostgresError):
                 raise
             raise store_unavailable() from error
-        return cls(pool, connector, straight, timeout=call_timeout, circuit=Circuit(clock))
+        return cls(pool, connector, straight, timeout=call_timeout, clock=clock)
 
     @property
     def call_timeout(self) -> float:
@@ -128,6 +142,10 @@ class Database:
         """A connection of one's own, outside the pool and past a pooler, in which sessions last.
         Raises what asyncpg raises."""
         return await self._direct.connect(purpose)
+
+    def tell(self, cause: Cause) -> None:
+        """A call failed of what no statement fails of, such as a row that stays locked."""
+        self._outages.failed(cause)
 
     async def fetchrow(self, sql: str, *args: object) -> Record | None:
         """The first row, or None. One round trip."""
@@ -161,20 +179,18 @@ class Database:
         conn: PoolConnectionProxy[Record] | None = None
         try:
             async with asyncio.timeout(budget), self._transactions:
-                conn = await self._acquire(budget)
+                conn = await self._lending.borrow(budget)
                 await conn.execute(self._connector.begin)
                 yield conn
                 await conn.execute(_COMMIT)
         except BaseException as error:
-            gone = _is_gone(conn)
-            await self._after_failure(conn, error, in_transaction=True)
             if isinstance(error, LogMovedError):
                 error.renew = self.fencing.renew
-            self._raise_judged(error, gone, budget)
+            await self._raise_judged(conn, error, budget, in_transaction=True)
             raise
         durability.note_commit()
-        self._circuit.succeeded()
-        await self._give_back(conn)
+        self._succeeded()
+        await self._lending.give_back(conn)
 
     async def _call(
         self, send: Callable[[PoolConnectionProxy[Record], float], Coroutine[Any, Any, Any]]
@@ -183,16 +199,14 @@ class Database:
         ends_at = time.monotonic() + budget
         conn: PoolConnectionProxy[Record] | None = None
         try:
-            conn = await self._acquire(budget)
+            conn = await self._lending.borrow(budget)
             result = await send(conn, max(0.001, ends_at - time.monotonic()))
         except BaseException as error:
-            gone = _is_gone(conn)
-            await self._after_failure(conn, error, in_transaction=False)
-            self._raise_judged(error, gone, budget)
+            await self._raise_judged(conn, error, budget, in_transaction=False)
             raise
         durability.note_read()
-        self._circuit.succeeded()
-        await self._give_back(conn)
+        self._succeeded()
+        await self._lending.give_back(conn)
         return result
 
     def _budget(self) -> float:
@@ -201,36 +215,47 @@ class Database:
             raise store_unavailable()
         return budget
 
-    async def _acquire(self, budget: float) -> PoolConnectionProxy[Record]:
-        try:
-            return await self._pool.acquire(timeout=budget)
-        except TimeoutError:
-            if self._pool.get_size() == self._pool.get_max_size():
-                # All connections are busy: that is load, and says nothing about the store.
-                raise store_unavailable() from None
-            raise
-        except asyncpg.InterfaceError as error:  # the pool is closing
-            raise store_unavailable() from error
+    def _succeeded(self) -> None:
+        self._circuit.succeeded()
+        if self._outages.any:
+            self._outages.succeeded()
 
-    def _raise_judged(self, error: BaseException, gone: bool, budget: float) -> None:
-        """Count the failure, and raise STORE_UNAVAILABLE if that is what `error` means."""
-        failure = classify(error, closed=gone)
+    async def _raise_judged(
+        self,
+        conn: PoolConnectionProxy[Record] | None,
+        error: BaseException,
+        budget: float,
+        *,
+        in_transaction: bool,
+    ) -> None:
+        """Return the connection, note the failure, and raise STORE_UNAVAILABLE if that is what
+        `error` means."""
+        failure = classify(error, closed=_is_gone(conn))
+        # A call that was given little time proves nothing when it runs out of it.
+        soon = failure is Failure.TIMED_OUT and budget < min(self._timeout, TELLING_SECONDS)
+        if conn is not None:
+            if failure is Failure.TIMED_OUT and not soon:
+                conn.terminate()  # what it was asked may yet happen
+            await self._clean_up(conn, error, in_transaction=in_transaction)
         if failure is Failure.OURS:
             if isinstance(error, asyncpg.PostgresError):
                 self._circuit.succeeded()
             return
-        # A call that was given little time proves nothing when it runs out of it.
-        hung = failure is Failure.TIMED_OUT and budget >= min(self._timeout, TELLING_SECONDS)
-        if failure is Failure.LOST or hung:
-            self._count_failure(error)
+        if not soon:
+            self._outages.failed(cause_of(error), error)
+            self._note(failure, connected=conn is not None)
         raise store_unavailable() from error
 
-    def _count_failure(self, error: BaseException) -> None:
-        if self._circuit.failed():
-            _log.warning("postgres_circuit_opened", error=type(error).__name__)
-            # Whatever the connections led to is gone or stuck: probes shall make new ones.
-            self.expire_connections()
-        elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+    def _note(self, failure: Failure, *, connected: bool) -> None:
+        """What a failure says of the store as a whole. That a connection ended says nothing: the
+        next attempt to connect tells whether the server is there."""
+        if failure is Failure.TIMED_OUT or (failure is Failure.LOST and not connected):
+            if self._circuit.failed():
+                _log.info("postgres_circuit_opened")
+                # Whatever the connections led to is gone or stuck: probes shall make new ones.
+                self.expire_connections()
+        elif failure is Failure.READ_ONLY and self._clock() >= self._next_look:
+            self._next_look = self._clock() + LOOKING_SECONDS
             self.expire_connections()
 
     def expire_connections(self) -> None:
@@ -238,17 +263,11 @@ class Database:
         that was succeeded."""
         _ = self._in_background(self._pool.expire_connections())
 
-    async def _after_failure(
-        self,
-        conn: PoolConnectionProxy[Record] | None,
-        error: BaseException,
-        *,
-        in_transaction: bool,
+    async def _clean_up(
+        self, conn: PoolConnectionProxy[Record], error: BaseException, *, in_transaction: bool
     ) -> None:
-        """Return the connection. Waits for a rollback, but not after a timeout or cancellation,
-        when the server may not answer and the caller has no time left."""
-        if conn is None:
-            return
+        """Return the connection of a call that failed. Waits for a rollback, but not after a
+        timeout or cancellation, when the server may not answer and the caller has no time left."""
         task = self._in_background(self._clean(conn, roll_back=in_transaction))
         if isinstance(error, Exception) and not isinstance(error, TimeoutError):
             await asyncio.shield(task)
@@ -260,13 +279,7 @@ class Database:
         except Exception:  # noqa: BLE001 - whatever it was, the connection is not to be used again
             if not _is_gone(conn):
                 conn.terminate()
-        await self._give_back(conn)  # a lost one too: only then may the pool replace it
-
-    async def _give_back(self, conn: PoolConnectionProxy[Record]) -> None:
-        try:
-            await self._pool.release(conn, timeout=CLEANUP_SECONDS)
-        except Exception as error:  # noqa: BLE001 - the call's own outcome is what counts
-            _log.info("postgres_connection_dropped", error=type(error).__name__)
+        await self._lending.give_back(conn)  # a lost one too: only then may the pool replace it
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

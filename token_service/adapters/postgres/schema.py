@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import asyncpg
-
 if TYPE_CHECKING:
     from token_service.adapters.postgres.pool import Connection, Database
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
-_APPLIED = "SELECT version FROM schema_migrations"  # dbmate's table
+_EXISTS = "SELECT to_regclass('schema_migrations') IS NOT NULL AS exists"  # dbmate's table
+_APPLIED = "SELECT version FROM schema_migrations"
 _FILE = re.compile(r"(\d+).*\.sql")  # the digits are dbmate's version of it
 
 
@@ -31,12 +30,11 @@ class Schema:
 
 
 async def read_schema(store: Database | Connection, migrations: Path = MIGRATIONS) -> Schema:
-    """Read which migrations are applied. One round trip; raises what `store` raises."""
+    """Read which migrations are applied. Raises what `store` raises."""
     shipped = _shipped(migrations)
-    try:
-        applied = {str(row["version"]) for row in await store.fetch(_APPLIED)}
-    except asyncpg.UndefinedTableError:  # nothing was ever applied
-        applied = set()
+    exists = await store.fetchrow(_EXISTS)
+    ever = exists is not None and exists["exists"]
+    applied = {str(row["version"]) for row in await store.fetch(_APPLIED)} if ever else set()
     return Schema(
         missing=tuple(sorted(shipped[version] for version in shipped.keys() - applied)),
         newer=tuple(sorted(applied - shipped.keys())),

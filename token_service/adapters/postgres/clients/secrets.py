@@ -118,7 +118,7 @@ class ClientSecretStore:
                 await trust.append(conn, [], now=audit.at, bump_config=True)
                 return True
 
-        return await until_free(change, self._database.call_timeout)
+        return await until_free(change, self._database)
 
     async def mark_used(self, client_id: str, secret_hash: bytes, now: datetime) -> None:
         """First use of a secret: notes the time and uses up the registration secret. Nothing for
@@ -131,7 +131,7 @@ class ClientSecretStore:
                 if count_of(await conn.execute(_MARK_USED, client_id, secret_hash, now, *event)):
                     await trust.append(conn, [], now=now, bump_config=True)
 
-        await until_free(change, self._database.call_timeout)
+        await until_free(change, self._database)
 
     async def rehash_secret(
         self, client_id: str, old_hash: bytes, new_hash: bytes, pepper_id: str

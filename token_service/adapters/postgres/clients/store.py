@@ -193,7 +193,7 @@ class ClientStore(ClientSecretStore):
                 await _publish(conn, policy_from_text(row["policy"]), audit)
                 return True
 
-        return await until_free(change, self._database.call_timeout)
+        return await until_free(change, self._database)
 
     async def update_policy(
         self,
@@ -226,7 +226,7 @@ class ClientStore(ClientSecretStore):
                 await _publish(conn, policy, audit, *entries)
                 return True
 
-        changed = await until_free(change, self._database.call_timeout)
+        changed = await until_free(change, self._database)
         return await self._with_revision(client_id) if changed else None
 
     async def set_enabled(
@@ -247,7 +247,7 @@ class ClientStore(ClientSecretStore):
         Raises CLIENT_STATE for one that was not approved: enabling it would be no review.
         """
         switched = await until_free(
-            lambda: self._switch(client_id, enabled, audit, former), self._database.call_timeout
+            lambda: self._switch(client_id, enabled, audit, former), self._database
         )
         if switched is None:
             return None

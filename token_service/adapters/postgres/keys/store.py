@@ -101,7 +101,7 @@ class KeyStore:
         """Apply those whose state is still as decided, with one audit row; how many were."""
         if not changes:
             return 0
-        return await until_free(lambda: self._change(changes, audit), self._database.call_timeout)
+        return await until_free(lambda: self._change(changes, audit), self._database)
 
     async def pepper_uses(self, now: datetime) -> tuple[PepperUse, ...]:
         """What depends on each pepper that is RETIRING."""

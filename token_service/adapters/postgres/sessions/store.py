@@ -88,7 +88,8 @@ class SessionStore:
         meanwhile. Raises STORE_UNAVAILABLE when it is held for too long.
         """
         return await until_free(
-            lambda: self._try_to_advance(change, audit), self._database.call_timeout
+            lambda: self._try_to_advance(change, audit),
+            self._database,
         )
 
     async def _try_to_advance(self, change: SessionAdvance, audit: AuditEvent) -> int | None:

@@ -184,7 +184,7 @@ class Cascades:
                 raise RowLocked
             return ended
 
-        return await until_free(attempt, self._database.call_timeout)
+        return await until_free(attempt, self._database)
 
     async def _ask(self, statement: str, *args: object) -> "list[Record]":
         async with self._turn:

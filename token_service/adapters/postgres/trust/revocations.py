@@ -49,7 +49,9 @@ class RevocationStore:
             # One statement that is under way, and then its own.
             within = 2 * self._database.call_timeout
             async with asyncio.timeout(deadline.remaining(within)):
-                done, below = await until_free(lambda: self._ask(revocation, now), within)
+                done, below = await until_free(
+                    lambda: self._ask(revocation, now), self._database, within
+                )
             if below is None:
                 durability.note_commit()
                 return done.revoked

@@ -46,7 +46,7 @@ class RoleStore:
                 entries = [] if former <= set(wanted) else [_REISSUE_EVERYTHING]
                 return await trust.append(conn, entries, now=audit.at, bump_config=True)
 
-        return await until_free(change, self._database.call_timeout)
+        return await until_free(change, self._database)
 
     async def roles(self) -> dict[str, tuple[str, ...]]:
         """All roles and their scopes."""

@@ -127,7 +127,7 @@ class UserStore(RoleStore):
                 return int(revision)
 
         try:
-            return await until_free(change, self._database.call_timeout)
+            return await until_free(change, self._database)
         except _SessionIsDead:
             return None
 
@@ -165,7 +165,7 @@ class UserStore(RoleStore):
                 raise self._database.fencing.moved()
             return row
 
-        row = await until_free(attempt, self._database.call_timeout)
+        row = await until_free(attempt, self._database)
         if row.get("unknown"):
             raise _role_not_found()
         if row["changes"]:

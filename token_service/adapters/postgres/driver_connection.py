@@ -1,0 +1,38 @@
+"""Connections that never ask the server to cancel a statement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class UncancelledConnection(asyncpg.Connection):
+    """A statement whose caller went away, or whose time is up, runs to its end.
+
+    A cancel request would end a commit's wait for its standby: the commit is visible then, and lost
+    in a failover. The driver sends one whenever a statement times out or its task is cancelled.
+    Here it only waits, as after a request that is under way, until the server has answered; who
+    cannot wait drops the connection.
+    """
+
+    def _cancel_current_command(
+        self,
+        waiter: asyncio.Future[None],
+        cancel_waiter: asyncio.Future[None] | None = None,
+    ) -> None:
+        """Called by the driver where it would send the request; `waiter` is done once it is sent,
+        and `cancel_waiter` by the driver itself once the server has answered."""
+        del cancel_waiter
+        waiter.set_result(None)
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as it is overridden
+        """Close gracefully, or else at once. The driver closes in tasks that nobody awaits: what
+        cannot be told to the server any more is no failure."""
+        try:
+            await super().close(timeout=timeout)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self.terminate()
