@@ -64,6 +64,7 @@ async def run(
     if result.skipped:
         return result
     recorder = Recorder(nemesis.name, seed, LIMIT)
+    output: list[str] = []
     try:
         async with nemesis.stores(ground) as stores:
             site = Site(stores, recorder, ground.new_folder())
@@ -71,17 +72,18 @@ async def run(
                 await _under_load(nemesis, site, seed, volume, result, times)
             finally:
                 await site.close()
-                result.tracebacks = sum("Traceback" in line for line in site.output())
-                if result.tracebacks or result.failed:
-                    _keep_logs(site, kept / f"{nemesis.name}-{seed}.log")
+                output = site.output()
     except Exception as error:  # noqa: BLE001 - whatever it was: the run does not count
         result.failed = f"{type(error).__name__}: {error}"
         traceback.print_exc(file=sys.stderr)
     history = recorder.history
     conclude(result, history, check(history))
+    result.tracebacks = sum("Traceback" in line for line in output)
     path = kept / f"{nemesis.name}-{seed}.jsonl.gz"
     history.save(path)
     result.history = str(path)
+    if not result.good:
+        path.with_suffix(".log").write_text("".join(output))
     return result
 
 
@@ -162,8 +164,3 @@ def conclude(result: Result, history: History, violations: Iterable[Violation]) 
         if one.ok and "target" in one.about and not one.about.get("nothing")
     )
     result.slowest_revocation = max(revocations, default=0.0)
-
-
-def _keep_logs(site: Site, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(site.output()))

@@ -82,8 +82,16 @@ def _compare(
     lost = any(one.sent < loss.fenced for loss in sessions.history.losses)
     if one.ok and not number and not (lost or repeats or _may_have_none(one)):
         yield violated(AUDIT, f"{one.kind} was acknowledged and has no row", one)
-    if one.reason == "TOKEN_REUSED" and not found["session.reuse"] and not sessions.lost(one.done):
+    if one.reason == "TOKEN_REUSED" and not found["session.reuse"] and not _was_over(sessions, one):
         yield violated(AUDIT, "a reuse has no row", one)
+
+
+def _was_over(sessions: Sessions, reuse: Operation) -> bool:
+    """Whether something else may have ended the session before the reuse could."""
+    session = sessions.of_token[reuse.about["token"]]
+    return sessions.lost(reuse.done) or any(
+        end.by is not reuse and end.sent < reuse.done for end in sessions.ends_of(session)
+    )
 
 
 def _may_have_none(one: Operation) -> bool:

@@ -126,7 +126,7 @@ def _compromised(sessions: Sessions) -> Iterator[Violation]:
             continue
         for _, _, key in one.about["access"]:
             end = compromised.get(key)
-            if end is None or sessions.excused(end.latest, one.done):
+            if end is None or sessions.forgotten(end):
                 continue
             if one.sent > end.latest + sessions.history.limit:
                 yield violated(KEY, f"a token is made with key {key}", end.by, one)

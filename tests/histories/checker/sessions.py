@@ -185,6 +185,12 @@ class Sessions:
         """Whether acknowledged writes may have been lost before that time."""
         return any(loss.began < by for loss in self.history.losses)
 
+    def forgotten(self, end: End) -> bool:
+        """Whether a loss may have taken it away: its writes, not what the fence then ended."""
+        return end.by is not None and any(
+            end.latest > loss.began and end.sent < loss.fenced for loss in self.history.losses
+        )
+
     def excused(self, acknowledged: float, at: float) -> bool:
         """Whether what was acknowledged may be forgotten at that time: a loss has not been
         fenced yet."""

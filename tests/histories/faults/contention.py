@@ -23,8 +23,10 @@ class _Locked(Nemesis):
     _statement = ""
     _holder: "asyncpg.Connection[asyncpg.Record] | None" = None
     _rows = 0
+    _since = 0.0
 
     async def start(self, site: Site) -> None:
+        self._since = site.recorder.now()
         self._holder = await asyncpg.connect(site.stores.direct, timeout=10)
         await self._holder.execute("BEGIN")
         self._rows = len(await self._holder.fetch(self._statement, timeout=30))
@@ -41,7 +43,10 @@ class _Locked(Nemesis):
             )
             return bool(rows)
 
-        await seen(waited_for, "nobody waits for the lock")
+        async def given_up() -> bool:
+            return "STORE_UNAVAILABLE" in unanswered(site, self._since) or await waited_for()
+
+        await seen(given_up, "nobody waits for the lock")
         return f"{self._rows} rows are locked, and others wait for them"
 
     async def heal(self, site: Site) -> None:
