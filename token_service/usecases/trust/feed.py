@@ -26,6 +26,9 @@ PART = 1_000
 """Entries of another log that are taken over at a time."""
 
 
+_LONG_AGO = 0.0
+
+
 class TrustFeed:
     """Holds the trust state (implements ports.Trust) and tells watchers when it moves.
 
@@ -74,7 +77,7 @@ class TrustFeed:
         # Freshness counts from the primary's last sign of life, on the clock of the verdicts.
         read_time = self._clock.unix_at(reading.beaten_boot)
         if not self._proves(reading):
-            read_time = self.state.read_time
+            read_time = max(self.state.read_time, _LONG_AGO)
         snapshot = await self._snapshot(reading) if reading.epoch != self.state.epoch else None
         if reading.keys_version <= self._keys_version:
             self._take(reading, read_time, snapshot)
