@@ -49,6 +49,7 @@ from token_service.usecases.keys.maintenance import KeyMaintenance
 from token_service.usecases.shielding import Shield
 from token_service.usecases.tokens.activity import ActivityRecorder
 from token_service.usecases.tokens.identity_cache import IdentityCache
+from token_service.usecases.trust.clock_watch import ClockWatch
 from token_service.usecases.trust.feed import Refresh, TrustFeed
 from token_service.usecases.trust.replication import ReplicationWatch
 
@@ -231,6 +232,7 @@ class Parts:
             self._follow_config,
             self._follow_server,
             self.replication,
+            ClockWatch(),
         )
         for database in (self.database, self.validate_database):
             database.fencing.follow(lambda: self.trust.state.epoch, refresh)
