@@ -3,9 +3,11 @@
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
+
 from tests.support.waiting import PATIENCE
 from token_service.adapters.redis.connection import close, connect
-from token_service.cli.doctor import redis
+from token_service.cli.doctor import redis, succession
 from token_service.cli.doctor.checks import Status
 
 CANARY = "canary-71ce"
@@ -43,3 +45,42 @@ async def test_a_user_that_may_not_read_info_is_no_fault(redis_url: str) -> None
 async def test_an_empty_port_is_silence() -> None:
     (check,) = await redis.check("redis://127.0.0.1:1")
     assert check.detail.startswith("does not answer")
+
+
+async def test_what_succeeded_the_primary_is_found_and_told(dsn: str) -> None:
+    conn = await asyncpg.connect(dsn)
+
+    async def found() -> dict[str, tuple[Status, str]]:
+        checks = succession.judge(await succession.read(conn))
+        return {check.name: (check.status, check.detail) for check in checks}
+
+    try:
+        before = await found()
+        assert {status for status, _ in before.values()} == {Status.OK}
+        await conn.execute(
+            "UPDATE trust_head SET system_identifier = trust_system_identifier(),"
+            " timeline = trust_timeline() - 1"
+        )
+        await conn.execute("UPDATE trust_beat SET beat = 9, beaten_at = clock_timestamp()")
+        succeeded = await found()
+        assert succeeded["trust server"][0] is Status.WARN
+        assert "recorded is" in succeeded["trust server"][1]
+        assert succeeded["trust beat"][0] is Status.OK
+
+        await conn.execute("UPDATE trust_head SET timeline = trust_timeline()")
+        await conn.execute("UPDATE trust_beat SET beaten_at = beaten_at - interval '1 minute'")
+        await conn.execute(
+            "INSERT INTO trust_successions VALUES (gen_random_uuid(), 1, 1, true, now())"
+        )
+        late = await found()
+        assert late["trust server"][0] is Status.OK
+        assert late["trust server"][1].endswith("everyone logged in again")
+        assert late["trust beat"][0] is Status.WARN
+
+        await conn.execute(
+            "CREATE OR REPLACE FUNCTION trust_timeline() RETURNS bigint LANGUAGE sql"
+            " RETURN NULL::bigint"
+        )
+        assert (await found())["trust server"][0] is Status.WARN
+    finally:
+        await conn.close()

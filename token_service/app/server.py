@@ -95,8 +95,11 @@ class Application:
         troubles = {
             "stale_view": int(not self.parts.trust.is_fresh()),
             "asynchronous_replication": int(self.parts.replication.synchronous is False),
+            "late_beat": int(self.parts.follower.late_beat),
+            "unknown_server": int(self.parts.follower.unknown_server),
         }
-        return replace(self._server.counts(), held=held, troubles=troubles)
+        epochs = dict(self.parts.follower.epochs_begun)
+        return replace(self._server.counts(), held=held, troubles=troubles, epochs=epochs)
 
     def why_not_live(self) -> str:
         """See Probes."""
@@ -113,7 +116,8 @@ class Application:
         if not self.parts.replication.sufficient:
             return "replication is not synchronous: TOKEN_SERVICE_POSTGRES_SYNCHRONOUS requires it"
         limit = self.settings.staleness_limit.total_seconds()
-        return f"the trust log was not read for more than {limit:g} s: is PostgreSQL away?"
+        away = "no commit gets through" if self.parts.follower.late_beat else "is PostgreSQL away?"
+        return f"the trust log was not read for more than {limit:g} s: {away}"
 
     async def stop(self, *, hands_over: bool = False) -> None:
         """Finish what is in flight within the grace period, then close everything; `hands_over`

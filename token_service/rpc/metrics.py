@@ -64,17 +64,18 @@ class MethodCounters:
 @dataclass(frozen=True, slots=True)
 class Counts:
     """The counts of one process or of several: counters by method, which only grow, the calls in
-    flight by class of work, what is held in memory by kind, and how many processes are in a
-    trouble by its kind."""
+    flight by class of work, what is held in memory by kind, how many processes are in a trouble
+    by its kind, and the epochs of the trust log that they have begun, by how."""
 
     methods: Mapping[str, MethodCounters] = field(default_factory=dict)
     active: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     troubles: Mapping[str, int] = field(default_factory=dict)
+    epochs: Mapping[str, int] = field(default_factory=dict)
 
     def ended(self) -> "Counts":
         """What remains of a process that is gone: neither calls in flight nor what it held."""
-        return Counts(self.methods)
+        return Counts(self.methods, epochs=self.epochs)
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` takes; methods that nobody has called are left out."""
@@ -84,6 +85,7 @@ class Counts:
             "active": dict(self.active),
             "held": dict(self.held),
             "troubles": dict(self.troubles),
+            "epochs": dict(self.epochs),
         }
 
     @classmethod
@@ -93,13 +95,18 @@ class Counts:
             methods = {
                 str(name): MethodCounters.from_json(one) for name, one in value["methods"].items()
             }
-            active, held, troubles = (
+            active, held, troubles, epochs = (
                 {str(kind): int(number) for kind, number in numbers.items()}
-                for numbers in (value["active"], value.get("held", {}), value.get("troubles", {}))
+                for numbers in (
+                    value["active"],
+                    value.get("held", {}),
+                    value.get("troubles", {}),
+                    value.get("epochs", {}),
+                )
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError("no counts") from error
-        return cls(methods, active, held, troubles)
+        return cls(methods, active, held, troubles, epochs)
 
 
 def total(counts: Iterable[Counts]) -> Counts:
@@ -108,13 +115,15 @@ def total(counts: Iterable[Counts]) -> Counts:
     active: Counter[str] = Counter()
     held: Counter[str] = Counter()
     troubles: Counter[str] = Counter()
+    epochs: Counter[str] = Counter()
     for one in counts:
         for name, counters in one.methods.items():
             methods.setdefault(name, MethodCounters()).add(counters)
         active.update(one.active)
         held.update(one.held)
         troubles.update(one.troubles)
-    return Counts(methods, active, held, troubles)
+        epochs.update(one.epochs)
+    return Counts(methods, active, held, troubles, epochs)
 
 
 class RpcCollector(Collector):
@@ -142,6 +151,12 @@ class RpcCollector(Collector):
         troubles = GaugeMetricFamily(
             "token_service_troubled", "Processes in this trouble now, by kind.", labels=("kind",)
         )
+        epochs = CounterMetricFamily(
+            "token_service_trust_epochs",
+            "Epochs of the trust log that were begun here: after a failover in which nothing was "
+            "lost (succeeded), or with everyone logged out (fenced).",
+            labels=("how",),
+        )
         counts = self._read()
         for method, counters in counts.methods.items():
             for code, number in dict(counters.by_code).items():  # they go on counting meanwhile
@@ -154,7 +169,9 @@ class RpcCollector(Collector):
             held.add_metric((kind,), number)
         for kind, number in counts.troubles.items():
             troubles.add_metric((kind,), number)
-        yield from (calls, seconds, active, held, troubles)
+        for how, number in counts.epochs.items():
+            epochs.add_metric((how,), number)
+        yield from (calls, seconds, active, held, troubles, epochs)
 
 
 def _cumulated(counters: MethodCounters) -> Iterator[tuple[str, float]]:

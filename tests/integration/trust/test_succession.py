@@ -2,8 +2,9 @@
 recorded of the last one is changed, for what a server says of itself cannot be."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,7 @@ from tests.integration.postgres_world import (
     World,
     advance_of,
     event,
+    holding,
     make_world,
     revocation,
 )
@@ -262,3 +264,46 @@ async def test_what_was_to_be_appended_is_once_the_server_was_looked_at(
         assert await write(world, session) == JUMP + 1
     assert await audited(world) == ["trust.succeed"]
     assert not await world.lives(session)
+
+
+async def test_a_beat_that_does_not_end_is_reported_and_readings_go_on(world: World) -> None:
+    sink = Sink()
+    async with following(world, sink, poll_interval=0.05, timeout=0.2) as follower:
+        await follower.refresh()
+        with capture_logs() as logs:
+            async with holding(world.database, "SELECT FROM trust_beat FOR UPDATE"):
+                await sink.until(lambda: follower.late_beat)
+                stuck = sink.readings[-1]
+                await add(world, "a")
+                await sink.until(lambda: sink.state.revision == 1)
+                assert sink.readings[-1].beaten_boot <= stuck.beaten_boot
+            await sink.until(lambda: not follower.late_beat)
+    told = [line["event"] for line in logs if line["event"].startswith("trust_beat")]
+    assert told == ["trust_beat_late", "trust_beat_back"]
+
+
+async def test_a_beat_is_never_younger_than_it_was_whatever_the_clock_says(world: World) -> None:
+    """The primary's clock is set back, and no beat gets through."""
+    sink = Sink()
+    async with node(world, sink) as follower:
+        first = sink.readings[-1].beaten_boot
+        await world.database.execute(
+            "UPDATE trust_beat SET beaten_at = clock_timestamp() + interval '1 hour'"
+        )
+        await follower.refresh()
+        assert sink.readings[-1].beaten_boot <= first
+
+
+async def test_nodes_share_their_beats(world: World) -> None:
+    sinks = [Sink() for _ in range(4)]
+    async with AsyncExitStack() as stack:
+        for sink in sinks:
+            await stack.enter_async_context(following(world, sink, poll_interval=0.2))
+        beats = "SELECT beat FROM trust_beat"
+        before = await world.value(beats)
+        began = time.monotonic()
+        await sinks[0].until(lambda: time.monotonic() - began > 1.0)
+        made = await world.value(beats) - before
+        elapsed = time.monotonic() - began
+    # At most one each half poll, however many read.
+    assert 0 < made <= elapsed / 0.1 + 1

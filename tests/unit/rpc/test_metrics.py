@@ -43,6 +43,7 @@ OTHER = Counts(
     {"unary": 4},
     {"tasks": 5},
     {"stale_view": 1},
+    {"succeeded": 1, "fenced": 2},
 )
 
 
@@ -64,6 +65,13 @@ def test_counts_add_up() -> None:
     assert metrics["token_service_rpc_active", "stream"] == 1
     assert metrics["token_service_held", "tasks"] == 14
     assert metrics["token_service_held", "identities"] == 1
+    assert metrics["token_service_troubled", "stale_view"] == 1
+    assert metrics["token_service_trust_epochs_total", "fenced"] == 2
+
+
+def test_a_process_that_has_ended_stays_in_what_only_grows() -> None:
+    metrics = shown(total([OTHER.ended(), OTHER]))
+    assert metrics["token_service_trust_epochs_total", "fenced"] == 4
     assert metrics["token_service_troubled", "stale_view"] == 1
 
 

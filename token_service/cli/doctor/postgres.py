@@ -11,6 +11,7 @@ from token_service.adapters.postgres.connecting import Connector, Pooler, Source
 from token_service.adapters.postgres.health import StoreHealth
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.schema import Schema, read_schema
+from token_service.cli.doctor import succession
 from token_service.cli.doctor.checks import Check, Status, fail, ok, warn
 from token_service.config import Settings
 
@@ -118,6 +119,7 @@ async def _examine(connection: Connection, demands: Demands) -> tuple[list[Check
         migrated = migrations.status is not Status.FAIL
         if migrated:
             checks.append(judge_trust(await read_trust(connection)))
+            checks += succession.judge(await succession.read(connection))
         return checks, migrated
     finally:
         await connection.close(timeout=_SECONDS)

@@ -13,6 +13,8 @@ from contextvars import Context
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import structlog
+
 from token_service.adapters.postgres.fencing import ON_KNOWN_TIMELINE
 from token_service.adapters.postgres.replication import SYNCHRONOUS
 from token_service.adapters.postgres.uncancelled import NO_LIMIT, uncancelled
@@ -38,6 +40,12 @@ FROM due
 """  # noqa: S608 - constants
 
 
+LATE = 4
+"""Intervals without a beat after which that is reported."""
+
+_log = structlog.get_logger(__name__)
+
+
 class TrustBeat:
     """Beats over a connection of its own, which may hang. Times are in seconds: a beat is due
     `interval` after the last one and given up after `timeout`; `boot` is the local clock that also
@@ -59,14 +67,25 @@ class TrustBeat:
         self._beaten = beaten
         self._conn: asyncpg.Connection[Record] | None = None
         self._task: asyncio.Task[None] | None = None
-        self.last = float("-inf")
-        """When the last beat was that is known here, by the local clock."""
-        self.problem = ""
-        """The kind of error with which the last statement failed, "" after a success."""
+        self._last = float("-inf")
+        self._problem = ""
+        self.late = False
+        """Whether beats are missing: no node can commit, or another one's beat does not end."""
+
+    def saw(self, at_boot: float) -> None:
+        """A reading shows that the last beat was at `at_boot`, by the local clock."""
+        self._last = at_boot
+        late, age = self.age() > LATE * self._interval, round(self.age(), 1)
+        if late and not self.late:
+            cause = self._problem or "a beat does not end"
+            _log.warning("trust_beat_late", seconds=age, cause=cause)
+        elif self.late and not late:
+            _log.info("trust_beat_back")
+        self.late = late
 
     def age(self) -> float:
         """Seconds since the last beat that is known here."""
-        return self._boot() - self.last
+        return self._boot() - self._last
 
     def begin(self) -> bool:
         """Make a beat if one is due; whether one is under way."""
@@ -101,9 +120,9 @@ class TrustBeat:
             statement = conn.execute(_BEAT, interval, timeout=NO_LIMIT)
             await uncancelled(conn, statement, within=self._timeout)
         except Exception as error:  # noqa: BLE001 - readings show that beats are missing
-            self.problem = type(error).__name__
+            self._problem = type(error).__name__
             return
-        self.problem = ""
+        self._problem = ""
         self._beaten()
 
     def _done(self, task: asyncio.Task[None]) -> None:

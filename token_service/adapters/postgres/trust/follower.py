@@ -22,7 +22,7 @@ from token_service.domain.errors import store_unavailable
 from tokenservice.core.clock import boottime
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     import asyncpg
     from asyncpg import Record
@@ -101,6 +101,21 @@ class TrustFollower:
             await asyncio.wait([task])
         await self._beat.stop()
         self._fail_waiting()
+
+    @property
+    def late_beat(self) -> bool:
+        """Whether no commit has shown for a while that the primary still is one."""
+        return self._beat.late
+
+    @property
+    def unknown_server(self) -> bool:
+        """Whether the server does not tell its system identifier or timeline."""
+        return self._watch.unknown_server
+
+    @property
+    def epochs_begun(self) -> Mapping[str, int]:
+        """How many epochs of the log this process has begun: `succeeded` and `fenced`."""
+        return self._watch.begun
 
     def poke(self) -> None:
         """Read soon, do not wait for it."""
@@ -185,7 +200,7 @@ class TrustFollower:
         waiting, self._waiting = self._waiting, []
         try:
             reading = await self._watch.read(conn)
-            self._beat.last = reading.beaten_boot
+            self._beat.saw(reading.beaten_boot)
             await self._sink.apply(reading)
         except BaseException:
             self._waiting += waiting

@@ -57,10 +57,22 @@ class SuccessionWatch:
         self._grace = grace
         self._memory: Memory | None = None
         self._beaten_boot = float("-inf")
+        self.begun = {"succeeded": 0, "fenced": 0}
+        """Epochs that were begun here."""
+        self.unknown_server = False
+        """Whether the server does not tell its system identifier or timeline."""
 
     def remember(self, reading: TrustReading) -> None:
         """The sink has taken it over."""
         self._memory = Memory(epoch=reading.epoch, revision=reading.revision, beat=reading.beat)
+        unknown = None in (reading.server.system_identifier, reading.server.timeline)
+        if unknown and not self.unknown_server:
+            _log.warning(
+                "trust_server_unknown",
+                system_identifier=reading.server.system_identifier,
+                timeline=reading.server.timeline,
+            )
+        self.unknown_server = unknown
 
     async def read(self, conn: asyncpg.Connection[Record]) -> TrustReading:
         """What comes after the sink's state; from the start where the log is another one.
@@ -150,6 +162,7 @@ class SuccessionWatch:
         await conn.execute("COMMIT", timeout=NO_LIMIT)
         if revision is None:
             return
+        self.begun["fenced" if fenced else "succeeded"] += 1
         if fenced:
             _log.critical("trust_log_fenced", why=decision.why, epoch=reading.epoch, seen=seen)
         else:
