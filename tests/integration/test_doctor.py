@@ -1,11 +1,17 @@
 """What the doctor says of stores that turn it away."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import pytest
 
+from tests.support.gates import open_link
+from tests.support.valkey_node import ValkeyNode, free_ports
 from tests.support.waiting import PATIENCE
+from token_service.adapters.redis import GcraLimiter, RedisGate
 from token_service.adapters.redis.connection import close, connect
 from token_service.cli.doctor import redis, succession
 from token_service.cli.doctor.checks import Status
@@ -40,6 +46,42 @@ async def test_a_user_that_may_not_read_info_is_no_fault(redis_url: str) -> None
     assert checks["redis"].status is not Status.FAIL
     assert checks["redis memory"].status is Status.WARN
     assert "INFO" in checks["redis memory"].detail
+
+
+RIGHTS = "~token-service:* +ping +set +get +getrange +del +eval +evalsha +time"
+"""As docs/operations.md says."""
+
+
+@pytest.mark.parametrize("missing", ["", *RIGHTS.split()[1:]])
+async def test_the_rights_that_the_documents_name_suffice(redis_url: str, missing: str) -> None:
+    owner: Any = connect(redis_url, max_connections=1)
+    rights = [right for right in RIGHTS.split() if right != missing]
+    await owner.execute_command("ACL", "SETUSER", "modest", "on", ">just-a-test", *rights)
+    parts = urlsplit(redis_url)
+    place = parts.netloc.rpartition("@")[2]
+    url = parts._replace(netloc=f"modest:just-a-test@{place}").geturl()
+    try:
+        checks = {check.name: check for check in await redis.check(url)}
+        if not missing:
+            async with open_link(url) as link:
+                gate = RedisGate(link, budget=PATIENCE)
+                assert await GcraLimiter(gate).allow(b"key", per_minute=1, burst=1) is None
+    finally:
+        await owner.acl_deluser("modest")
+        await close(owner)
+    assert ("redis rights" in checks) is bool(missing)
+
+
+async def test_a_replica_is_no_redis_of_ours(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    replica = ValkeyNode(tmp_path / "replica", port, ["replicaof 127.0.0.1 1"], password="")
+    replica.start()
+    try:
+        await asyncio.to_thread(replica.wait)
+        (check,) = await redis.check(f"redis://{replica.address}")
+    finally:
+        replica.kill()
+    assert check.detail == "takes no writes: it is a replica"
 
 
 async def test_an_empty_port_is_silence() -> None:

@@ -24,6 +24,8 @@ from token_service.adapters.redis import (
     RedisClient,
     RedisGate,
 )
+from token_service.cli.doctor import redis as doctor
+from token_service.cli.doctor.checks import Status
 from token_service.domain.ports import ActivityMark
 
 CROWD = 100
@@ -218,3 +220,38 @@ async def test_crowds_wait_for_their_turn(topology: str, request: pytest.Fixture
         for _ in range(3):
             assert set(await crowd(gate)) == {True}
         assert not gate.away
+
+
+async def test_the_doctor_finds_the_service_as_the_service_does(watched: SentinelService) -> None:
+    (dead,) = free_ports(1)
+    alive = [sentinel.address for sentinel in watched.sentinels]
+    found = {check.name: check for check in await doctor.check(watched.url_by(alive))}
+    assert found["redis sentinels"].status is Status.OK
+    assert found["redis"].detail.startswith("version ")
+    found = {
+        check.name: check
+        for check in await doctor.check(watched.url_by([f"127.0.0.1:{dead}", alive[1]]))
+    }
+    assert found["redis sentinels"].status is Status.WARN
+    assert "1 of 2" in found["redis sentinels"].detail
+    assert found["redis"].status is not Status.FAIL
+
+
+async def test_the_doctor_says_why_sentinels_are_of_no_use(watched: SentinelService) -> None:
+    wrong = watched.url.replace(watched.sentinel_password, "canary")
+    found = {check.name: check for check in await doctor.check(wrong)}
+    assert found["redis sentinels"].status is Status.FAIL
+    assert "AuthenticationError" in found["redis sentinels"].detail
+    assert found["redis"].status is Status.FAIL
+    unknown = watched.url.replace("/tokens/", "/canary/")
+    found = {check.name: check for check in await doctor.check(unknown)}
+    assert "unknown service" in found["redis sentinels"].detail
+    assert "canary" not in repr(found)
+
+
+async def test_the_doctor_asks_every_member(cluster: ClusterService) -> None:
+    cluster.members[1].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    cluster.replicas[1].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    found = {check.name: check for check in await doctor.check(cluster.url)}
+    assert found["redis members"].detail == "3"
+    assert "noeviction" in found["redis memory"].detail

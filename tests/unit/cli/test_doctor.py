@@ -135,6 +135,10 @@ def test_what_is_wrong_with_the_trust_log(facts: TrustFacts | None, status: Stat
         ({"latency": 0.06}, Status.FAIL),
         ({"eviction": "noeviction"}, Status.WARN),
         ({"max_memory": 0}, Status.WARN),
+        ({"eviction": ""}, Status.WARN),
+        ({"denied": ("EVAL",)}, Status.FAIL),
+        ({"servers": 3}, Status.OK),
+        ({"servers": 3, "silent": 1}, Status.WARN),
     ],
 )
 def test_what_is_wrong_with_redis(changes: dict[str, object], status: Status) -> None:

@@ -33,7 +33,7 @@ from token_service.adapters.redis.address import Kind, RedisAddress, Seed, parse
 RedisClient = Redis | RedisCluster
 
 STEP = 0.5
-"""Seconds for one step: a connection, a write, a read. Shorter than what is silent takes."""
+"""Seconds for a connection, and for an answer of a Sentinel or a member of a Cluster."""
 
 MAX_CONNECTIONS = 16
 PREFIX = "token-service:"
@@ -45,7 +45,8 @@ def connect(
 ) -> RedisClient:
     """Make a client for `url`; nothing is sent before the first command.
 
-    `timeout` (seconds) bounds each step of a command. With TLS this reads certificates, for some
+    `timeout` (seconds) bounds each attempt to connect. Who asks a single server, or the primary
+    that Sentinels name, bounds the time for its answer. With TLS this reads certificates, for some
     40 ms. Raises ValueError, whose text repeats nothing of the URL, which may hold a password.
     """
     address = parse(url)
@@ -105,7 +106,7 @@ async def ping(client: RedisClient) -> None:
     """Use one connection (to each member of a Cluster). Raises what keeps Redis from answering, in
     a Cluster only when no member answers."""
     answers = await asyncio.gather(
-        *(client.execute_command("PING", **target) for target in _targets(client)),
+        *(client.execute_command("PING", **target) for target in targets(client)),
         return_exceptions=True,
     )
     errors = [one for one in answers if isinstance(one, BaseException) and not is_refusal(one)]
@@ -123,12 +124,20 @@ def is_refusal(error: BaseException) -> bool:
 def _pools(client: RedisClient) -> list[ConnectionPool]:
     """Of a client that is none of a Cluster, with those to Sentinels."""
     pool = getattr(client, "connection_pool", None)
+    own = [pool] if isinstance(pool, ConnectionPool) else []
+    return [*own, *(one.connection_pool for one in sentinels(client))]
+
+
+def sentinels(client: RedisClient) -> list[Redis]:
+    """Clients of the Sentinels, where there are any."""
+    pool = getattr(client, "connection_pool", None)
     if isinstance(pool, SentinelConnectionPool):
-        return [pool, *(one.connection_pool for one in pool.sentinel_manager.sentinels)]
-    return [pool] if isinstance(pool, ConnectionPool) else []
+        return list(pool.sentinel_manager.sentinels)
+    return []
 
 
-def _targets(client: RedisClient) -> list[dict[str, Any]]:
+def targets(client: RedisClient) -> list[dict[str, Any]]:
+    """For each server that takes writes, the argument with which a command goes there."""
     if isinstance(client, RedisCluster):
         return [{"target_nodes": node} for node in client.get_primaries()]
     return [{}]
@@ -137,18 +146,19 @@ def _targets(client: RedisClient) -> list[dict[str, Any]]:
 def _client(address: RedisAddress, max_connections: int, timeout: float) -> RedisClient:
     ours = {
         "max_connections": max_connections,
-        "socket_timeout": timeout,
+        "socket_timeout": None,  # the library would begin a task for each command
         "socket_connect_timeout": timeout,
         "retry": Retry(NoBackoff(), 0),
         "driver_info": None,
         "protocol": 2,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
+    step = {"socket_timeout": timeout}
     options = {**address.options, **ours}
     if address.kind is Kind.CLUSTER:
-        return _cluster(address, options)
+        return _cluster(address, options | step)
     if address.kind is Kind.SENTINEL:
-        return _by_sentinels(address, options, {**address.sentinel_options, **ours})
+        return _by_sentinels(address, options, {**address.sentinel_options, **ours, **step})
     if "path" in options:
         plain: type[AbstractConnection] = UnixDomainSocketConnection
     else:

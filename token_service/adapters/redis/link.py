@@ -24,8 +24,8 @@ Work = Callable[[RedisClient], Awaitable[Answer]]
 
 PAUSE = 1.0
 CHECK_EVERY = 5.0
-PATIENCE = 2.0
-_OPENING = 10.0  # for Sentinels and members of a Cluster are asked one after the other
+PATIENCE = 0.5
+_OPENING = 5.0  # for Sentinels and members of a Cluster are asked one after the other
 _COMPLAIN_EVERY = 60.0
 
 _log = structlog.get_logger(__name__)

@@ -69,7 +69,8 @@ async def examine(environment: Mapping[str, str]) -> list[Check]:
     if readable:
         checks += await _keys(settings, now)
     url = settings.redis_url
-    checks += await redis.check(None if url is None else url.get_secret_value())
+    budget = settings.redis_timeout.total_seconds()
+    checks += await redis.check(None if url is None else url.get_secret_value(), budget)
     return checks
 
 
