@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from tests.support.documents import OPERATIONS
 from tests.support.gates import open_link
+from tests.support.servers import ROOT
 from tests.support.valkey_node import ValkeyNode, free_ports
 from tests.support.waiting import PATIENCE
 from token_service.adapters.redis import GcraLimiter, RedisGate
@@ -70,6 +72,7 @@ async def test_the_rights_that_the_documents_name_suffice(redis_url: str, missin
         await owner.acl_deluser("modest")
         await close(owner)
     assert ("redis rights" in checks) is bool(missing)
+    assert f"`{RIGHTS}`" in (ROOT / OPERATIONS).read_text()
 
 
 async def test_a_replica_is_no_redis_of_ours(tmp_path: Path) -> None:

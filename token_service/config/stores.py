@@ -43,7 +43,9 @@ class Stores(Group):
         "slower.",
         None,
     )
-    redis_connections: values.Connections = setting("Connections to Redis.", 16)
+    redis_connections: values.Connections = setting(
+        "Connections to Redis, or to each member of a Cluster, for each worker.", 16
+    )
     redis_timeout: values.Duration = setting(
         "Longest wait for Redis before PostgreSQL is asked; at most 50 ms.",
         timedelta(milliseconds=50),

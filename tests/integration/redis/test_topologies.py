@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.faults.proxy import Proxy
+from tests.integration.test_doctor import RIGHTS
 from tests.support.certificates import issue, server_files
 from tests.support.gates import link_to, open_link
 from tests.support.valkey_node import free_ports
@@ -29,7 +30,6 @@ from token_service.cli.doctor.checks import Status
 from token_service.domain.ports import ActivityMark
 
 CROWD = 100
-KEY = b"\x07" * 16
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,9 @@ async def until_all_answer(gate: RedisGate) -> None:
 
 async def use(gate: RedisGate) -> None:
     """Everything that the service does with Redis."""
-    limiter = GcraLimiter(gate)
-    assert await limiter.allow(KEY, per_minute=1, burst=1) is None
-    assert await limiter.allow(KEY, per_minute=1, burst=1) is not None
+    limiter, caller = GcraLimiter(gate), uuid4().bytes
+    assert await limiter.allow(caller, per_minute=1, burst=1) is None
+    assert await limiter.allow(caller, per_minute=1, burst=1) is not None
     sessions = [uuid4() for _ in range(600)]
     marks = dict.fromkeys(sessions, ActivityMark(1.0, 61.0))
     assert await RedisActivityMarks(gate).read(sessions) == {}
@@ -96,6 +96,25 @@ async def test_the_database_of_a_service(watched: SentinelService) -> None:
         await use(RedisGate(link, budget=PATIENCE))
     with watched.primary().connected() as primary:
         assert primary.info("keyspace")["db3"]["keys"] > 0
+
+
+async def test_the_rights_that_the_documents_name_suffice(
+    watched: SentinelService, cluster: ClusterService
+) -> None:
+    common = [*RIGHTS.split(), "+select", "+cluster|slots", "+command"]
+    modest = ("ACL", "SETUSER", "modest", "on", ">just-a-test")
+    for server in (*watched.servers, *cluster.servers):
+        server.ask(*modest, *common)
+    for sentinel in watched.sentinels:
+        sentinel.ask(*modest, "+sentinel|masters")
+    seeds = ",".join(server.address for server in watched.sentinels)
+    own = "sentinel_username=modest&sentinel_password=just-a-test"
+    for url in (
+        f"redis+sentinel://modest:just-a-test@{seeds}/tokens/2?{own}",
+        f"redis+cluster://modest:just-a-test@{cluster.members[0].address}",
+    ):
+        async with open_link(url) as link:
+            await use(RedisGate(link, budget=PATIENCE))
 
 
 async def test_a_primary_that_dies_is_followed_by_its_replica(tmp_path: Path) -> None:
