@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -140,7 +140,8 @@ class PatroniMember(EmbeddedServer):
 
     def _signal_postgres(self, number: signal.Signals) -> None:
         for pid in postgres_processes(self.data):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, number)
 
     def _launch(self) -> ServerProcess:
         account = server_account(self.data)

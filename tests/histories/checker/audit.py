@@ -36,6 +36,8 @@ ACTIONS = {
 """The action of the row that each kind of operation leaves."""
 MANY = frozenset({"revoke_others"})
 """One row for each session."""
+SWITCHES = frozenset({"disable_user", "enable_user", "disable_client", "enable_client"})
+"""They leave no row where nothing had to be done, as when what they turn back was lost."""
 DONE = frozenset({"ok", "revoked", "alarm"})
 """Outcomes of rows that stand for a change; the others are traces of refusals."""
 
@@ -80,6 +82,7 @@ def _compare(
     if one.outcome is Outcome.REFUSED and number:
         yield violated(AUDIT, f"{one.kind} was refused ({one.reason}) and has a row", one)
     lost = any(one.sent < loss.fenced for loss in sessions.history.losses)
+    lost = lost or (one.kind in SWITCHES and sessions.lost(one.done))
     if one.ok and not number and not (lost or repeats or _may_have_none(one)):
         yield violated(AUDIT, f"{one.kind} was acknowledged and has no row", one)
     if one.reason == "TOKEN_REUSED" and not found["session.reuse"] and not _was_over(sessions, one):
