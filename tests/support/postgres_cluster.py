@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.namespaces import Namespace
 from tests.support.postgres_member import DATABASE, Member
 from tests.support.waiting import wait_until
 
@@ -21,22 +22,40 @@ class PostgresCluster:
     """
 
     def __init__(
-        self, folder: Path, template: Path, *, standbys: int = 2, synchronous: bool = True
+        self,
+        folder: Path,
+        template: Path,
+        *,
+        standbys: int = 2,
+        synchronous: bool = True,
+        namespace: Namespace | None = None,
     ) -> None:
         """`folder` is new; PostgreSQL's user must be able to pass through it (`open_dir`).
 
         `template` is the data directory of an `EmbeddedPostgres` that was stopped in good order.
+        The first primary lives in `namespace`, where one is given.
         """
         names = [f"member{number}" for number in range(1, standbys + 2)]
         self._folder = folder
         folder.mkdir()
         folder.chmod(0o711)
-        home = folder / "home"
         self.members: tuple[Member, ...] = tuple(
-            Member(folder, name, template, home) for name in names
+            self._member(folder, name, template, namespace, inside=number == 0)
+            for number, name in enumerate(names)
         )
         self.primary = self.members[0]
         self._synchronous = f"ANY 1 ({', '.join(names)})" if synchronous else ""
+
+    @staticmethod
+    def _member(
+        folder: Path, name: str, template: Path, namespace: Namespace | None, *, inside: bool
+    ) -> Member:
+        home = folder / "home"
+        if namespace is None:
+            return Member(folder, name, template, home)
+        if not inside:
+            return Member(folder, name, template, home, host=namespace.here)
+        return Member(folder, name, template, home, host=namespace.address, inside=namespace)
 
     def start(self) -> None:
         """Start all; returns when every standby replicates."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+from tests.support.namespaces import Namespace
 from tests.support.ports import fixed_port
 from tests.support.waiting import wait_until
 from token_service.adapters.embedded import EmbeddedPostgres, binaries
@@ -14,11 +15,9 @@ from token_service.adapters.embedded.cluster import postgres_processes
 from token_service.adapters.embedded.process import run_to_end
 
 DATABASE = "token_service"
-_HOST = "127.0.0.1"
 _PROGRAMS = ("initdb", "postgres", "pg_basebackup", "pg_rewind")
 _REJOIN_SECONDS = 120.0
 _SETTINGS = {
-    "listen_addresses": _HOST,
     "shared_buffers": "32MB",
     "dynamic_shared_memory_type": "mmap",  # a killed server leaves nothing elsewhere
     "wal_keep_size": "512MB",  # a standby that was cut off for a while catches up without a slot
@@ -37,12 +36,23 @@ class Member(EmbeddedPostgres):
     Everything in it blocks; use a thread from asynchronous code.
     """
 
-    def __init__(self, folder: Path, name: str, template: Path, home: Path) -> None:
-        """`template` is the data directory of a stopped server, which is copied."""
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        template: Path,
+        home: Path,
+        *,
+        host: str = "127.0.0.1",
+        inside: Namespace | None = None,
+    ) -> None:
+        """`template` is the data directory of a stopped server, which is copied; `inside` is the
+        namespace that the server runs in, `host` its address there."""
         self.port = fixed_port()
-        super().__init__(
-            folder / name, settings={**_SETTINGS, "port": str(self.port)}, shared_home=home
-        )
+        self._host = host
+        own = {"listen_addresses": self._host, "port": str(self.port)}
+        super().__init__(folder / name, settings={**_SETTINGS, **own}, shared_home=home)
+        self._namespace = inside
         self.name = name
         self._folder = folder / name
         self._home = home
@@ -51,6 +61,15 @@ class Member(EmbeddedPostgres):
         self._folder.mkdir(parents=True)
         shutil.copy(template / "password", self._folder / "password")
         subprocess.run(["/bin/cp", "-a", template / "cluster", self.data], check=True)
+        with (self.data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all,replication all samenet scram-sha-256\n")
+
+    def start(self) -> None:
+        """Start the server, where it belongs."""
+        if self._namespace is None:
+            super().start()
+        else:
+            self._namespace.run(super().start)
 
     @property
     def data(self) -> Path:
@@ -60,7 +79,7 @@ class Member(EmbeddedPostgres):
     @property
     def address(self) -> str:
         """Host and port."""
-        return f"{_HOST}:{self.port}"
+        return f"{self._host}:{self.port}"
 
     @property
     def password(self) -> str:

@@ -59,11 +59,9 @@ def start_cluster(cluster_template: ClusterTemplate, open_dir: Path) -> Iterator
     """Start replicated servers with the seeded world in them; see PostgresCluster."""
     started: list[PostgresCluster] = []
 
-    def start(*, standbys: int = 2, synchronous: bool = True) -> PostgresCluster:
+    def start(**described: Any) -> PostgresCluster:
         folder = open_dir / f"cluster-{next(_numbers)}"
-        cluster = PostgresCluster(
-            folder, cluster_template.folder, standbys=standbys, synchronous=synchronous
-        )
+        cluster = PostgresCluster(folder, cluster_template.folder, **described)
         started.append(cluster)
         cluster.start()
         return cluster

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import ClassVar
 
 import asyncpg
@@ -11,6 +12,7 @@ from tests.histories.ground import Ground
 from tests.histories.history import Loss
 from tests.histories.nemesis import Nemesis, NoEffectError, acknowledged, seen, unanswered
 from tests.histories.site import LIMIT, Site, Stores
+from tests.support.namespaces import Namespace, lacking_namespaces
 from tests.support.postgres_cluster import Member, PostgresCluster
 
 FENCED_WITHIN = 10.0
@@ -27,21 +29,27 @@ class Replicated(Nemesis):
     _former: Member
     _since = 0.0
     _promoted = 0.0
+    _rejoining: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def stores(self, ground: Ground) -> AsyncIterator[Stores]:
         folder, world = await ground.template()
         valkey = await ground.valkey()
-        place = ground.new_folder() / "cluster"
-        cluster = self._cluster = PostgresCluster(place, folder, synchronous=self.synchronous)
+        cluster = self._cluster = self.cluster(ground.new_folder() / "cluster", folder)
         self._former = cluster.primary
         await asyncio.to_thread(cluster.start)
         try:
             world = world.moved_to(self.address(), valkey.url)
             yield Stores(world, cluster.primary.dsn, valkey=valkey)
+            if self._rejoining is not None:
+                await self._rejoining
         finally:
             await asyncio.to_thread(cluster.stop)
             await asyncio.to_thread(cluster.remove)
+
+    def cluster(self, folder: Path, template: Path) -> PostgresCluster:
+        """The members, not started yet."""
+        return PostgresCluster(folder, template, synchronous=self.synchronous)
 
     def address(self) -> str:
         """Where the nodes find the database."""
@@ -61,6 +69,10 @@ class Replicated(Nemesis):
         await super().recovered(site)
         if self.may_fence and await _fences(site):
             site.recorder.history.losses.append(Loss(self._promoted, site.recorder.now()))
+        self._rejoining = asyncio.create_task(self.rejoin())
+
+    async def rejoin(self) -> None:
+        """The former primary becomes a standby."""
         await asyncio.to_thread(self._cluster.rejoin, self._former)
 
     async def cut_standbys(self) -> None:
@@ -93,6 +105,46 @@ class SynchronousFailover(Replicated):
             "no call missed the database",
         )
         return f"{self._former.name} is gone; {unanswered(site, self._since)}"
+
+
+class PrimaryUnreachable(Replicated):
+    """The network loses every packet from and to the primary, which knows nothing of it."""
+
+    name = "primary-unreachable"
+    title = "the primary vanishes from the network, then failover"
+    may_fence = False
+    seconds = 2.0
+    _namespace: Namespace
+
+    def unavailable(self) -> str:
+        return lacking_namespaces()
+
+    @asynccontextmanager
+    async def stores(self, ground: Ground) -> AsyncIterator[Stores]:
+        with Namespace() as self._namespace:
+            async with super().stores(ground) as stores:
+                yield stores
+
+    def cluster(self, folder: Path, template: Path) -> PostgresCluster:
+        return PostgresCluster(folder, template, namespace=self._namespace)
+
+    async def start(self, site: Site) -> None:
+        self._since = site.recorder.now()
+        await asyncio.to_thread(self._namespace.cut)
+
+    async def took_effect(self, site: Site) -> str:
+        await seen(
+            lambda: "STORE_UNAVAILABLE" in unanswered(site, self._since),
+            "no call missed the database",
+        )
+        if await asyncio.to_thread(self._former.in_recovery):
+            raise NoEffectError("the primary gave up")
+        missed = unanswered(site, self._since)
+        return f"{self._former.name} runs on and nothing reaches it; {missed}"
+
+    async def rejoin(self) -> None:
+        await asyncio.to_thread(self._namespace.mend)
+        await super().rejoin()
 
 
 class CancelledWait(Replicated):
@@ -234,4 +286,4 @@ async def _head(dsn: str) -> tuple[int, str]:
         await connection.close(timeout=10)
 
 
-REPLICATION = (SynchronousFailover, LossyFailover, ZombiePrimary, CancelledWait)
+REPLICATION = (SynchronousFailover, PrimaryUnreachable, LossyFailover, ZombiePrimary, CancelledWait)
