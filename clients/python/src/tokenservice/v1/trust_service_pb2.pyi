@@ -348,8 +348,8 @@ class WatchTrustResponse(_message.Message):
     """Issuer that the tokens name (RFC 7519, iss)."""
     @_builtins.property
     def read_time(self) -> _timestamp_pb2.Timestamp:
-        """When the server last read the log from its primary store, by the server's
-        clock: the view is as old as this says.
+        """When the server last knew that the store from which it reads the log is the
+        primary one, by the server's clock: the view is as old as this says.
         """
 
     @_builtins.property
@@ -427,7 +427,7 @@ class GetTrustResponse(_message.Message):
     """Issuer that the tokens name (RFC 7519, iss)."""
     @_builtins.property
     def read_time(self) -> _timestamp_pb2.Timestamp:
-        """When the server last read the log from its primary store."""
+        """When the server last knew the store that it reads to be the primary one."""
 
     @_builtins.property
     def server_time(self) -> _timestamp_pb2.Timestamp:
