@@ -8,7 +8,6 @@ makes one, unless another did lately or is at it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from contextvars import Context
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ import structlog
 
 from token_service.adapters.postgres.fencing import ON_KNOWN_TIMELINE
 from token_service.adapters.postgres.replication import SYNCHRONOUS
-from token_service.adapters.postgres.uncancelled import NO_LIMIT, uncancelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -101,14 +99,18 @@ class TrustBeat:
             await asyncio.wait([self._task], timeout=patience)
 
     async def stop(self) -> None:
-        """Drop the connection. No cancel request is sent."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        conn, self._conn = self._conn, None
-        if conn is not None and not conn.is_closed():
-            with contextlib.suppress(Exception):
-                await conn.close(timeout=self._timeout)
+        """Close the connection, or drop it where a beat is under way."""
+        if (task := self._task) is not None:
+            task.cancel()
+            await asyncio.wait([task])
+            self._drop()
+        elif self._conn is not None:
+            await self._conn.close(timeout=self._timeout)
+
+    def _drop(self) -> None:
+        """What waits for a standby goes on without us, and is not to be waited for."""
+        if self._conn is not None:
+            self._conn.terminate()
 
     async def _beat(self) -> None:
         interval = timedelta(seconds=self._interval)
@@ -117,10 +119,10 @@ class TrustBeat:
             if conn is None or conn.is_closed():
                 async with asyncio.timeout(self._timeout):
                     conn = self._conn = await self._connect()
-            statement = conn.execute(_BEAT, interval, timeout=NO_LIMIT)
-            await uncancelled(conn, statement, within=self._timeout)
+            await conn.execute(_BEAT, interval, timeout=self._timeout)
         except Exception as error:  # noqa: BLE001 - readings show that beats are missing
             self._problem = type(error).__name__
+            self._drop()
             return
         self._problem = ""
         self._beaten()

@@ -10,7 +10,6 @@ from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.replication import SYNCHRONOUS
 from token_service.adapters.postgres.trust.log import CHANNEL, NewEntry, append
-from token_service.adapters.postgres.uncancelled import NO_LIMIT
 from token_service.domain.audit import AuditEvent
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
 from token_service.domain.trust.reading import TrustReading
@@ -57,8 +56,7 @@ async def ended(conn: Connection, epoch: str, *, within: float) -> Ended | None:
 async def record(conn: Connection, reading: TrustReading) -> None:
     """Write down which server this is, unless somebody did since the reading."""
     was = reading.recorded
-    args = (reading.epoch, was.system_identifier, was.timeline)
-    await conn.execute(_RECORD, *args, timeout=NO_LIMIT)
+    await conn.execute(_RECORD, reading.epoch, was.system_identifier, was.timeline)
 
 
 async def succeed(conn: Connection, *, audit: AuditEvent, only_epoch: UUID | None) -> int | None:

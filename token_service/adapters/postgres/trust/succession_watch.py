@@ -12,7 +12,6 @@ import structlog
 
 from token_service.adapters.postgres.trust import epochs
 from token_service.adapters.postgres.trust import log as trust
-from token_service.adapters.postgres.uncancelled import NO_LIMIT, uncancelled
 from token_service.domain.audit import Actor, AuditEvent
 from token_service.domain.trust.succession import Decision, Memory, Step, judge
 
@@ -135,7 +134,8 @@ class SuccessionWatch:
             work = epochs.record(conn, reading)
         else:
             work = self._begin_epoch(conn, decision, memory, reading)
-        await uncancelled(conn, work, within=self._timeout)
+        async with asyncio.timeout(self._timeout):
+            await work
 
     async def _begin_epoch(
         self,
@@ -159,7 +159,7 @@ class SuccessionWatch:
             revision = await epochs.fence(conn, min_revision=seen, audit=audit, only_epoch=only)
         else:
             revision = await epochs.succeed(conn, audit=audit, only_epoch=only)
-        await conn.execute("COMMIT", timeout=NO_LIMIT)
+        await conn.execute("COMMIT")
         if revision is None:
             return
         self.begun["fenced" if fenced else "succeeded"] += 1

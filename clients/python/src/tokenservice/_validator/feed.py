@@ -4,8 +4,7 @@ Freshness is kept in the terms of the local clock that never stops. A message sa
 last knew its store to be the primary one (``read_time``) and when it was sent (``server_time``),
 both by the server's clock. Two local readings relate that clock to ours: one from before the stream
 was asked for, and one from when its first message had come; the server's clock was read between
-them.
-Later messages may have lain in a buffer for any time, so they prove one thing only: that the
+them. Later messages may have lain in a buffer for any time, so they prove one thing only: that the
 server's clock has got so far. Each stream stands for itself here, for the next one may be another
 server's, whose clock is another; the verdicts' clock keeps the best of all samples.
 
