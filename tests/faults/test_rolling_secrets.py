@@ -1,6 +1,5 @@
 """Configured secrets are replaced while all is used on two nodes, one of them with workers."""
 
-import itertools
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -11,8 +10,8 @@ from typing import Any
 import pytest_asyncio
 
 from tests.faults.supervised import Supervised
-from tests.support.callers import Callers, Person
-from tests.support.devices import Pair, start_map
+from tests.support.both_ways import BothWays
+from tests.support.callers import Callers
 from tests.support.outcomes import outcome
 from tests.support.servers import ServerProcess
 from tests.support.waiting import until
@@ -27,7 +26,6 @@ PURPOSES = (
     (types.KEY_PURPOSE_PEPPER, ""),
     (types.KEY_PURPOSE_OPAQUE, ""),
 )
-LONGEST_COUNT = 20
 QUICK = {"staleness_limit": "2s", "heartbeat": "800ms", "key_publish_lead": "4s"}
 
 
@@ -60,62 +58,16 @@ class Node:
         self._file.write_text(text + "\n")
 
 
-class Nodes:
-    """The two, and what people do on both."""
-
-    def __init__(self, one: Node, two: Node) -> None:
-        self.both = (one, two)
-        self._between = ((one, two), (two, one))
-
-    async def pairings(self) -> list[tuple[Pair, Node, Person]]:
-        """One started on each node, and the other."""
-        return [
-            (await start_map(here.callers), there, await here.callers.new_person())
-            for here, there in self._between
-        ]
-
-    async def finish(self, begun: list[tuple[Pair, Node, Person]]) -> None:
-        """The phone scans and approves at the other node."""
-        for pair, there, person in begun:
-            pair.phone = there.callers.client("mobile")
-            phone = (await there.callers.log_in(person, "mobile")).session_token
-            await pair.scanned(session_token=phone)
-            await pair.approve(phone)
-            collected = await pair.collect()
-            token = collected.tokens.access_tokens[0].token
-            assert await there.callers.gateway.verdict(token) == "ACTIVE"
-
-    async def exchange_there(self) -> None:
-        """What one node issued, the other exchanges and validates."""
-        for here, there in self._between:
-            person = await here.callers.new_person()
-            issued = await here.callers.log_in(person)
-            exchanged = await there.callers.web.exchange(issued.session_token)
-            for tokens in (issued, exchanged.tokens):
-                for node in self.both:
-                    token = tokens.access_tokens[0].token
-                    assert await node.callers.gateway.verdict(token) == "ACTIVE"
-
-    async def failures_until_locked(self) -> int:
-        """Wrong passwords until the account is locked, at one node and the other in turn."""
-        person = await self.both[0].callers.new_person()
-        for count, node in zip(range(1, LONGEST_COUNT), itertools.cycle(self.both), strict=False):
-            said = await outcome(node.callers.web.login(person.username, "wrong"))
-            if said != "CREDENTIALS_INVALID":
-                assert said == "ACCOUNT_LOCKED"
-                return count
-        raise AssertionError("nothing locks the account")
-
-    async def rotate(self, node: Node) -> None:
-        """Every kind of key, by this node."""
-        admin = node.callers.admin
-        for purpose, algorithm in PURPOSES:
-            request = keys.RotateKeyRequest(purpose=purpose, algorithm=algorithm)
-            await admin.keys.RotateKey(request, metadata=admin.metadata)
+async def rotate(node: Node) -> None:
+    """Every kind of key, by this node."""
+    admin = node.callers.admin
+    for purpose, algorithm in PURPOSES:
+        request = keys.RotateKeyRequest(purpose=purpose, algorithm=algorithm)
+        await admin.keys.RotateKey(request, metadata=admin.metadata)
 
 
 @pytest_asyncio.fixture
-async def nodes(world: World, tmp_path: Path) -> AsyncIterator[Nodes]:
+async def nodes(world: World, tmp_path: Path) -> AsyncIterator[tuple[Node, Node]]:
     started: list[Node] = []
     try:
         for number, workers in enumerate((1, 2)):
@@ -123,39 +75,41 @@ async def nodes(world: World, tmp_path: Path) -> AsyncIterator[Nodes]:
         async with AsyncExitStack() as stack:
             for node in started:
                 await stack.enter_async_context(node.callers)
-            yield Nodes(*started)
+            one, two = started
+            yield one, two
     finally:
         for node in started:
             node.server.kill()
             sys.stdout.writelines(node.server.output[-60:])
 
 
-async def test_a_new_secret_is_added_and_moved_to_the_front(world: World, nodes: Nodes) -> None:
+async def test_a_new_secret_is_added_and_moved_to_the_front(
+    world: World, nodes: tuple[Node, Node]
+) -> None:
     old, new = world.secret_keys, SecretKeys.generate_text()
-    usual = await nodes.failures_until_locked()
+    between = BothWays(*(node.callers for node in nodes))
+    usual = await between.failures_until_locked()
     for order in ((old, new), (new, old)):
-        for node in nodes.both:
-            begun = await nodes.pairings()
+        for node in nodes:
+            begun = await between.pairings()
             await node.reload(*order)
-            await nodes.finish(begun)
-            await nodes.finish(await nodes.pairings())
-            await nodes.exchange_there()
-            assert await nodes.failures_until_locked() == usual
-    await nodes.rotate(nodes.both[0])
-    await nodes.exchange_there()
-    await nodes.finish(await nodes.pairings())
-    assert await nodes.failures_until_locked() == usual
+            await between.finish(begun)
+            await between.everything()
+            assert await between.failures_until_locked() == usual
+    await rotate(nodes[0])
+    await between.everything()
+    assert await between.failures_until_locked() == usual
 
 
 async def test_a_node_that_lacks_a_secret_says_so_and_goes_on_with_what_it_has(
-    world: World, nodes: Nodes
+    world: World, nodes: tuple[Node, Node]
 ) -> None:
-    lacking, ahead = nodes.both
+    lacking, ahead = nodes
     new = SecretKeys.generate_text()
     person = await lacking.callers.new_person()
     before = await lacking.callers.log_in(person)
     await ahead.reload(new, world.secret_keys)
-    await nodes.rotate(ahead)
+    await rotate(ahead)
     said = await lacking.event("secret_keys_missing")
     assert said["secrets"] == [new.partition(":")[0]]
     known = before.access_tokens[0].token
@@ -174,5 +128,5 @@ async def test_a_node_that_lacks_a_secret_says_so_and_goes_on_with_what_it_has(
     await lacking.reload(world.secret_keys, new)
     assert (await lacking.callers.web.exchange(after.session_token)).tokens.session_token
     for token in (known, after.access_tokens[0].token):
-        for node in nodes.both:
+        for node in nodes:
             assert await node.callers.gateway.verdict(token) == "ACTIVE"

@@ -30,9 +30,11 @@ class ServerProcess:
         environment: Mapping[str, str],
         *,
         module: str = "token_service",
+        root: Path = ROOT,
         meanwhile: Callable[[subprocess.Popen[str]], None] = lambda _: None,
     ) -> None:
-        """Wait until it serves. `meanwhile` is called with the process that has just begun."""
+        """Wait until it serves. `meanwhile` is called with the process that has just begun; `root`
+        is the checkout whose code runs."""
         arguments = [sys.executable, "-m", module]
         if module == "token_service":
             arguments.append("serve")
@@ -40,8 +42,8 @@ class ServerProcess:
         self.output: list[str] = []
         self.process = subprocess.Popen(
             arguments,
-            cwd=ROOT,
-            env={**_inherited(), **environment},
+            cwd=root,
+            env={**inherited(root), **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -106,8 +108,12 @@ class ServerProcess:
         return code
 
 
-def _inherited() -> dict[str, str]:
-    """The environment without anything that would configure a server."""
-    return {
+def inherited(root: Path = ROOT) -> dict[str, str]:
+    """The environment without anything that would configure a server, to run the code of a
+    checkout."""
+    kept = {
         name: value for name, value in os.environ.items() if not name.startswith("TOKEN_SERVICE_")
-    } | {"PYTHONUNBUFFERED": "1"}
+    }
+    if root != ROOT:
+        kept["PYTHONPATH"] = str(root / "clients/python/src")
+    return {**kept, "PYTHONUNBUFFERED": "1"}

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.crypto.builders import access, in_state, loaded, new_key, one_of_each
+from tests.unit.crypto.builders import NOW, access, in_state, loaded, new_key, one_of_each
 from token_service.adapters.crypto.access_tokens import AccessTokenFactory
 from token_service.adapters.crypto.client_secrets import PepperedSecrets
+from token_service.adapters.crypto.configured_secrets import SecretKeys
+from token_service.adapters.crypto.keyring import Keyring
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import KeyPurpose, KeyState
 from tokenservice.core import MalformedToken, format_opaque, parse_opaque
@@ -96,7 +98,12 @@ def test_buckets_are_distinct_and_those_of_every_node_with_the_pepper() -> None:
         for parts in [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc"), ()]
     }
     assert len(buckets) == 6
-    other = PepperedSecrets(loaded(new_key(KeyPurpose.PEPPER, number=2)))
+    rotated = PepperedSecrets(loaded(PEPPER, new_key(KeyPurpose.PEPPER, number=2)))
+    assert rotated.bucket("abc") == SECRETS.bucket("abc")
+    moved = SecretKeys({"two": b"2" * 32, "one": b"1" * 32})
+    assert PepperedSecrets(loaded(PEPPER, secrets=moved)).bucket("abc") == SECRETS.bucket("abc")
+    newer = Keyring(moved).generate(KeyPurpose.PEPPER, "HS256", KeyState.ACTIVE, NOW, NOW)
+    other = PepperedSecrets(loaded(newer, secrets=moved))
     assert other.bucket("abc") != SECRETS.bucket("abc")
 
 

@@ -68,7 +68,7 @@ def test_every_use_has_a_key_of_its_own() -> None:
         for kid in ("00000001", "00000002")
     ]
     others = [secrets.key_encryption_key(secret) for secret in ("a", "b")]
-    keys = [*macs, *others, *secrets.cache_keys()]
+    keys = [*macs, *others, *secrets.cache_keys(), secrets.limiter_key("a")]
     assert len(set(keys)) == len(keys)
     assert {len(key) for key in keys} == {32}
 
@@ -85,6 +85,10 @@ def test_derivation_is_pinned() -> None:
     assert (
         secrets.cache_keys()[0].hex()
         == "b063fa00a8450f443e0069e8a29665b990c7ef2bebebe7bf01e8a4b5ceaab257"
+    )
+    assert (
+        secrets.limiter_key("a").hex()
+        == "4ddcd59220d79d889fea505bab56b244a64ec26f2f5e9a26b25c144df1cc04e4"
     )
 
 

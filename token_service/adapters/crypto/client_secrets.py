@@ -10,10 +10,9 @@ from tokenservice.core.tokens.opaque import CLIENT_SECRET_CODE, REGISTRATION_SEC
 
 CODES = frozenset({CLIENT_SECRET_CODE, REGISTRATION_SECRET_CODE})
 
-# The pepper's uses must never meet: a hash at rest is not a secret in disguise.
+# The pepper's two uses must never meet: a hash at rest is not a secret in disguise.
 MAKE = b"make"
 HASH = b"hash"
-COUNT = b"count"
 
 
 class PepperedSecrets:
@@ -70,13 +69,13 @@ class PepperedSecrets:
         return self._keyring.active_mac_key(KeyPurpose.PEPPER).kid
 
     def bucket(self, *parts: str) -> bytes:
-        """Hash for limiter buckets under the active pepper, which is the same on all nodes.
+        """Hash for limiter buckets, the same on all nodes.
 
-        It does not say whom it counts, and nobody outside can compute it. A new pepper starts new
-        buckets. Raises KEY_STATE when no pepper is active.
+        It does not say whom it counts, and nobody outside can compute it. Raises KEY_STATE when
+        no pepper is active.
         """
-        pepper = self._keyring.active_mac_key(KeyPurpose.PEPPER)
-        return keyed(pepper.key, COUNT, *(part.encode("utf-8") for part in parts))
+        key = self._keyring.limiter_key()
+        return keyed(key, *(part.encode("utf-8") for part in parts))
 
 
 def _payload(code: str, secret: str) -> bytes:

@@ -88,6 +88,10 @@ class SecretKeys:
         made with that, and what a node with another newest secret made is known by the rest."""
         return tuple(self._derive(secret_id, b"cache") for secret_id in self._secrets)
 
+    def limiter_key(self, secret_id: str) -> bytes:
+        """Derive what hides whom limiter buckets count. Raises ValueError as `mac_key` does."""
+        return self._derive(secret_id, b"limiter")
+
     def _derive(self, secret_id: str, info: bytes) -> bytes:
         secret = self._secrets.get(secret_id)
         if secret is None:

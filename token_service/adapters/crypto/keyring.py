@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 
 import structlog
 
@@ -65,6 +66,7 @@ class Keyring:
     ) -> None:
         self._secrets = secrets
         self._random_bytes = random_bytes
+        self._limiter_key = cache(secrets.limiter_key)
         self._snapshot = _Snapshot()
 
     def load(self, keys: Sequence[Key]) -> None:
@@ -184,6 +186,15 @@ class Keyring:
         TRUST_STALE."""
         snapshot = self._snapshot
         return snapshot.macs[purpose, _active(snapshot, purpose, MAC_ALGORITHM)]
+
+    def limiter_key(self) -> bytes:
+        """Derive the key of limiter buckets from the secret of the active pepper.
+
+        All nodes agree on that one, whatever order their secrets have; and counters go on where
+        the pepper rotates under the same secret. Raises KEY_STATE and TRUST_STALE.
+        """
+        pepper = self.active_mac_key(KeyPurpose.PEPPER)
+        return self._limiter_key(self._snapshot.records[pepper.kid].secret_key_id)
 
     def mac_key(self, purpose: KeyPurpose, kid: str) -> MacKey | None:
         """Get a key if it verifies. Raises TRUST_STALE."""

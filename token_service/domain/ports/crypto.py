@@ -127,7 +127,7 @@ class Secrets(Protocol):
     def active_pepper(self) -> str: ...
 
     def bucket(self, *parts: str) -> bytes:
-        """A keyed hash for limiter buckets, the same on all nodes until the pepper rotates."""
+        """A stable keyed hash for limiter buckets, the same on all nodes."""
         ...
 
 
