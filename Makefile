@@ -16,7 +16,7 @@ TEST_PROCESSES ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-stores run demo test test-fast test-stores test-oldest lint lint-python lint-protos stubs-up-to-date protos vectors pictures spec-check bench bench-quick soak lock clean reset
+.PHONY: help setup setup-stores run demo test test-fast test-stores test-oldest lint lint-python lint-protos stubs-up-to-date protos vectors pictures spec-check bench bench-quick soak histories histories-short lock clean reset
 
 help: ## List these targets, with how long they take on two cores
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +122,12 @@ bench-quick: $(STAMP) ## Compare ratios with the recorded ones (1 min; ARGS=--re
 
 soak: $(STAMP) ## Put a day's churn through a server and a validator, and look for leaks (10 min)
 	@exec $(BIN)/python -m tests.soak $(ARGS)
+
+histories: $(STAMP) ## Break everything under recorded load, and check the histories (15 min; ARGS=--long: 1,000,000 operations)
+	@exec $(BIN)/python -m tests.histories $(ARGS)
+
+histories-short: $(STAMP) ## Break some of it (3 min)
+	@exec $(BIN)/python -m tests.histories --short $(ARGS)
 
 lock: $(STAMP) ## Resolve requirements.lock anew (5 s; takes the newest versions that fit)
 	$(BIN)/uv --no-config pip compile pyproject.toml clients/python/pyproject.toml \

@@ -38,6 +38,7 @@ _SLOW_MODULES = {
     "test_pool",
     "test_qr_gateway",
     "test_races",
+    "test_short",
 }
 """Elsewhere those that take longest."""
 _FAST_MODULES = {"test_documents"}

@@ -18,6 +18,7 @@ from tests.histories.recorder import PREFIX, Recorder
 from tests.histories.site import LIMIT, Site
 from tests.histories.workload.load import Load, Volume, ask_once_more, loaded
 
+DEFAULT = Volume()
 CALM = 2.0
 """Seconds of load before the fault, and after the recovery."""
 
@@ -34,8 +35,8 @@ class Result:
     failed: str = ""
     """Why the run proves nothing, or why the service did not come back."""
     operations: int = 0
-    places: dict[str, int] = field(default_factory=dict)
-    kinds: dict[str, int] = field(default_factory=dict)
+    kinds: dict[str, dict[str, int]] = field(default_factory=dict)
+    """How many operations of each kind there were at each place."""
     outcomes: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     tracebacks: int = 0
@@ -57,9 +58,20 @@ class Result:
 
 
 async def run(
-    nemesis: Nemesis, ground: Ground, seed: int, volume: Volume, kept: Path, *, times: float = 1.0
+    nemesis: Nemesis,
+    ground: Ground,
+    seed: int,
+    *,
+    kept: Path,
+    volume: Volume = DEFAULT,
+    times: float = 1.0,
+    patient: bool = True,
 ) -> Result:
-    """Break and mend one thing under load. `times` lengthens fault and calm."""
+    """Break and mend one thing under load, and check the history, which goes to `kept`.
+
+    `times` lengthens fault and calm. `patient` waits for the staleness limit at the end, and then
+    presents once more what was revoked.
+    """
     result = Result(nemesis.name, nemesis.title, seed, skipped=nemesis.unavailable())
     if result.skipped:
         return result
@@ -69,7 +81,7 @@ async def run(
         async with nemesis.stores(ground) as stores:
             site = Site(stores, recorder, ground.new_folder())
             try:
-                await _under_load(nemesis, site, seed, volume, result, times)
+                await _under_load(nemesis, site, volume, result, times, patient=patient)
             finally:
                 await site.close()
                 output = site.output()
@@ -88,7 +100,13 @@ async def run(
 
 
 async def _under_load(
-    nemesis: Nemesis, site: Site, seed: int, volume: Volume, result: Result, times: float
+    nemesis: Nemesis,
+    site: Site,
+    volume: Volume,
+    result: Result,
+    times: float,
+    *,
+    patient: bool,
 ) -> None:
     site.stores.settings = {**site.stores.settings, **nemesis.settings}
     await site.start(
@@ -97,7 +115,7 @@ async def _under_load(
         modules=nemesis.modules,
         environments=nemesis.of_node,
     )
-    async with loaded(site, seed, volume) as load:
+    async with loaded(site, result.seed, volume) as load:
         await _pass(load, CALM * times)
         await nemesis.start(site)
         try:
@@ -110,8 +128,8 @@ async def _under_load(
         result.recovery = site.recorder.now() - healed
         await _pass(load, CALM * times)
         await load.stop()
-        # Revocations of the last moment are past the limit then.
-        await asyncio.sleep(LIMIT)
+        if patient:  # revocations of the last moment are past the limit then
+            await asyncio.sleep(LIMIT)
         await ask_once_more(load.context)
         await read_database(site)
 
@@ -152,10 +170,7 @@ def conclude(result: Result, history: History, violations: Iterable[Violation]) 
     result.violations = [str(violation) for violation in violations]
     result.operations = len(history.operations)
     result.outcomes = history.outcomes()
-    for kind, places in history.counts().items():
-        result.kinds[kind] = sum(places.values())
-        for place, number in places.items():
-            result.places[place] = result.places.get(place, 0) + number
+    result.kinds = history.counts()
     served = sorted(one.done for one in history.operations if one.kind == "exchange" and one.ok)
     result.without_service = max((b - a for a, b in pairwise(served)), default=0.0)
     revocations = (

@@ -20,3 +20,17 @@ NEMESES: tuple[type[Nemesis], ...] = (
     *TOPOLOGIES,
     *ROTATION,
 )
+
+SHORT = (
+    "node-frozen",
+    "node-cut-from-postgres",
+    "sigterm-rolling",
+    "postgres-killed",
+    "replies-swallowed",
+    "rows-locked",
+    "lossy-failover",
+    "restored-with-fence",
+)
+"""Those that are run for every change."""
+IN_TESTS = ("node-killed", "postgres-restarted", "connections-terminated", "redis-readonly")
+"""Those that `make test` runs as well, for a few seconds."""
