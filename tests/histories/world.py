@@ -6,12 +6,19 @@ from token_service.app.parts import Parts
 from token_service.app.usecases.offline import bootstrap_client
 from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.policy import ClientPolicy
-from token_service.domain.kinds import AccessFormat, CredentialKind, Permission, Platform
+from token_service.domain.kinds import (
+    AccessFormat,
+    CredentialKind,
+    Permission,
+    Platform,
+    TokenScheme,
+)
 
 AUDIENCE = "orders"
 WIDE, NARROW = ("orders.read", "orders.write"), ("orders.read",)
 ROLE = "sales"
-APPS = ("app-1", "app-2", "app-3", "app-opaque")
+ROLLING = "app-rolling"
+APPS = ("app-1", "app-2", "app-3", "app-opaque", ROLLING)
 """Clients with sessions of their own."""
 REWRITTEN, SWITCHED = "app-rewritten", "app-switched"
 """The client whose policy is changed, and the one that is disabled and enabled."""
@@ -40,6 +47,7 @@ _PASSWORD = frozenset({CredentialKind.PASSWORD})
 POLICIES = {
     **{name: _app() for name in APPS},
     "app-opaque": _app(access_format=AccessFormat.OPAQUE),
+    ROLLING: _app(scheme=TokenScheme.ROLLING),
     REWRITTEN: _app(),
     SWITCHED: _app(),
     "web": _app(Platform.WEB, credentials=_PASSWORD, may_pair_for=frozenset({"mobile"})),

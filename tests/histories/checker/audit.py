@@ -19,6 +19,7 @@ ACTIONS = {
     "set_password": "user.set_password",
     "disable_user": "user.disable",
     "enable_user": "user.enable",
+    "delete_user": "user.delete",
     "disable_client": "client.disable",
     "enable_client": "client.enable",
     "update_policy": "client.update_policy",

@@ -107,13 +107,19 @@ class Administration:
         if held is None or self._context.stopping:
             return
         kid = key_of(held.access[0].text)
+        method, request = self._random.choice(
+            (
+                ("keys.CompromiseKey", keys_pb.CompromiseKeyRequest(kid=kid)),
+                ("tokens.Revoke", pb.RevokeRequest(key_id=kid)),
+            )
+        )
         await self._context.revoke(
             ["key", kid],
             self._context.node(),
             "admin",
             kind="compromise_key",
-            method="keys.CompromiseKey",
-            request=keys_pb.CompromiseKeyRequest(kid=kid),
+            method=method,
+            request=request,
         )
 
     async def codes(self) -> None:

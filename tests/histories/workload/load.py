@@ -23,7 +23,7 @@ from tokenservice import Validator
 class Volume:
     """How many actors of each kind there are."""
 
-    holders: int = 8
+    holders: int = 12
     people: int = 2
     remotes: int = 2
     gateways: int = 1

@@ -20,6 +20,8 @@ from tokenservice.v1 import types_pb2 as types
 
 LASTING = 4_000
 """Access tokens that are remembered, to be validated."""
+_UNCOUNTED = ("client", "key", "all")
+"""Targets whose sessions are not counted in the answer."""
 _RECONNECTING = {
     "initial_reconnect_backoff_ms": 100,
     "min_reconnect_backoff_ms": 100,
@@ -45,6 +47,9 @@ class Held:
     session: int
     session_id: str
     token: str = field(repr=False)
+    """What is exchanged next."""
+    number: int
+    """Stands for it in the history."""
     access: list[Access]
 
 
@@ -121,7 +126,9 @@ class Context:
         ]
         self.recent.extend(access)
         session = operation.about["session"]
-        return Held(client, session, tokens.session_id, tokens.session_token, access)
+        token = tokens.session_token or tokens.access_tokens[0].token
+        following = operation.about["next"]
+        return Held(client, session, tokens.session_id, token, following, access)
 
     async def open(self, client: str, node: int, device: str = "") -> Held | None:
         """A session of the client itself."""
@@ -140,7 +147,7 @@ class Context:
         """The successor."""
         about = {
             "client": held.client,
-            "token": self.recorder.number(held.token),
+            "token": held.number,
             "once": self.recorder.number(once or os.urandom(16)),
         }
         request = pb.ExchangeRequest(token=held.token, exchange_id=once)
@@ -212,6 +219,6 @@ class Context:
         if reply is not None and hasattr(reply, "revision"):
             operation.about["revision"] = reply.revision
             self.revision = max(self.revision, reply.revision)
-            if getattr(reply, "revoked_sessions", 1) == 0:
+            if target[0] not in _UNCOUNTED and getattr(reply, "revoked_sessions", 1) == 0:
                 operation.about["nothing"] = True
         return operation, reply

@@ -51,8 +51,14 @@ class People:
                 if held is not None:
                     await self._holder.insist(held, os.urandom(16))
                 event = self._random.choices(
-                    (self._set_password, self._disable, self._lose_device, self._pair),
-                    (2, 2, 2, 3),
+                    (
+                        self._set_password,
+                        self._disable,
+                        self._lose_device,
+                        self._pair,
+                        self._delete,
+                    ),
+                    (4, 4, 4, 6, 1),
                 )[0]
                 if not await event(person, held):
                     break
@@ -143,6 +149,20 @@ class People:
             {"writes": [[f"user {person.number}", "enabled"]]},
         )
         return operation.outcome is not Outcome.UNKNOWN
+
+    async def _delete(self, person: Person, held: Held | None) -> bool:
+        operation, _ = await self._context.revoke(
+            ["user", person.number],
+            self._context.node(),
+            "admin",
+            kind="delete_user",
+            method="users.DeleteUser",
+            request=users_pb.DeleteUserRequest(user_id=person.user_id),
+            about={"writes": [[f"user {person.number}", "deleted"]]},
+        )
+        await self._presented(operation, held)
+        await self.log_in(person, "web")
+        return False
 
     async def _lose_device(self, person: Person, held: Held | None) -> bool:
         device = self._random.choice(("pc", "laptop", ""))

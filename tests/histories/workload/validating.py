@@ -77,7 +77,7 @@ class Remote:
             verdict = await self._context.validate(
                 access, self._node, scopes=scopes, min_revision=revision
             )
-            await asyncio.sleep(0.005 if verdict else 0.1)
+            await asyncio.sleep(0.01 if verdict else 0.1)
 
 
 def forged(token: str) -> str:
