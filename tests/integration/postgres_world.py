@@ -222,9 +222,10 @@ async def until_asked(database: Database) -> None:
     await _until_done(database, "%WITH found AS%")
 
 
-async def until_let_be(database: Database) -> None:
-    """Return once a transaction has found its row locked and let it be."""
-    await _until_done(database, "ROLLBACK%")
+async def until_let_be(database: Database, query: str = "ROLLBACK%") -> None:
+    """Return once a transaction, or a statement like `query`, has found its row locked and let it
+    be."""
+    await _until_done(database, query)
 
 
 async def _until_done(database: Database, query: str) -> None:

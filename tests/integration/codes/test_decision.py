@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.codes.code_world import ANA, COUPON, SHOP, VERIFICATION, Codes, wish, wrong
-from tests.integration.postgres_world import NOW, holding, until_blocked
+from tests.integration.postgres_world import NOW, holding, until_let_be
 from tests.support.node import Node, started
 from token_service.adapters.postgres.codes.store import CodeStore
 from token_service.domain.codes.decision import (
@@ -292,6 +292,6 @@ async def test_whoever_waits_for_a_revocation_redeems_nothing(pair: tuple[Codes,
         NOW,
     ):
         racer = asyncio.create_task(codes.tried(issued.text))
-        await until_blocked(codes.node.database)
+        await until_let_be(codes.node.database, "%WITH target AS%")
     assert await racer == "CODE_REVOKED"
     assert (await codes.administration.get(SHOP, issued.code_id)).uses == 0

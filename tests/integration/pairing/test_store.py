@@ -21,8 +21,10 @@ from tests.integration.postgres_world import (
     make_world,
     revocation,
     until_blocked,
+    until_let_be,
 )
 from tests.support.removing import removed
+from tests.support.waiting import patience
 from token_service.adapters.postgres.pairing.store import PairingStore
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust.revocations import RevocationStore
@@ -284,6 +286,22 @@ async def test_a_collection_waits_for_a_revocation_and_is_refused(
             NOW,
         )
     assert await collecting is None
+
+
+async def test_a_pairing_that_stays_locked_keeps_no_revocation_waiting(
+    world: World, store: PairingStore
+) -> None:
+    """Who collects it holds a share of the trust head, and must not while it waits."""
+    _, asked, child = await approved(world, store)
+    lock = "SELECT FROM pairings WHERE pairing_id = $1 FOR UPDATE"
+    async with holding(world.database, lock, asked.pairing_id), patience():
+        collecting = asyncio.create_task(store.collect(child, GUARD, event("collect")))
+        await until_let_be(world.database)
+        for number in range(5):
+            other = revocation(TrustEntryKind.TOKEN, f"t{number}")
+            assert (await RevocationStore(world.database).revoke(other, NOW)).revision
+        assert not collecting.done()
+    assert await collecting is not None
 
 
 async def test_collections_do_not_wait_for_each_other(world: World, store: PairingStore) -> None:

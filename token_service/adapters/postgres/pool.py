@@ -167,9 +167,10 @@ class Database:
         return tag
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self, first: str = "") -> AsyncIterator[Connection]:
         """A READ COMMITTED transaction, committed at the end of the block.
 
+        A statement that has no parameters and answers nothing may come `first`, with the beginning.
         The commit waits for the standby even when nothing was changed, so whatever the block was
         told outlives a failover. Block and commit share one time limit. A deadlock is raised as
         it is: wrap the whole transaction in `retry_deadlock`. The block must not catch database
@@ -180,7 +181,7 @@ class Database:
         try:
             async with asyncio.timeout(budget), self._transactions:
                 conn = await self._lending.borrow(budget)
-                await conn.execute(self._connector.begin)
+                await conn.execute(f"{self._connector.begin}; {first}")
                 yield conn
                 await conn.execute(_COMMIT)
         except BaseException as error:

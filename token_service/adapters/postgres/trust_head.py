@@ -19,6 +19,7 @@ JOIN_HEAD = "LEFT JOIN trust_head h ON true"
 
 _REVISION = "SELECT revision FROM trust_head"
 HOLD = "SELECT revision FROM trust_head FOR SHARE"
+"""Keeps the head from being moved until the transaction ends."""
 
 
 class MissingRowError(Exception):
@@ -47,12 +48,6 @@ def of_head(value: int | None) -> int:
 async def revision_of(conn: Connection) -> int:
     """The trust log's revision. Raises STORE_UNAVAILABLE without a head."""
     return of_head(await conn.fetchval(_REVISION))
-
-
-async def hold(conn: Connection) -> None:
-    """Keep the head from being moved until the transaction ends. Raises STORE_UNAVAILABLE without
-    a head."""
-    of_head(await conn.fetchval(HOLD))
 
 
 async def latest(database: Database) -> int:

@@ -16,13 +16,20 @@ _NEW_COLUMNS = (
 )
 _NEW_COUNT = 17
 
-# The insert reads what the update returns, so the former code is out of the unique index by then.
-INSERT = f"""
-WITH replaced AS (
-    UPDATE codes SET code_hash = NULL, revoked_at = COALESCE(revoked_at, $11::timestamptz)
+_REPLACED = f"""
+    FROM codes
     WHERE $3::smallint = {CodeKind.VERIFICATION} AND kind = {CodeKind.VERIFICATION}
       AND client_id = $2::text AND purpose = $4::text AND recipient = $5::text
-      AND code_hash IS NOT NULL
+      AND code_hash IS NOT NULL"""
+# The insert reads what the update returns, so the former code is out of the unique index by then.
+INSERT = f"""
+WITH held AS MATERIALIZED (
+    SELECT code_id {_REPLACED} FOR UPDATE SKIP LOCKED
+), locked AS MATERIALIZED (
+    SELECT code_id {_REPLACED} AND code_id NOT IN (SELECT code_id FROM held)
+), replaced AS (
+    UPDATE codes SET code_hash = NULL, revoked_at = COALESCE(revoked_at, $11::timestamptz)
+    FROM held WHERE codes.code_id = held.code_id AND NOT EXISTS (SELECT FROM locked)
     RETURNING failures, failures_until
 ), inserted AS (
     INSERT INTO codes ({_NEW_COLUMNS}, failures, failures_until)
@@ -31,9 +38,10 @@ WITH replaced AS (
            $13::timestamptz, $14::bytea, $15::text, $16::text, $17::bytea,
            COALESCE(r.failures, 0), r.failures_until
     FROM (SELECT 1) AS one LEFT JOIN replaced r ON true
+    WHERE NOT EXISTS (SELECT FROM locked)
     RETURNING code_id
 ), audited AS ({audit_log.insert_from("inserted", _NEW_COUNT + 1)})
-SELECT code_id FROM inserted
+SELECT EXISTS (SELECT FROM locked) AS locked
 """  # noqa: S608 - fragments are constants
 
 BY_REQUEST = f"""
@@ -44,13 +52,18 @@ GET = f"""
 SELECT {CODE_COLUMNS} FROM codes WHERE code_id = $1 AND client_id = $2
 """  # noqa: S608
 
+_TO_REVOKE = """
+    FROM codes WHERE code_id = $1::uuid AND client_id = $2::text AND revoked_at IS NULL"""
 REVOKE = f"""
-WITH revoked AS (
+WITH held AS MATERIALIZED (
+    SELECT code_id {_TO_REVOKE} FOR NO KEY UPDATE SKIP LOCKED
+), revoked AS (
     UPDATE codes SET revoked_at = $3::timestamptz
-    WHERE code_id = $1::uuid AND client_id = $2::text AND revoked_at IS NULL
-    RETURNING {CODE_COLUMNS}
+    FROM held WHERE codes.code_id = held.code_id
+    RETURNING codes.*
 ), audited AS ({audit_log.insert_from("revoked", 4)})
-SELECT {CODE_COLUMNS} FROM revoked
+SELECT NOT EXISTS (SELECT FROM held) AND EXISTS (SELECT {_TO_REVOKE}) AS locked, revoked.*
+FROM (SELECT 1) AS one LEFT JOIN revoked ON true
 """  # noqa: S608
 
 # `domain.codes.decision.decide_redeem` on the row as it is once it is locked.
@@ -58,6 +71,13 @@ _RIGHT = """(
         c.code_hash = ANY ($1::bytea[]) AND c.recipient IN ('', $4::text)
         AND c.revoked_at IS NULL AND c.uses < c.max_uses
         AND c.not_before <= $5::timestamptz AND c.expires_at > $5::timestamptz)"""
+
+_TRIABLE = f"""
+    FROM target t JOIN codes c ON c.code_id = t.code_id, closed
+    WHERE c.code_hash IS NOT NULL AND closed.until IS NULL AND NOT EXISTS (SELECT FROM past)
+      AND CASE WHEN c.kind = {CodeKind.VERIFICATION}
+               THEN c.failures < {MAX_ATTEMPTS} OR c.failures_until <= $5::timestamptz
+               ELSE {_RIGHT} END"""
 
 # One row is looked for and locked: the code, or else the verification code that it is a guess at.
 # Its attempts are counted on it, so nobody can guess beside the count. Waiting racers see it as
@@ -78,6 +98,10 @@ WITH target AS MATERIALIZED (
 ), closed AS MATERIALIZED (
     SELECT max(locked_until) AS until FROM attempts
     WHERE bucket = ANY ($8::bytea[]) AND locked_until > $5::timestamptz
+), triable AS MATERIALIZED (
+    SELECT c.code_id {_TRIABLE}
+), held AS MATERIALIZED (
+    SELECT c.code_id {_TRIABLE} FOR NO KEY UPDATE OF c SKIP LOCKED
 ), tried AS (
     UPDATE codes c
     SET hit = {_RIGHT},
@@ -90,12 +114,7 @@ WITH target AS MATERIALIZED (
                               WHEN c.failures_until > $5::timestamptz
                                    AND c.failures + 1 < {MAX_ATTEMPTS} THEN c.failures_until
                               ELSE $9::timestamptz END
-    FROM target t, closed
-    WHERE c.code_id = t.code_id AND c.code_hash IS NOT NULL
-      AND closed.until IS NULL AND NOT EXISTS (SELECT FROM past)
-      AND CASE WHEN c.kind = {CodeKind.VERIFICATION}
-               THEN c.failures < {MAX_ATTEMPTS} OR c.failures_until <= $5::timestamptz
-               ELSE {_RIGHT} END
+    FROM held WHERE c.code_id = held.code_id
     RETURNING c.code_id, c.hit, c.uses, c.max_uses, c.payload, c.purpose, c.code_hash, c.expires_at
 ), kept AS (
     INSERT INTO code_redemptions (client_id, request_id, code_id, uses_left, at, expires_at,
@@ -109,7 +128,8 @@ WITH target AS MATERIALIZED (
            $14::text, 'purpose=' || purpose || ' uses=' || uses || ' of ' || max_uses
     FROM tried WHERE hit
 )
-SELECT tried.hit, tried.code_id AS hit_id, tried.payload AS hit_payload,
+SELECT NOT EXISTS (SELECT FROM held) AND EXISTS (SELECT FROM triable) AS locked,
+       tried.hit, tried.code_id AS hit_id, tried.payload AS hit_payload,
        tried.max_uses - tried.uses AS hit_left,
        past.code_id AS past_id, past.code_hash AS past_hash, past.purpose AS past_purpose,
        past.recipient AS past_recipient, past.redeemer AS past_redeemer,

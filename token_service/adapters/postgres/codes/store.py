@@ -10,7 +10,8 @@ from asyncpg import Record
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.codes import sql as code_sql
 from token_service.adapters.postgres.failures import MAX_ATTEMPTS
-from token_service.adapters.postgres.pool import Database, retry_deadlock
+from token_service.adapters.postgres.locked import RowLocked, until_free
+from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.removal import Removal
 from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
@@ -42,11 +43,7 @@ class CodeStore:
         """Insert the code, with its audit row, in the place of the verification code that it
         replaces; False when its request, its place or its hash was taken meanwhile."""
         try:
-            await retry_deadlock(
-                lambda: self._database.fetchrow(
-                    code_sql.INSERT, *_args(code), *audit_log.args(audit)
-                )
-            )
+            await self._ask(code_sql.INSERT, *_args(code), *audit_log.args(audit))
         except asyncpg.UniqueViolationError:
             return False
         durability.note_commit()
@@ -79,11 +76,9 @@ class CodeStore:
         )
         for _ in range(MAX_ATTEMPTS):
             try:
-                row = await retry_deadlock(lambda: self._database.fetchrow(code_sql.REDEEM, *args))
+                row = await self._ask(code_sql.REDEEM, *args)
             except asyncpg.UniqueViolationError:
                 continue  # the same request was first: the next reading has what it redeemed
-            if row is None:
-                return RedeemAnswer()
             if row["hit"] is not None:  # used, or counted as wrong
                 durability.note_commit()
             return _answer(row, presented)
@@ -96,15 +91,22 @@ class CodeStore:
 
     async def revoke(self, client_id: str, code_id: UUID, audit: AuditEvent) -> Code | None:
         """End one of the client's codes; None when there is none, or it was revoked before."""
-        row = await retry_deadlock(
-            lambda: self._database.fetchrow(
-                code_sql.REVOKE, code_id, client_id, audit.at, *audit_log.args(audit)
-            )
-        )
-        if row is None:
+        row = await self._ask(code_sql.REVOKE, code_id, client_id, audit.at, *audit_log.args(audit))
+        if row["code_id"] is None:
             return None
         durability.note_commit()
         return _code(row)
+
+    async def _ask(self, sql: str, *args: object) -> Record:
+        """The one row of a statement that tells whether its code is locked, once it is not."""
+
+        async def attempt() -> Record:
+            row = await self._database.fetchrow(sql, *args)
+            if row is None or row["locked"]:
+                raise RowLocked
+            return row
+
+        return await until_free(attempt, self._database)
 
 
 def _args(code: Code) -> tuple[object, ...]:

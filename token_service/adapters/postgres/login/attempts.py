@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from asyncpg import Record
 
 from token_service.adapters.postgres import audit as audit_log
-from token_service.adapters.postgres.pool import Database, retry_deadlock
+from token_service.adapters.postgres.locked import RowLocked, until_free
+from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.removal import Removal, removal_of
 from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
@@ -18,21 +19,26 @@ NOTED_EVERY, NOTED_MOST = 10, 100
 # A bucket that is full is locked until its window ends; what filled it moved that end to its own
 # time plus the lock, and wrote it into `locked_until` for the inserts that check it again.
 #
-# Rows are locked in the order of their keys, and what is decided on is what the lock returned:
-# the statement's own snapshot may be older, and a condition on it would skip rows for good.
+# What is decided on is what the lock returned: the statement's own snapshot may be older, and a
+# condition on it would skip rows for good. While somebody else holds one of the rows, nothing is
+# counted, and it is asked again.
 #
 # One full bucket, and none of the others counts: whoever is locked out for one address must not
 # be able to lock out all. A row that others made and filled meanwhile is not in the snapshot: it
 # comes up when the insert meets it, and then is missing from the answer.
-_COUNT = """
+_HELD = """held AS MATERIALIZED (
+    SELECT bucket, failures, window_ends_at FROM attempts
+    WHERE bucket = ANY ($1::bytea[]) FOR NO KEY UPDATE SKIP LOCKED
+), locked AS MATERIALIZED (
+    SELECT bucket FROM attempts
+    WHERE bucket = ANY ($1::bytea[]) AND bucket NOT IN (SELECT bucket FROM held)
+)"""
+_COUNT = f"""
 WITH wanted AS (
     SELECT * FROM unnest($1::bytea[], $2::integer[], $3::interval[], $4::interval[],
                          $6::text[], $7::boolean[]) WITH ORDINALITY
                   AS w (bucket, allowed, span, lock, name, noted, place)
-), held AS MATERIALIZED (
-    SELECT bucket, failures, window_ends_at FROM attempts
-    WHERE bucket = ANY ($1::bytea[]) ORDER BY bucket FOR NO KEY UPDATE
-), closed AS (
+), {_HELD}, closed AS (
     SELECT h.bucket, h.window_ends_at
     FROM held h JOIN wanted w ON w.bucket = h.bucket
     WHERE h.failures >= w.allowed AND h.window_ends_at > $5::timestamptz
@@ -40,7 +46,8 @@ WITH wanted AS (
     INSERT INTO attempts AS a (bucket, failures, window_ends_at, locked_until)
     SELECT bucket, 1, $5::timestamptz + CASE WHEN allowed <= 1 THEN lock ELSE span END,
            CASE WHEN allowed <= 1 THEN $5::timestamptz + lock END
-    FROM wanted WHERE NOT EXISTS (SELECT FROM closed) ORDER BY bucket
+    FROM wanted
+    WHERE NOT EXISTS (SELECT FROM closed) AND NOT EXISTS (SELECT FROM locked) ORDER BY bucket
     ON CONFLICT (bucket) DO UPDATE
     SET (failures, window_ends_at, locked_until) = (
         SELECT n.failures,
@@ -56,10 +63,11 @@ WITH wanted AS (
        OR a.failures < (SELECT allowed FROM wanted w WHERE w.bucket = EXCLUDED.bucket)
     RETURNING bucket, failures, locked_until
 )
-"""
+"""  # noqa: S608 - constants, here and below
 _ANSWER = """
-SELECT bucket, window_ends_at AS opens_at FROM closed
-UNION ALL SELECT bucket, NULL FROM counted
+SELECT bucket, window_ends_at AS opens_at, false AS locked FROM closed
+UNION ALL SELECT bucket, NULL, false FROM counted
+UNION ALL SELECT bucket, NULL, true FROM locked
 """
 _RESERVE = _COUNT + _ANSWER
 
@@ -93,26 +101,25 @@ WHERE bucket >= $1::bytea AND ($2::bytea IS NULL OR bucket < $2::bytea)
 
 # What filled the bucket and turns out well gives back the lock, too: failures count, and so does
 # the window, but from that attempt on.
-_GIVE_BACK = """
+_GIVE_BACK = f"""
 WITH given AS (
     SELECT * FROM unnest($1::bytea[], $2::integer[], $3::interval[], $4::interval[], $5::boolean[])
                   AS g (bucket, allowed, span, lock, emptied)
-), held AS MATERIALIZED (
-    SELECT bucket, failures, window_ends_at FROM attempts
-    WHERE bucket = ANY ($1::bytea[]) ORDER BY bucket FOR NO KEY UPDATE
-), left_over AS (
+), {_HELD}, left_over AS (
     SELECT h.bucket,
            CASE WHEN g.emptied THEN 0 ELSE h.failures - 1 END AS failures,
            CASE WHEN h.failures >= g.allowed THEN h.window_ends_at - g.lock + g.span
                 ELSE h.window_ends_at END AS window_ends_at
-    FROM held h JOIN given g ON g.bucket = h.bucket
+    FROM held h JOIN given g ON g.bucket = h.bucket WHERE NOT EXISTS (SELECT FROM locked)
 ), dropped AS (
     DELETE FROM attempts a USING left_over l WHERE a.bucket = l.bucket AND l.failures <= 0
+), changed AS (
+    UPDATE attempts a
+    SET failures = l.failures, window_ends_at = l.window_ends_at, locked_until = NULL
+    FROM left_over l WHERE a.bucket = l.bucket AND l.failures > 0
 )
-UPDATE attempts a
-SET failures = l.failures, window_ends_at = l.window_ends_at, locked_until = NULL
-FROM left_over l WHERE a.bucket = l.bucket AND l.failures > 0
-"""
+SELECT EXISTS (SELECT FROM locked) AS locked
+"""  # noqa: S608
 
 _STANDING = """
 SELECT max(a.window_ends_at) FILTER (WHERE a.failures >= w.allowed) AS opens_at,
@@ -122,16 +129,20 @@ JOIN attempts a ON a.bucket = w.bucket
 WHERE a.window_ends_at > $4::timestamptz
 """
 
+_OF_PREFIX = "bucket >= $1::bytea AND ($2::bytea IS NULL OR bucket < $2::bytea)"
 _UNLOCK = f"""
 WITH held AS MATERIALIZED (
+    SELECT bucket FROM attempts WHERE {_OF_PREFIX} FOR UPDATE SKIP LOCKED
+), locked AS MATERIALIZED (
     SELECT bucket FROM attempts
-    WHERE bucket >= $1::bytea AND ($2::bytea IS NULL OR bucket < $2::bytea)
-    ORDER BY bucket FOR UPDATE
+    WHERE {_OF_PREFIX} AND bucket NOT IN (SELECT bucket FROM held)
+), unlocked AS MATERIALIZED (
+    SELECT 1 WHERE NOT EXISTS (SELECT FROM locked)
 ), dropped AS (
-    DELETE FROM attempts a USING held WHERE a.bucket = held.bucket
-)
-{audit_log.insert_from("(SELECT 1) AS one", 3)}
-"""  # noqa: S608 - constants
+    DELETE FROM attempts a USING held, unlocked WHERE a.bucket = held.bucket
+), audited AS ({audit_log.insert_from("unlocked", 3)})
+SELECT EXISTS (SELECT FROM locked) AS locked
+"""  # noqa: S608
 
 _REMOVE = removal_of("attempts", "window_ends_at")
 
@@ -153,7 +164,7 @@ class Attempts:
         if not wanted:
             return None
         rows = await self._count(wanted, now, audit)
-        closed = [row["opens_at"] for row in rows if row["opens_at"] is not None]
+        closed = _closed(rows)
         if closed:
             wait: timedelta = max(closed) - now
             return wait
@@ -170,7 +181,7 @@ class Attempts:
         names = [bucket.name for bucket in wanted], [bucket.noted for bucket in wanted]
         args = (*_columns(wanted), now, *names, *(audit_log.args(audit) if audit else ()))
         sql = _RESERVE_NOTED if audit else _RESERVE
-        return await retry_deadlock(lambda: self._database.fetch(sql, *args))
+        return await self._ask(sql, *args)
 
     async def locks(self, prefix: bytes, now: datetime) -> LoginLocks:
         """What was counted in the bucket `prefix` and in those whose keys begin with it."""
@@ -201,15 +212,30 @@ class Attempts:
         if not prefix:
             raise ValueError("an empty prefix would unlock everyone")
         args = (prefix, _next_prefix(prefix), *audit_log.args(audit))
-        await retry_deadlock(lambda: self._database.execute(_UNLOCK, *args))
+        await self._ask(_UNLOCK, *args)
 
     async def _give_back(self, buckets: Sequence[AttemptBucket], *, reset: bool) -> None:
         if not buckets:
             return
         emptied = [reset and bucket.reset for bucket in buckets]
-        await retry_deadlock(
-            lambda: self._database.execute(_GIVE_BACK, *_columns(buckets), emptied)
-        )
+        await self._ask(_GIVE_BACK, *_columns(buckets), emptied)
+
+    async def _ask(self, sql: str, *args: object) -> list[Record]:
+        """The rows of a statement that tells which buckets are locked, once none is, or one is
+        full."""
+
+        async def attempt() -> list[Record]:
+            rows = await self._database.fetch(sql, *args)
+            if any(row["locked"] for row in rows) and not _closed(rows):
+                raise RowLocked
+            return rows
+
+        return await until_free(attempt, self._database)
+
+
+def _closed(rows: Iterable[Record]) -> list[datetime]:
+    """When the buckets that are full open again."""
+    return [row["opens_at"] for row in rows if row.get("opens_at") is not None]
 
 
 def _distinct(buckets: Iterable[AttemptBucket]) -> list[AttemptBucket]:

@@ -70,25 +70,39 @@ SELECT pg_notify('{CHANNEL}', pairing_id::text) FROM inserted
 
 # A live state is left before its end or not at all; COMPLETED, which has no end, is left when a
 # second scan turns up late.
+_TO_MOVE = f"""
+    FROM pairings p
+    WHERE pairing_id = $1::uuid AND state = $2::smallint AND wrong_numbers = $3::smallint
+      AND (ends_at > $7::timestamptz OR state = {PairingState.COMPLETED})"""
 MOVE = f"""
-WITH moved AS (
+WITH held AS MATERIALIZED (
+    SELECT pairing_id {_TO_MOVE} FOR NO KEY UPDATE SKIP LOCKED
+), moved AS (
     UPDATE pairings p
     SET state = $4::smallint, wrong_numbers = $5::smallint, ends_at = $6::timestamptz,
         approver_auth_time = COALESCE($8::timestamptz, approver_auth_time),
         approver_acr = COALESCE($9::smallint, approver_acr),
         approver_amr = COALESCE($10::smallint, approver_amr),
         end_reason = $11::smallint
-    WHERE pairing_id = $1::uuid AND state = $2::smallint AND wrong_numbers = $3::smallint
-      AND (ends_at > $7::timestamptz OR state = {PairingState.COMPLETED})
-    RETURNING pairing_id
+    FROM held WHERE p.pairing_id = held.pairing_id
+    RETURNING p.pairing_id
 ), audited AS ({audit_log.insert_from("moved", 12)})
-SELECT pg_notify('{CHANNEL}', pairing_id::text) FROM moved
+SELECT EXISTS (SELECT FROM moved) AS moved,
+       (SELECT pg_notify('{CHANNEL}', pairing_id::text) FROM moved),
+       NOT EXISTS (SELECT FROM held) AND EXISTS (SELECT {_TO_MOVE}) AS locked
 """  # noqa: S608
+
+_TO_COMPLETE = f"""
+    FROM pairings p
+    WHERE p.pairing_id = {PLACE["pairing_id"]} AND p.state = {PairingState.APPROVED}
+      AND p.ends_at > {PLACE["created_at"]}"""
 
 # Whoever revokes holds the trust head when it commits. While a share of it is held, nothing is
 # revoked: this statement sees all that was, and who comes after sees the new session.
 COLLECT = f"""
-WITH allowed AS (
+WITH held AS MATERIALIZED (
+    SELECT p.pairing_id {_TO_COMPLETE} FOR NO KEY UPDATE SKIP LOCKED
+), allowed AS (
     SELECT h.revision
     FROM sessions s, {LIVE_FROM}, clients own
     LEFT JOIN attempts a ON a.bucket = ${NEW_COUNT + 3}::bytea
@@ -102,9 +116,7 @@ WITH allowed AS (
     UPDATE pairings p
     SET state = {PairingState.COMPLETED}, child_session = {PLACE["session_id"]},
         ends_at = {PLACE["created_at"]}
-    FROM allowed
-    WHERE p.pairing_id = {PLACE["pairing_id"]} AND p.state = {PairingState.APPROVED}
-      AND p.ends_at > {PLACE["created_at"]}
+    FROM allowed, held WHERE p.pairing_id = held.pairing_id
     RETURNING allowed.revision
 ), inserted AS (
     INSERT INTO sessions ({NEW_COLUMNS}, rev)
@@ -113,7 +125,8 @@ WITH allowed AS (
 ), audited AS ({audit_log.insert_from("inserted", NEW_COUNT + 5)}), told AS (
     SELECT rev, pg_notify('{CHANNEL}', pairing_id::text) FROM inserted
 )
-SELECT {is_current(f"${NEW_COUNT + 4}")} AS current, told.*
+SELECT {is_current(f"${NEW_COUNT + 4}")} AS current, told.*,
+       NOT EXISTS (SELECT FROM held) AND EXISTS (SELECT {_TO_COMPLETE}) AS locked
 FROM trust_head h LEFT JOIN told ON true
 """  # noqa: S608
 

@@ -9,8 +9,9 @@ from asyncpg import Record
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres import trust_head
 from token_service.adapters.postgres.fencing import LogMovedError
+from token_service.adapters.postgres.locked import RowLocked, until_free
 from token_service.adapters.postgres.pairing import sql as pairing_sql
-from token_service.adapters.postgres.pool import Database, retry_deadlock
+from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.removal import Removal
 from token_service.adapters.postgres.sessions.rows import session_args, view_from_row
 from token_service.domain import durability
@@ -58,13 +59,14 @@ class PairingStore:
             [code.dies_at for code in codes],
             *audit_log.args(audit),
         )
-        return _noted(row)
+        if row is not None:
+            durability.note_commit()
+        return row is not None
 
     async def move(self, change: PairingMove, audit: AuditEvent) -> bool:
         """Take one step; False when it is not any more what was decided on."""
         login = change.login
-        row = await self._database.fetchrow(
-            pairing_sql.MOVE,
+        args = (
             change.pairing_id,
             change.from_state,
             change.from_wrong_numbers,
@@ -78,7 +80,17 @@ class PairingStore:
             change.end_reason,
             *audit_log.args(audit),
         )
-        return _noted(row)
+
+        async def move() -> bool:
+            row = await self._database.fetchrow(pairing_sql.MOVE, *args)
+            if row is None or row["locked"]:
+                raise RowLocked
+            return bool(row["moved"])
+
+        moved = await until_free(move, self._database)
+        if moved:
+            durability.note_commit()
+        return moved
 
     async def collect(
         self, child: Session, guard: CollectGuard, audit: AuditEvent
@@ -86,8 +98,7 @@ class PairingStore:
         """Complete the pairing and insert its session; None: something else was decided on."""
 
         async def complete() -> Inserted | None:
-            async with self._database.transaction() as conn:
-                await trust_head.hold(conn)
+            async with self._database.transaction(trust_head.HOLD) as conn:
                 row = await conn.fetchrow(
                     pairing_sql.COLLECT,
                     *session_args(child),
@@ -99,9 +110,11 @@ class PairingStore:
                 )
                 if row is None or not row["current"]:
                     raise LogMovedError
+                if row["locked"]:
+                    raise RowLocked
                 return None if row["rev"] is None else Inserted(row["rev"])
 
-        return await retry_deadlock(complete)
+        return await until_free(complete, self._database)
 
     async def approver(self, session_id: UUID) -> tuple[SessionView, str] | None:
         """A session by its public id with all that decides over it, and its user's name."""
@@ -117,13 +130,6 @@ class PairingStore:
         """The session that came of a pairing with all that decides over it, in one snapshot."""
         row = await self._database.fetchrow(pairing_sql.VIEW_OF_CHILD, pairing_id)
         return None if row is None else view_from_row(row)
-
-
-def _noted(row: Record | None) -> bool:
-    """Whether the statement wrote its row."""
-    if row is not None:
-        durability.note_commit()
-    return row is not None
 
 
 def _args(pairing: Pairing) -> tuple[object, ...]:
