@@ -1,4 +1,4 @@
-"""Connections that never ask the server to cancel a statement."""
+"""Connections that never ask the server to cancel a statement, and notice when others did."""
 
 from __future__ import annotations
 
@@ -17,7 +17,19 @@ class UncancelledConnection(asyncpg.Connection):
     in a failover. The driver sends one whenever a statement times out or its task is cancelled.
     Here it only waits, as after a request that is under way, until the server has answered; who
     cannot wait drops the connection.
+
+    Somebody else may end the wait as well (`pg_cancel_backend`). The server then answers as if all
+    were well, after a warning: so `unconfirmed` says that a commit of this connection may be lost.
     """
+
+    unconfirmed = False
+
+    def _process_log_message(self, fields: dict[str, str], last_query: str) -> None:
+        """Called by the driver for each warning or notice, before the statement's answer; no
+        listener of ours asks for them."""
+        del last_query
+        if fields.get("R") == "SyncRepWaitForLSN":  # the routine; the text is in any language
+            self.unconfirmed = True
 
     def _cancel_current_command(
         self,

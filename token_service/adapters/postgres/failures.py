@@ -31,6 +31,10 @@ class PoolerError(ConnectionError):
     """A pooler was met that the configuration does not name."""
 
 
+class UnconfirmedError(Exception):
+    """A commit came back without having reached the standby: it is visible, and may be lost."""
+
+
 class Failure(Enum):
     """What an exception says about the store."""
 
@@ -109,6 +113,7 @@ _POOLER = Cause("a pooler is in between: set TOKEN_SERVICE_POSTGRES_POOLER")
 _NO_PRIMARY = Cause("the server is a standby, the primary is needed")
 _SCHEMA_CHANGED = Cause("the schema was changed meanwhile")
 _LOST = Cause("the connection is lost")
+_UNCONFIRMED = Cause("an operator ended a commit's wait for its standby")
 LOCKED = Cause("a row stays locked")
 BUSY = Cause("all connections of this process are in use")
 
@@ -138,6 +143,8 @@ def _judge(error: BaseException, *, closed: bool) -> tuple[Failure, Cause]:
         return Failure.TIMED_OUT, _TIMED_OUT
     if isinstance(error, asyncpg.PostgresError):
         return _by_sqlstate(error)
+    if isinstance(error, UnconfirmedError):
+        return Failure.BUSY, _UNCONFIRMED
     if isinstance(error, PoolerError):
         return Failure.UNUSABLE, _POOLER
     if isinstance(error, OSError):

@@ -21,6 +21,7 @@ from token_service.adapters.postgres.connecting import Connector, Source
 from token_service.adapters.postgres.failures import (
     Cause,
     Failure,
+    UnconfirmedError,
     cause_of,
     classify,
     retry_deadlock,
@@ -184,6 +185,7 @@ class Database:
                 await conn.execute(f"{self._connector.begin}; {first}")
                 yield conn
                 await conn.execute(_COMMIT)
+                _require_confirmed(conn)
         except BaseException as error:
             if isinstance(error, LogMovedError):
                 error.renew = self.fencing.renew
@@ -202,6 +204,7 @@ class Database:
         try:
             conn = await self._lending.borrow(budget)
             result = await send(conn, max(0.001, ends_at - time.monotonic()))
+            _require_confirmed(conn)
         except BaseException as error:
             await self._raise_judged(conn, error, budget, in_transaction=False)
             raise
@@ -287,6 +290,13 @@ class Database:
         self._cleaning.add(task)
         task.add_done_callback(self._cleaning.discard)
         return task
+
+
+def _require_confirmed(conn: PoolConnectionProxy[Record]) -> None:
+    """Raise UnconfirmedError where the last commit may be lost."""
+    if getattr(conn, "unconfirmed", False):  # of UncancelledConnection
+        conn.terminate()  # another one begins anew
+        raise UnconfirmedError
 
 
 def _is_gone(conn: PoolConnectionProxy[Record] | None) -> bool:
