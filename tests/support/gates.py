@@ -30,9 +30,12 @@ class CountingGate(RedisGate):
 
 
 def link_to(url: str, *, connections: int = 4, **options: Any) -> RedisLink:
-    """A link with few connections; `options` are the link's."""
+    """A link with few connections, which waits for a busy machine; `options` are the link's."""
+    waits = options.setdefault("patience", PATIENCE)
     return RedisLink(
-        lambda: connect(url, max_connections=connections), connections=connections, **options
+        lambda: connect(url, max_connections=connections, timeout=waits),
+        connections=connections,
+        **options,
     )
 
 

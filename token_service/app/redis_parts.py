@@ -23,7 +23,7 @@ from token_service.adapters.without_redis import (
 from token_service.config import Settings
 from token_service.domain import ports
 
-PENDING_PAIRINGS_TIMEOUT = 1.0
+PENDING_PAIRINGS_TIMEOUT = 2.0
 """How long Redis may take, in seconds, where there is nobody else to ask: for pairings that were
 not scanned yet."""
 

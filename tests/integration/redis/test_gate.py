@@ -172,7 +172,7 @@ async def test_one_caller_tries_a_late_server_again_after_the_pause(
     valkey: EmbeddedValkey,
 ) -> None:
     hands = Hands()
-    async with open_link(valkey.url) as link:
+    async with open_link(valkey.url, patience=0.3) as link:
         gate = RedisGate(link, monotonic=hands, budget=0.2)
         await warm(gate)
         with pytest.raises(RedisAway):

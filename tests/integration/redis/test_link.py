@@ -107,7 +107,7 @@ async def test_the_own_load_is_no_fault_of_redis(proxy: Proxy) -> None:
 async def test_connections_cut_silently_are_found_before_a_caller_meets_them(
     proxy: Proxy,
 ) -> None:
-    async with open_link(url_by(proxy), check_every=0.05) as link:
+    async with open_link(url_by(proxy), check_every=0.05, patience=0.3) as link:
         former = link.client
         proxy.forget()
         await until(lambda: link.client not in (None, former))
@@ -115,7 +115,7 @@ async def test_connections_cut_silently_are_found_before_a_caller_meets_them(
 
 
 async def test_a_caller_that_insists_outlives_a_connection_cut_silently(proxy: Proxy) -> None:
-    async with open_link(url_by(proxy), check_every=PATIENCE) as link:
+    async with open_link(url_by(proxy), check_every=PATIENCE, patience=0.3) as link:
         proxy.forget()
         gate = RedisGate(link, budget=PATIENCE, insists=True)
         assert set(await answers(gate, 20)) == {True}

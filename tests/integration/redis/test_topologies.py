@@ -141,7 +141,7 @@ async def test_a_planned_failover_is_followed(watched: SentinelService) -> None:
 
 async def test_a_primary_that_stood_still_is_left_for_good(watched: SentinelService) -> None:
     """It wakes up as a primary of the past, and takes writes for a while."""
-    async with open_link(watched.url, pause=0.05) as link:
+    async with open_link(watched.url, pause=0.05, patience=0.5) as link:
         gate = RedisGate(link, budget=PATIENCE, insists=True)
         former = watched.primary()
         former.freeze()
@@ -159,7 +159,7 @@ async def test_sentinels_that_are_silent_or_dead_are_passed_over(watched: Sentin
         silent.swallow()
         (dead,) = free_ports(1)
         url = watched.url_by([silent.address, f"127.0.0.1:{dead}", watched.sentinels[1].address])
-        async with open_link(url) as link:
+        async with open_link(url, patience=0.5) as link:
             assert set(await crowd(RedisGate(link, budget=PATIENCE))) == {True}
 
 
@@ -209,7 +209,7 @@ async def test_slots_that_move_are_followed(cluster: ClusterService) -> None:
 async def test_a_member_that_stands_still_costs_nobody_else_its_keys(
     cluster: ClusterService,
 ) -> None:
-    async with open_link(cluster.url, pause=0.05) as link:
+    async with open_link(cluster.url, pause=0.05, patience=0.5) as link:
         gate = RedisGate(link, budget=PATIENCE, insists=True)
         cluster.members[1].freeze()
         await until_all_answer(gate)

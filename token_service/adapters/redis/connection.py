@@ -32,8 +32,8 @@ from token_service.adapters.redis.address import Kind, RedisAddress, Seed, parse
 
 RedisClient = Redis | RedisCluster
 
-STEP = 0.5
-"""Seconds for a connection, and for an answer of a Sentinel or a member of a Cluster."""
+STEP = 1.0
+"""Seconds for a connection, and for an answer: after so long a connection counts as cut."""
 
 MAX_CONNECTIONS = 16
 PREFIX = "token-service:"

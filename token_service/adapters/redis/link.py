@@ -17,14 +17,13 @@ from typing import TypeVar
 import structlog
 
 from token_service.adapters.redis import connection
-from token_service.adapters.redis.connection import MAX_CONNECTIONS, RedisClient, is_refusal
+from token_service.adapters.redis.connection import MAX_CONNECTIONS, STEP, RedisClient, is_refusal
 
 Answer = TypeVar("Answer")
 Work = Callable[[RedisClient], Awaitable[Answer]]
 
 PAUSE = 1.0
 CHECK_EVERY = 5.0
-PATIENCE = 0.5
 _OPENING = 5.0  # for Sentinels and members of a Cluster are asked one after the other
 _COMPLAIN_EVERY = 60.0
 
@@ -41,7 +40,7 @@ class RedisLink:
     `connect` makes a client; it may take long and is called in a thread. Connections are made
     anew at most every `pause` seconds, and tried every `check_every` seconds, so that those which
     a firewall cut silently are found before a caller meets them. At most `connections` pieces of
-    work are done at a time, and others wait for their turn; each may take `PATIENCE` seconds.
+    work are done at a time, and others wait for their turn; each may take `patience` seconds.
     """
 
     def __init__(
@@ -51,11 +50,13 @@ class RedisLink:
         connections: int = MAX_CONNECTIONS,
         pause: float = PAUSE,
         check_every: float = CHECK_EVERY,
+        patience: float = STEP,
     ) -> None:
         self._connect = connect
         self._connections = connections
         self._pause = pause
         self._check_every = check_every
+        self._patience = patience
         self._slots = asyncio.Semaphore(connections)
         self._client: RedisClient | None = None
         self._opened, self._broken = asyncio.Event(), asyncio.Event()
@@ -114,7 +115,7 @@ class RedisLink:
                 raise RedisAway
             began()
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(self._patience):
                     return await work(client)
             except Exception as error:
                 # Of any class: the library raises more than its RedisError says, and Redis is not
@@ -142,7 +143,7 @@ class RedisLink:
         self._opened.clear()
         self._broken.set()
         # Later, for what is under way at other members of a Cluster may end well.
-        self._retired.append((self._down_since + PATIENCE, client))
+        self._retired.append((self._down_since + self._patience, client))
         self.trouble(error)
 
     async def _keep(self) -> None:
@@ -190,7 +191,7 @@ class RedisLink:
                 await connection.ping(client)
 
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 await asyncio.gather(*(ping() for _ in range(self._connections)))
         except Exception as error:  # noqa: BLE001 - as in `run`
             self.judge(client, error)
