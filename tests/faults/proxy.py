@@ -115,7 +115,7 @@ class Proxy:
                         self.swallowed += 1
                         await gate.wait()
                 if self.delay:
-                    loop.call_later(self.delay, sink.write, data)
+                    loop.call_later(self.delay, _write, sink, data)
                 else:
                     sink.write(data)
                     await sink.drain()
@@ -124,3 +124,9 @@ class Proxy:
         finally:
             self._writers.discard(sink)
             sink.transport.abort()
+
+
+def _write(sink: asyncio.StreamWriter, data: bytes) -> None:
+    """Unless it was hung up on meanwhile."""
+    if not sink.transport.is_closing():
+        sink.write(data)

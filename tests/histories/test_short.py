@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from tests.histories import recorded
 from tests.histories.faults import IN_TESTS, NEMESES, SHORT
+from tests.histories.faults.nodes import NothingBreaks
 from tests.histories.ground import Ground
 from tests.histories.run import run
 from tests.histories.workload.load import Volume
@@ -34,6 +35,19 @@ async def test_every_promise_is_kept(name: str, ground: Ground, tmp_path: Path) 
     assert result.tracebacks == 0
     assert result.effect
     assert {"issue", "exchange", "validate", "revoke", "redeem_code"} <= set(result.kinds)
+
+
+class Forgetful(NothingBreaks):
+    """One node of two forgets what was revoked."""
+
+    modules = ("tests.histories.forgetful", "token_service")
+
+
+async def test_a_node_that_forgets_is_convicted(ground: Ground, tmp_path: Path) -> None:
+    result = await run(
+        Forgetful(), ground, 1, kept=tmp_path, volume=SMALL, times=0.25, patient=False
+    )
+    assert {violation.partition(":")[0] for violation in result.violations} == {"revoked, accepted"}
 
 
 def test_every_fault_has_a_name_of_its_own() -> None:
