@@ -6,6 +6,7 @@ that cannot be had on this machine is skipped, says why, and is not counted.
 
 import argparse
 import json
+import logging
 import secrets
 import shutil
 import sys
@@ -51,6 +52,7 @@ def main() -> int:
     names = arguments.only or (list(SHORT) if arguments.short else list(by_name))
     if unknown := set(names) - set(by_name):
         parser.error(f"no fault {', '.join(sorted(unknown))}; there are {', '.join(by_name)}")
+    logging.getLogger("tokenservice").addHandler(logging.NullHandler())  # outages are wanted here
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
     results = uvloop.run(_all(names, seed, long=arguments.long))
     KEPT.mkdir(parents=True, exist_ok=True)

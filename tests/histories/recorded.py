@@ -82,6 +82,12 @@ def with_tables(text: str, recorded: dict[str, Any]) -> str:
     return f"{before}{_BEGIN}\n{_tables(recorded)}{_END}{after}"
 
 
+def _runs(fault: dict[str, Any]) -> str:
+    """Their number, and how many of them prove nothing."""
+    runs, failed = len(fault["seeds"]), fault["failed"]
+    return f"{runs}, of which {failed} failed" if failed else str(runs)
+
+
 def _tables(recorded: dict[str, Any]) -> str:
     faults = recorded["faults"].values()
     total = sum(fault["operations"] for fault in faults)
@@ -94,7 +100,7 @@ def _tables(recorded: dict[str, Any]) -> str:
     lines.append(f"| Fault | {' | '.join(columns)} | Slowest revocation |")
     lines.append("| --- | --- | --- | --- | --- | --- | --- |")
     lines += [
-        f"| {fault['title']} | {len(fault['seeds'])} | {fault['operations']:,} "
+        f"| {fault['title']} | {_runs(fault)} | {fault['operations']:,} "
         f"| {fault['unknown']:,} | {fault['violations']} | {fault['without_service']:.1f} s "
         f"| {fault['slowest_revocation'] * 1e3:,.0f} ms |"
         for fault in faults

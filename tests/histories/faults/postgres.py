@@ -8,7 +8,7 @@ from functools import partial
 
 import asyncpg
 
-from tests.histories.nemesis import Nemesis, NoEffectError, seen, unanswered
+from tests.histories.nemesis import Nemesis, NoEffectError, acknowledged, seen, unanswered
 from tests.histories.site import LIMIT, Node, Site
 from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.embedded.cluster import postgres_processes
@@ -172,8 +172,10 @@ class FarAway(Nemesis):
     title = "PostgreSQL is 300 ms away"
     databases = True
     seconds = 8.0
+    _since = 0.0
 
     async def start(self, site: Site) -> None:
+        self._since = site.recorder.now()
         for node in site.nodes:
             node.database_proxy.delay = 0.15
 
@@ -190,8 +192,15 @@ class FarAway(Nemesis):
         return f"a round trip takes {trip * 1e3:.0f} ms"
 
     async def heal(self, site: Site) -> None:
+        revoked = [
+            one
+            for node in site.nodes
+            for one in acknowledged(site, self._since, node.name, "revoke")
+        ]
         for node in site.nodes:
             node.database_proxy.mend()
+        if not revoked:
+            raise AssertionError("no revocation was acknowledged meanwhile")
 
 
 POSTGRES = (

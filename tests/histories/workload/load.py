@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from tests.histories.site import LIMIT, Site
 from tests.histories.workload.administration import Administration
-from tests.histories.workload.operations import Context, Held
+from tests.histories.workload.operations import Context
 from tests.histories.workload.people import People
 from tests.histories.workload.sessions import Holder
 from tests.histories.workload.validating import Gateway, Remote
@@ -95,16 +95,11 @@ async def loaded(site: Site, seed: int, volume: Volume) -> AsyncIterator[Load]:
 
 
 async def ask_once_more(context: Context, *, dead: int = 60) -> None:
-    """Present what is over at both nodes and both validators, once the limit has passed."""
-    lately = list(context.ended)[-dead:]
-    for access in lately:
+    """Present what is over at both nodes and both validators, and exchange what is not."""
+    for access in list(context.ended)[-dead:]:
         about = {"access": access.number}
         for place in range(len(context.site.nodes)):
             await context.validate(access, place)
             await context.decide(access.text, place, dict(about))
-
-
-async def exchange_once_more(context: Context, held: list[Held]) -> None:
-    """Exchange sessions at both nodes."""
-    for number, one in enumerate(held):
-        await context.exchange(one, number % len(context.site.nodes), os.urandom(16))
+    for number, held in enumerate(context.left):
+        await context.exchange(held, number % len(context.site.nodes), os.urandom(16))

@@ -55,13 +55,15 @@ class Held:
 
 @dataclass(slots=True)
 class Context:
-    """What all actors share. `revisions` are those that revocations were acknowledged with."""
+    """What all actors share: tokens handed out lately, those of sessions that ended, sessions that
+    were going on when the load stopped, and the latest acknowledged revision."""
 
     site: Site
     random: random.Random
     validators: list[Validator] = field(default_factory=list)
     recent: deque[Access] = field(default_factory=lambda: deque(maxlen=LASTING))
     ended: deque[Access] = field(default_factory=lambda: deque(maxlen=200))
+    left: list[Held] = field(default_factory=list)
     revision: int = 0
     stopping: bool = False
     _apis: dict[tuple[int, str], Api] = field(default_factory=dict)

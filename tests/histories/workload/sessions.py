@@ -37,6 +37,7 @@ class Holder:
         """From the first exchange to the end of a session."""
         for _ in range(self._random.randint(1, STEPS)):
             if self._context.stopping:
+                self._context.left.append(held)
                 return
             step = self._random.choices(
                 (self._plainly, self._racing, self._twice, self._robbed), (12, 3, 3, 1)
