@@ -34,6 +34,9 @@ from token_service.usecases.trust.revoke import (
 )
 from token_service.usecases.users.administration import NewUser
 
+FAR = 0.15
+"""Seconds, for each way."""
+
 LOGOUT, LOST = RevocationReason.LOGOUT, RevocationReason.ADMINISTRATIVE
 Call = Callable[[], Awaitable[object]]
 
@@ -278,3 +281,19 @@ async def test_round_trips(setting: Setting, prepare: Callable[[Setting], Awaita
     before = setting.proxy.trips
     await call()
     assert setting.proxy.trips - before == {**REVOCATIONS, **OTHERS}[prepare]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "prepare",
+    [_logout, _subject, _device, _disable_user, _change_password],
+    ids=lambda one: one.__name__[1:],
+)
+async def test_what_is_revoked_far_away_is_acknowledged(
+    setting: Setting, prepare: Callable[[Setting], Awaitable[Call]]
+) -> None:
+    """Within the time of a call; PostgreSQL is as far as the other side of the earth."""
+    await (await prepare(setting))()
+    call = await prepare(setting)
+    setting.proxy.delay = FAR
+    await call()

@@ -109,9 +109,9 @@ _COUNT_LIVE = f"""
     WHERE {live("$9::timestamptz")}
     GROUP BY w.asked
     UNION ALL
-    SELECT e.asked, 1
-    FROM changing e JOIN sessions s ON s.session_id = e.identity, {LIVE_FROM}
-    WHERE {_SESSION_OF_ENTRY} AND {live("$9::timestamptz")}"""  # noqa: S608
+    SELECT changing.asked, 1
+    FROM changing JOIN live_sessions ON live_sessions.session_id = changing.identity
+    WHERE {_SESSION}"""  # noqa: S608
 
 _EVENTS = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(audit_log.AUDIT_TYPES, 11))
 
@@ -129,6 +129,10 @@ WITH {_HELD}, judged AS MATERIALIZED (
 ), changing AS MATERIALIZED (
     SELECT *, row_number() OVER (ORDER BY asked) AS place
     FROM judged WHERE NOT locked AND {_CHANGES}
+), live_sessions AS MATERIALIZED (
+    SELECT s.session_id FROM sessions s, {LIVE_FROM}
+    WHERE s.session_id = ANY (ARRAY(SELECT identity FROM asked WHERE {_SESSION}))
+      AND {live("$9::timestamptz")}
 ), counted AS MATERIALIZED ({_COUNT_LIVE}
 ), {_APPENDED}, lifted_users AS (
     UPDATE users u SET valid_rev = GREATEST(u.valid_rev, r.rev)
