@@ -57,6 +57,7 @@ class Codes:
                 codes=parts.code_secrets,
                 secrets=parts.secrets,
                 attempts=parts.attempts,
+                durability=parts.durability,
                 clock=parts.clock,
                 limits=wrong_limits,
             )

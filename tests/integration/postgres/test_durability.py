@@ -9,10 +9,12 @@ import pytest_asyncio
 
 from tests.integration.postgres_world import World, event, make_world
 from tests.support.hands import Hands
+from tests.support.node import started
 from token_service.adapters.postgres.durability import REMEMBERED_SECONDS, Durability
 from token_service.adapters.postgres.pool import Database
 from token_service.domain import durability
 from token_service.domain.errors import Reason, TokenServiceError
+from token_service.usecases.sessions.exchange import ExchangeRequest
 
 WRITTEN = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL"
 
@@ -149,3 +151,20 @@ async def test_a_transaction_without_a_change_commits_all_the_same(world: World)
 
     after = await world.value("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
     assert after > before
+
+
+async def test_what_is_asked_for_again_and_again_is_confirmed_once(dsn: str) -> None:
+    """Repeated exchanges write next to nothing, however many they are."""
+    async with started(dsn) as node:
+        app = await node.app()
+        durable = Counted(node.database)
+        counting = node.but(durability=durable)
+        tokens = await node.own_session(app)
+        request = ExchangeRequest(token=tokens.session_token, exchange_id=bytes(16))
+        first = await counting.usecases.sessions.exchange(app, request)
+        assert durable.commits == 0
+
+        again = [await counting.usecases.sessions.exchange(app, request) for _ in range(20)]
+
+        assert {one.tokens.session_token for one in again} == {first.tokens.session_token}
+        assert durable.commits == 1

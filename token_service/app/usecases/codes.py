@@ -41,6 +41,7 @@ def codes(settings: Settings, parts: Parts) -> CodeUseCases:
             codes=parts.code_secrets,
             secrets=parts.secrets,
             attempts=parts.attempts,
+            durability=parts.durability,
             clock=parts.clock,
             limits=WrongCodeLimits(),
         ),

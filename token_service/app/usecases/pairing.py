@@ -75,6 +75,7 @@ def pairing(parts: Parts, shared: Shared) -> PairingUseCases:
             maker=shared.maker,
             mint=parts.mint,
             secrets=parts.secrets,
+            durability=parts.durability,
             clock=clock,
             random=parts.random,
             shield=shield,

@@ -27,6 +27,7 @@ from token_service.domain.ports import (
     Clock,
     CodeSecrets,
     CodeStore,
+    Durability,
     Secrets,
 )
 
@@ -82,6 +83,7 @@ class RedeemCode:
         codes: CodeSecrets,
         secrets: Secrets,
         attempts: Attempts,
+        durability: Durability,
         clock: Clock,
         limits: WrongCodeLimits,
     ) -> None:
@@ -89,6 +91,7 @@ class RedeemCode:
         self._codes = codes
         self._secrets = secrets
         self._attempts = attempts
+        self._durability = durability
         self._clock = clock
         self._limits = limits
 
@@ -108,6 +111,8 @@ class RedeemCode:
                 raise await self._wrong(caller, request, counters, now)
             match decide_redeem(answer.view, presented, now):
                 case Replay(redemption):
+                    done = (redemption.code_id, caller.client_id, request.request_id)
+                    await self._durability.confirm(done)
                     return Redeemed(redemption, replayed=True)
                 case Wrong(counted=False, id_used=id_used):
                     raise await self._wrong(caller, request, counters, now, id_used=id_used)

@@ -15,6 +15,7 @@ from token_service.domain.pairing.decision import Event, Move, Pairing, Side, St
 from token_service.domain.ports import (
     Clock,
     CollectGuard,
+    Durability,
     PairingStore,
     Randomness,
     Secrets,
@@ -75,6 +76,7 @@ class CollectPairing:
         maker: TokenSetMaker,
         mint: SessionMint,
         secrets: Secrets,
+        durability: Durability,
         clock: Clock,
         random: Randomness,
         shield: Shield,
@@ -85,6 +87,7 @@ class CollectPairing:
         self._maker = maker
         self._mint = mint
         self._secrets = secrets
+        self._durability = durability
         self._clock = clock
         self._random = random
         self._shield = shield
@@ -115,6 +118,7 @@ class CollectPairing:
         if view is None or asked is None or not _is_replay(view, asked, now):
             raise refused(Reason.PAIRING_STATE)
         require_live(view, now)
+        await self._durability.confirm((pairing.pairing_id, asked))
         session, policy = view.session, view.policy
         grant = narrowed_grant(
             (),
