@@ -248,7 +248,8 @@ async def test_a_mistake_in_a_statement_is_ours(database: Database) -> None:
         async with database.transaction() as conn:
             await conn.execute("INSERT INTO notes VALUES (1)")
     with pytest.raises(asyncpg.DataError):
-        await database.execute("INSERT INTO notes VALUES ($1)", "one")
+        await database.execute("INSERT INTO notes VALUES ($1)", 2**40)
+    await refused(database.execute("INSERT INTO notes VALUES ($1)", "one"))  # an int is ours
 
     assert await value(database, "SELECT 1") == 1
 

@@ -15,10 +15,10 @@ from tests.integration.postgres_world import (
     revocation,
 )
 from token_service.adapters.postgres.clients.store import ClientStore
+from token_service.adapters.postgres.failures import MissingRowError
 from token_service.adapters.postgres.pairing.store import PairingStore
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust.revocations import RevocationStore
-from token_service.adapters.postgres.trust_head import MissingRowError
 from token_service.adapters.postgres.users.store import UserStore
 from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.kinds import TrustEntryKind

@@ -27,6 +27,10 @@ ROLLED_BACK = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """The server undid the transaction: the one kind of failure after which a write is repeated."""
 
 
+class MissingRowError(Exception):
+    """A row that is always there is not: the database was never migrated, or restored in part."""
+
+
 class PoolerError(ConnectionError):
     """A pooler was met that the configuration does not name."""
 
@@ -107,13 +111,35 @@ _KINDS: Mapping[str, tuple[Failure, str]] = {
 }
 """By SQLSTATE, or by its class. Whatever is not here is ours."""
 
-_TIMED_OUT = Cause("no answer in time: a lock, or a server that hangs")
-_UNREACHABLE = Cause("the server cannot be reached")
-_POOLER = Cause("a pooler is in between: set TOKEN_SERVICE_POSTGRES_POOLER")
-_NO_PRIMARY = Cause("the server is a standby, the primary is needed")
-_SCHEMA_CHANGED = Cause("the schema was changed meanwhile")
-_LOST = Cause("the connection is lost")
-_UNCONFIRMED = Cause("an operator ended a commit's wait for its standby")
+_OTHER_TYPE = (
+    Failure.UNUSABLE,
+    Cause("a column has another type: was it migrated by something else?"),
+)
+_BY_TYPE: tuple[tuple[type[BaseException], tuple[Failure, Cause]], ...] = (
+    (
+        TimeoutError,
+        (Failure.TIMED_OUT, Cause("no answer in time: a lock, or a server that hangs")),
+    ),
+    (
+        PoolerError,
+        (Failure.UNUSABLE, Cause("a pooler is in between: set TOKEN_SERVICE_POSTGRES_POOLER")),
+    ),
+    (
+        UnconfirmedError,
+        (Failure.BUSY, Cause("an operator ended a commit's wait for its standby")),
+    ),
+    (OSError, (Failure.LOST, Cause("the server cannot be reached"))),
+    (
+        asyncpg.TargetServerAttributeNotMatched,
+        (Failure.LOST, Cause("the server is a standby, the primary is needed")),
+    ),
+    (
+        asyncpg.OutdatedSchemaCacheError,
+        (Failure.UNUSABLE, Cause("the schema was changed meanwhile")),
+    ),
+)
+"""The first that fits; PoolerError and TimeoutError are OSErrors too."""
+
 LOCKED = Cause("a row stays locked")
 BUSY = Cause("all connections of this process are in use")
 
@@ -139,22 +165,19 @@ def cause_of(error: BaseException) -> Cause:
 
 
 def _judge(error: BaseException, *, closed: bool) -> tuple[Failure, Cause]:
-    if isinstance(error, TimeoutError):
-        return Failure.TIMED_OUT, _TIMED_OUT
+    if isinstance(error, asyncpg.DataError) and isinstance(error.__cause__, TypeError):
+        return _OTHER_TYPE  # the driver goes by the types that the server has told it
     if isinstance(error, asyncpg.PostgresError):
         return _by_sqlstate(error)
-    if isinstance(error, UnconfirmedError):
-        return Failure.BUSY, _UNCONFIRMED
-    if isinstance(error, PoolerError):
-        return Failure.UNUSABLE, _POOLER
-    if isinstance(error, OSError):
-        return Failure.LOST, _UNREACHABLE
-    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return Failure.LOST, _NO_PRIMARY
-    if isinstance(error, asyncpg.OutdatedSchemaCacheError):
-        return Failure.UNUSABLE, _SCHEMA_CHANGED
+    for kind, judgement in _BY_TYPE:
+        if isinstance(error, kind):
+            return judgement
+    if isinstance(error, MissingRowError):
+        return Failure.UNUSABLE, Cause(str(error))
     if closed and isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
-        return Failure.LOST, _LOST
+        return Failure.LOST, Cause("the connection is lost")
+    if isinstance(error, TokenServiceError):
+        return Failure.OURS, Cause(error.message)
     return Failure.OURS, Cause(f"an error of this program ({type(error).__name__})")
 
 

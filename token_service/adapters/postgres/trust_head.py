@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from token_service.adapters.postgres.failures import MissingRowError
 from token_service.domain.errors import TokenServiceError, store_unavailable
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ JOIN_HEAD = "LEFT JOIN trust_head h ON true"
 _REVISION = "SELECT revision FROM trust_head"
 HOLD = "SELECT revision FROM trust_head FOR SHARE"
 """Keeps the head from being moved until the transaction ends."""
-
-
-class MissingRowError(Exception):
-    """A row that is always there is not: the database was never migrated, or restored in part."""
 
 
 def missing(what: str) -> TokenServiceError:

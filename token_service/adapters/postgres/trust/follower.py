@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from token_service.adapters.postgres.failures import cause_of
 from token_service.adapters.postgres.trust import log as trust
 from token_service.adapters.postgres.trust.beat import TrustBeat
 from token_service.adapters.postgres.trust.succession_watch import GRACE, SuccessionWatch
@@ -151,7 +152,11 @@ class TrustFollower:
             except Exception as error:  # noqa: BLE001 - whatever it was, the next try may succeed
                 self._failures += 1
                 if self._failures == 1:
-                    _log.warning("trust_follower_lost", error=type(error).__name__)
+                    _log.warning(
+                        "trust_follower_lost",
+                        cause=str(cause_of(error)),
+                        error=type(error).__name__,
+                    )
                 self._pausing = True
                 self._fail_waiting()
             await asyncio.sleep(self._pause())
