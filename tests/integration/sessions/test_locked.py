@@ -1,13 +1,17 @@
 """Rows that stay locked: a session's costs its own session, the trust head's the changes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
 import pytest
 
 from tests.integration.postgres_world import (
     World,
+    add_client,
+    add_user,
     advance_of,
     event,
     holding,
@@ -16,7 +20,9 @@ from tests.integration.postgres_world import (
 )
 from tests.integration.sessions.test_plain import plainly
 from tests.support.waiting import patience
+from token_service.adapters.postgres.clients.store import ClientStore
 from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.users.store import UserStore
 from token_service.domain.errors import Reason, TokenServiceError
 
 LOCK = "SELECT FROM sessions WHERE session_id = ANY ($1::uuid[]) FOR UPDATE"
@@ -86,14 +92,20 @@ async def test_changes_that_wait_for_the_trust_head_leave_the_others_room(
     world: World, elsewhere: Database
 ) -> None:
     session = await world.issue()
-
-    async def change() -> None:
-        async with world.database.transaction() as conn:
-            await conn.execute("UPDATE trust_head SET revision = revision")
-
+    users, clients = UserStore(world.database), ClientStore(world.database)
+    waiting: list[Coroutine[Any, Any, object]] = []
+    for number in range(STUCK):
+        name, user_id = f"app-{number}", UUID(int=number)
+        await add_user(world, user_id)
+        await add_client(world, name)
+        waiting += [
+            users.set_enabled(user_id, False, event("disable")),
+            clients.set_enabled(name, False, event("disable")),
+            users.define_role(name, (), event("define")),
+        ]
     async with holding(elsewhere, "SELECT FROM trust_head FOR UPDATE"), patience():
-        changes = [asyncio.create_task(change()) for _ in range(STUCK)]
-        await until_blocked(elsewhere)
+        changes = [asyncio.create_task(change) for change in waiting]
+        await until_blocked(elsewhere, 2)
         for generation in range(1, 30):
             current = plainly(replace(session, generation=generation))
             assert await world.sessions.advance_plainly(current, event("exchange")) is not None

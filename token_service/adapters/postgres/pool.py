@@ -84,8 +84,7 @@ class Database:
         self.fencing = Fencing()
         """Which log this node follows, for the statements that must not go to another one."""
         self._cleaning: set[asyncio.Task[None]] = set()
-        # Transactions wait for locks, of the trust head above all. Statements do not, and always
-        # find a connection.
+        # What waits for the trust head leaves connections to what does not.
         self._transactions = asyncio.Semaphore(max(1, pool.get_max_size() // 2))
 
     @classmethod
@@ -166,6 +165,18 @@ class Database:
         """Run a statement; its command tag, such as `UPDATE 3`."""
         tag: str = await self._call(lambda conn, left: conn.execute(sql, *args, timeout=left))
         return tag
+
+    async def change(self, sql: str, *args: object) -> Record | None:
+        """Like `fetchrow`, for what may wait for the trust head: it takes a transaction's place."""
+        try:
+            async with asyncio.timeout(deadline.remaining(self._timeout)):
+                await self._transactions.acquire()
+        except TimeoutError:
+            raise store_unavailable() from None
+        try:
+            return await self.fetchrow(sql, *args)
+        finally:
+            self._transactions.release()
 
     @asynccontextmanager
     async def transaction(self, first: str = "") -> AsyncIterator[Connection]:

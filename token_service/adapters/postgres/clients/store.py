@@ -272,9 +272,9 @@ class ClientStore(ClientSecretStore):
             return False
         args = (client_id, row["state"], row["policy"], *audit_log.args(audit))
         if enabled:
-            done = await self._database.fetchrow(_ENABLE, *args)
+            done = await self._database.change(_ENABLE, *args)
         else:
-            done = await self._database.fetchrow(_DISABLE, *args, uuid4())
+            done = await self._database.change(_DISABLE, *args, uuid4())
         if done is None or not done["held"]:
             raise RowLocked
         if done["revision"] is None:

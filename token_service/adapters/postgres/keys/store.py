@@ -109,7 +109,7 @@ class KeyStore:
 
     async def _insert(self, key: Key, audit: AuditEvent) -> None:
         args = (*_args(key), *audit_log.args(audit))
-        row = await self._database.fetchrow(_INSERT_AND_PUBLISH, *args)
+        row = await self._database.change(_INSERT_AND_PUBLISH, *args)
         if row is None:
             raise self._database.fencing.moved()
         durability.note_commit()

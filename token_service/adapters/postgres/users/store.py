@@ -158,7 +158,7 @@ class UserStore(RoleStore):
         """Run one of the statements for the user `args[0]`; the revision, None: no such user."""
 
         async def attempt() -> Record:
-            row = _one(await self._database.fetchrow(sql, *args))
+            row = _one(await self._database.change(sql, *args))
             if row["known"] and not row["held"]:
                 raise RowLocked
             if row["appends"] and row["revision"] is None:
