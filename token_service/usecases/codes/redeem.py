@@ -93,7 +93,13 @@ class RedeemCode:
         self._attempts = attempts
         self._durability = durability
         self._clock = clock
-        self._limits = limits
+        many = limits.caller, limits.window, limits.caller_lock
+        self._limits = {
+            _OF_CALLER: many,
+            _OF_NOBODY: many,
+            _OF_REDEEMER: (limits.redeemer, limits.window, limits.lock),
+            _OF_RECIPIENT: (MAX_ATTEMPTS, ATTEMPT_WINDOW, ATTEMPT_WINDOW),
+        }
 
     async def __call__(self, caller: Caller, request: RedeemRequest) -> Redeemed:
         """Use the code once; the same request again gets the same answer."""
@@ -153,17 +159,6 @@ class RedeemCode:
             )
         return counters
 
-    def _bucket(self, name: str, key: bytes) -> AttemptBucket:
-        limits = self._limits
-        limit, window, lock = {
-            _OF_CALLER: (limits.caller, limits.window, limits.caller_lock),
-            _OF_NOBODY: (limits.caller, limits.window, limits.caller_lock),
-            _OF_REDEEMER: (limits.redeemer, limits.window, limits.lock),
-            _OF_RECIPIENT: (MAX_ATTEMPTS, ATTEMPT_WINDOW, ATTEMPT_WINDOW),
-        }[name]
-        noted = name != _OF_CALLER
-        return AttemptBucket(key=key, limit=limit, window=window, lock=lock, name=name, noted=noted)
-
     async def _wrong(
         self,
         caller: Caller,
@@ -183,7 +178,13 @@ class RedeemCode:
             subject=request.redeemer,
             details=f"purpose={request.purpose}",
         )
-        buckets = [self._bucket(name, key) for name, key in counters.items()]
+        buckets = [
+            AttemptBucket(
+                key=key, limit=limit, window=window, lock=lock, name=name, noted=name != _OF_CALLER
+            )
+            for name, key in counters.items()
+            for limit, window, lock in [self._limits[name]]
+        ]
         wait = await self._attempts.reserve(buckets, now, audit)
         error = error if wait is None else locked(wait)
         error.about["subject"] = request.redeemer
