@@ -206,6 +206,22 @@ async def add_key(world: World, kid: str, state: KeyState = KeyState.ACTIVE) -> 
     )
 
 
+async def entries(world: World) -> list[tuple[object, ...]]:
+    """What is in the trust log: revision, kind, id, device id, effect and reason."""
+    rows = await world.database.fetch(
+        "SELECT revision, kind, id, device_id, effect, reason FROM trust_log ORDER BY revision"
+    )
+    return [tuple(row) for row in rows]
+
+
+async def audited(world: World) -> list[str]:
+    """The audit rows of revocations: action and target."""
+    rows = await world.database.fetch(
+        "SELECT action || ' ' || target FROM audit_log WHERE action LIKE 'revoke%' ORDER BY id"
+    )
+    return [row[0] for row in rows]
+
+
 REISSUE = TrustEffect.REISSUE
 
 

@@ -15,6 +15,8 @@ from tests.integration.postgres_world import (
     World,
     add_client,
     add_user,
+    audited,
+    entries,
     make_world,
     revocation,
 )
@@ -32,27 +34,6 @@ async def world(dsn: str) -> AsyncIterator[World]:
     database = await Database.open(dsn, size=4)
     yield await make_world(database)
     await database.close()
-
-
-@pytest.fixture
-async def revocations(world: World) -> AsyncIterator[RevocationStore]:
-    store = RevocationStore(world.database)
-    yield store
-    await store.close()
-
-
-async def entries(world: World) -> list[tuple[object, ...]]:
-    rows = await world.database.fetch(
-        "SELECT revision, kind, id, device_id, effect, reason FROM trust_log ORDER BY revision"
-    )
-    return [tuple(row) for row in rows]
-
-
-async def audited(world: World) -> list[str]:
-    rows = await world.database.fetch(
-        "SELECT action || ' ' || target FROM audit_log WHERE action LIKE 'revoke%' ORDER BY id"
-    )
-    return [row[0] for row in rows]
 
 
 async def test_a_revoked_session_is_dead_and_the_others_live(

@@ -9,6 +9,8 @@ import pytest
 from tests.integration.postgres_world import (
     NOW,
     World,
+    audited,
+    entries,
     event,
     holding,
     make_world,
@@ -30,27 +32,6 @@ async def world(dsn: str) -> AsyncIterator[World]:
     database = await Database.open(dsn, size=4, call_timeout=30)  # a deadlock takes its time
     yield await make_world(database)
     await database.close()
-
-
-@pytest.fixture
-async def revocations(world: World) -> AsyncIterator[RevocationStore]:
-    store = RevocationStore(world.database)
-    yield store
-    await store.close()
-
-
-async def entries(world: World) -> list[tuple[object, ...]]:
-    rows = await world.database.fetch(
-        "SELECT revision, kind, id, device_id, effect, reason FROM trust_log ORDER BY revision"
-    )
-    return [tuple(row) for row in rows]
-
-
-async def audited(world: World) -> list[str]:
-    rows = await world.database.fetch(
-        "SELECT action || ' ' || target FROM audit_log WHERE action LIKE 'revoke%' ORDER BY id"
-    )
-    return [row[0] for row in rows]
 
 
 async def test_concurrent_revocations_share_transactions(
