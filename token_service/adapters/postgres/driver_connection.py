@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from token_service.adapters.postgres.failures import UnconfirmedError
+
 if TYPE_CHECKING:
     import asyncio
+
+    from asyncpg import Record
+    from asyncpg.pool import PoolConnectionProxy
 
 
 class UncancelledConnection(asyncpg.Connection):
@@ -48,3 +53,29 @@ class UncancelledConnection(asyncpg.Connection):
             await super().close(timeout=timeout)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             self.terminate()
+
+
+def is_gone(conn: PoolConnectionProxy[Record] | None) -> bool:
+    """Whether the connection was made and is lost; its pool may have let go of it already."""
+    if conn is None:
+        return False
+    try:
+        return conn.is_closed()
+    except asyncpg.InterfaceError:
+        return True
+
+
+def drop(conn: PoolConnectionProxy[Record]) -> None:
+    """Close the connection at once; it may be lost already."""
+    if not is_gone(conn):
+        conn.terminate()
+
+
+def require_confirmed(conn: PoolConnectionProxy[Record]) -> None:
+    """Raise UnconfirmedError where the last commit may be lost. A connection that was lost with its
+    answer, as when the primary dies, does not tell any more."""
+    if is_gone(conn):
+        raise UnconfirmedError
+    if getattr(conn, "unconfirmed", False):  # of UncancelledConnection
+        conn.terminate()  # another one begins anew
+        raise UnconfirmedError

@@ -18,10 +18,10 @@ from asyncpg import Record
 from token_service.adapters.postgres.circuit import Circuit
 from token_service.adapters.postgres.connect_gate import ConnectGate
 from token_service.adapters.postgres.connecting import Connector, Source
+from token_service.adapters.postgres.driver_connection import drop, is_gone, require_confirmed
 from token_service.adapters.postgres.failures import (
     Cause,
     Failure,
-    UnconfirmedError,
     cause_of,
     classify,
     retry_deadlock,
@@ -196,7 +196,7 @@ class Database:
                 await conn.execute(f"{self._connector.begin}; {first}")
                 yield conn
                 await conn.execute(_COMMIT)
-                _require_confirmed(conn)
+                require_confirmed(conn)
         except BaseException as error:
             if isinstance(error, LogMovedError):
                 error.renew = self.fencing.renew
@@ -215,7 +215,7 @@ class Database:
         try:
             conn = await self._lending.borrow(budget)
             result = await send(conn, max(0.001, ends_at - time.monotonic()))
-            _require_confirmed(conn)
+            require_confirmed(conn)
         except BaseException as error:
             await self._raise_judged(conn, error, budget, in_transaction=False)
             raise
@@ -245,12 +245,12 @@ class Database:
     ) -> None:
         """Return the connection, note the failure, and raise STORE_UNAVAILABLE if that is what
         `error` means."""
-        failure = classify(error, closed=_is_gone(conn))
+        failure = classify(error, closed=is_gone(conn))
         # A call that was given little time proves nothing when it runs out of it.
         soon = failure is Failure.TIMED_OUT and budget < min(self._timeout, TELLING_SECONDS)
         if conn is not None:
             if failure is Failure.TIMED_OUT and not soon:
-                conn.terminate()  # what it was asked may yet happen
+                drop(conn)  # what it was asked may yet happen
             await self._clean_up(conn, error, in_transaction=in_transaction)
         if failure is Failure.OURS:
             if isinstance(error, asyncpg.PostgresError):
@@ -289,11 +289,10 @@ class Database:
 
     async def _clean(self, conn: PoolConnectionProxy[Record], *, roll_back: bool) -> None:
         try:
-            if roll_back and not _is_gone(conn):
+            if roll_back and not is_gone(conn):
                 await conn.execute("ROLLBACK", timeout=CLEANUP_SECONDS)
         except Exception:  # noqa: BLE001 - whatever it was, the connection is not to be used again
-            if not _is_gone(conn):
-                conn.terminate()
+            drop(conn)
         await self._lending.give_back(conn)  # a lost one too: only then may the pool replace it
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -301,20 +300,3 @@ class Database:
         self._cleaning.add(task)
         task.add_done_callback(self._cleaning.discard)
         return task
-
-
-def _require_confirmed(conn: PoolConnectionProxy[Record]) -> None:
-    """Raise UnconfirmedError where the last commit may be lost."""
-    if getattr(conn, "unconfirmed", False):  # of UncancelledConnection
-        conn.terminate()  # another one begins anew
-        raise UnconfirmedError
-
-
-def _is_gone(conn: PoolConnectionProxy[Record] | None) -> bool:
-    """Whether the connection was made and is lost; its pool may have let go of it already."""
-    if conn is None:
-        return False
-    try:
-        return conn.is_closed()
-    except asyncpg.InterfaceError:
-        return True
