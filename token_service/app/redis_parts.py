@@ -59,7 +59,7 @@ def redis_parts(
         return RedisParts(
             StoredSessionFacts(store), NoCoarseLimit(), OwnActivity(), NoPendingPairings()
         )
-    link = RedisLink(_connector(settings), connections=settings.redis_connections)
+    link = RedisLink(connector(settings), connections=settings.redis_connections)
     gate = RedisGate(link, budget=settings.redis_timeout.total_seconds())
     patient = RedisGate(link, budget=PENDING_PAIRINGS_TIMEOUT, insists=True)
     seals = EntrySeals(secret_keys.cache_keys())
@@ -72,7 +72,9 @@ def redis_parts(
     )
 
 
-def _connector(settings: Settings) -> Callable[[], connection.RedisClient]:
+def connector(settings: Settings) -> Callable[[], connection.RedisClient]:
+    """What makes clients by the settings; may be called in any thread."""
+
     def connect() -> connection.RedisClient:
         """Read the address anew where it comes from a file: its password may have changed."""
         file, url = settings.file_of("redis_url"), settings.redis_url

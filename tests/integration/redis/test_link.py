@@ -14,8 +14,11 @@ from tests.faults.proxy import Proxy
 from tests.support.certificates import issue, server_files
 from tests.support.gates import open_link
 from tests.support.valkey_node import ValkeyNode, free_ports
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import PATIENCE, patience, until
+from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.redis import RedisAway, RedisClient, RedisGate, RedisLink, connect
+from token_service.app.redis_parts import connector
+from token_service.config import load
 from token_service.domain import deadline
 
 PASSWORD = "just-a-test"
@@ -66,7 +69,7 @@ async def test_a_handshake_longer_than_the_budget_keeps_nobody_away(
         async with open_link(url) as link:
             gate = RedisGate(link)
             answered = 0
-            async with asyncio.timeout(PATIENCE):
+            async with patience():
                 while answered < 20:  # a busy machine may be late now and then
                     answered += (await answers(gate, 1)) == [True]
             assert slow.accepted == 4
@@ -135,9 +138,18 @@ async def test_a_caller_that_insists_outlives_a_restart(server: ValkeyNode) -> N
 async def test_a_new_password_is_taken_from_where_the_address_comes_from(
     server: ValkeyNode, tmp_path: Path
 ) -> None:
-    source = tmp_path / "url"
+    source, secrets = tmp_path / "url", tmp_path / "secrets"
     source.write_text(f"redis://:{PASSWORD}@{server.address}")
-    link = RedisLink(lambda: connect(source.read_text()), pause=0.01)
+    secrets.write_text(SecretKeys.generate_text())
+    settings = load(
+        {
+            "TOKEN_SERVICE_ISSUER": "https://auth.example.com",
+            "TOKEN_SERVICE_POSTGRES_DSN": "postgresql://127.0.0.1/tokens",
+            "TOKEN_SERVICE_SECRET_KEYS_FILE": str(secrets),
+            "TOKEN_SERVICE_REDIS_URL_FILE": str(source),
+        }
+    )
+    link = RedisLink(connector(settings), pause=0.01)
     gate = RedisGate(link, budget=PATIENCE)
     assert await gate.ask(ping)
     with capture_logs() as logs:

@@ -218,7 +218,7 @@ async def test_a_users_life(office: Office) -> None:
     gone = await users.delete_user(alice.user_id)
     assert gone.user.username == alice.username
     with pytest.raises(TokenServiceError) as unknown:
-        await users.get_user(user_id=alice.user_id)
+        await users.get_user(alice.user_id)
     assert unknown.value.reason is Reason.USER_NOT_FOUND
     with pytest.raises(ValueError, match="either"):
         await users.get_user()

@@ -94,9 +94,10 @@ def _demo_identity(wishes: Wishes, demo: DemoFile | None, default: str) -> Ident
         )
     elsewhere = bool(wishes.server) and (demo is None or wishes.server != demo.grpc)
     if demo is None or (elsewhere and not wishes.demo_client):
+        same = ", or --as NAME if it is the development server too" if demo else ""
         raise CliError(
             f"no credentials for {wishes.server}: set {variables.CLIENT_ID} and "
-            f"{variables.CLIENT_SECRET} (or {variables.CLIENT_SECRET_FILE})"
+            f"{variables.CLIENT_SECRET} (or {variables.CLIENT_SECRET_FILE}){same}"
         )
     client = demo.client(wishes.demo_client or default)
     return Identity(client.client_id, client.client_secret)

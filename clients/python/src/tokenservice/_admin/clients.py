@@ -26,7 +26,6 @@ from tokenservice._admin.client_values import (
     RotatedSecret,
 )
 from tokenservice._admin.messages import message_of, value
-from tokenservice._listing import Listing, Page
 from tokenservice._transport import calls
 from tokenservice._transport.service_client import ServiceClient, random_request_id
 from tokenservice.v1 import client_service_pb2 as pb
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from tokenservice._admin.client_values import ClientPolicy
+    from tokenservice._listing import Listing
 
 
 class ClientAdmin(ServiceClient):
@@ -184,18 +184,15 @@ class ClientAdmin(ServiceClient):
 
         ``page_size`` is at most 500; 0 means 50. ``timeout`` is for each page.
         """
-
-        async def fetch(token: str) -> Page[Client]:
-            with messages.sendable():
-                request = pb.ListClientsRequest(
-                    state=messages.number(state), page_size=page_size, page_token=token
-                )
-            reply = await self._calls.call(
-                lambda stubs: stubs.clients.ListClients, request, calls.READ, timeout
-            )
-            return Page(tuple(value(Client, one) for one in reply.clients), reply.next_page_token)
-
-        return Listing(fetch, page_token)
+        return self._calls.listing(
+            lambda stubs: stubs.clients.ListClients,
+            lambda token: pb.ListClientsRequest(
+                state=messages.number(state), page_size=page_size, page_token=token
+            ),
+            lambda reply: (value(Client, one) for one in reply.clients),
+            page_token,
+            timeout,
+        )
 
     async def update_client_policy(
         self,

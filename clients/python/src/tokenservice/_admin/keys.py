@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from tokenservice import _messages as messages
 from tokenservice._admin.key_values import ChangedKey, Key, KeyPurpose
 from tokenservice._admin.messages import value
-from tokenservice._listing import Listing, Page
 from tokenservice._transport import calls
 from tokenservice._transport.service_client import ServiceClient
 from tokenservice.v1 import key_service_pb2 as pb
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+    from tokenservice._listing import Listing
 
 
 class KeyAdmin(ServiceClient):
@@ -39,18 +40,15 @@ class KeyAdmin(ServiceClient):
 
         ``page_size`` is at most 500; 0 means 50. ``timeout`` is for each page.
         """
-
-        async def fetch(token: str) -> Page[Key]:
-            with messages.sendable():
-                request = pb.ListKeysRequest(
-                    purpose=messages.number(purpose), page_size=page_size, page_token=token
-                )
-            reply = await self._calls.call(
-                lambda stubs: stubs.keys.ListKeys, request, calls.READ, timeout
-            )
-            return Page(tuple(value(Key, one) for one in reply.keys), reply.next_page_token)
-
-        return Listing(fetch, page_token)
+        return self._calls.listing(
+            lambda stubs: stubs.keys.ListKeys,
+            lambda token: pb.ListKeysRequest(
+                purpose=messages.number(purpose), page_size=page_size, page_token=token
+            ),
+            lambda reply: (value(Key, one) for one in reply.keys),
+            page_token,
+            timeout,
+        )
 
     async def rotate_key(
         self,

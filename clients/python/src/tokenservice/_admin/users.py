@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from tokenservice import _messages as messages
 from tokenservice._admin.messages import value
 from tokenservice._admin.user_values import ChangedRole, ChangedUser, Role, User
-from tokenservice._listing import Listing, Page
 from tokenservice._transport import calls
 from tokenservice._transport.service_client import ServiceClient
 from tokenservice.v1 import user_service_pb2 as pb
@@ -24,6 +23,8 @@ from tokenservice.v1 import user_service_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import timedelta
+
+    from tokenservice._listing import Listing
 
 
 class UserAdmin(ServiceClient):
@@ -117,8 +118,8 @@ class UserAdmin(ServiceClient):
 
     async def get_user(
         self,
-        *,
         user_id: str | None = None,
+        *,
         username: str | None = None,
         timeout: timedelta | None = None,
     ) -> User:
@@ -146,16 +147,13 @@ class UserAdmin(ServiceClient):
 
         ``page_size`` is at most 500; 0 means 50. ``timeout`` is for each page.
         """
-
-        async def fetch(token: str) -> Page[User]:
-            with messages.sendable():
-                request = pb.ListUsersRequest(page_size=page_size, page_token=token)
-            reply = await self._calls.call(
-                lambda stubs: stubs.users.ListUsers, request, calls.READ, timeout
-            )
-            return Page(tuple(value(User, one) for one in reply.users), reply.next_page_token)
-
-        return Listing(fetch, page_token)
+        return self._calls.listing(
+            lambda stubs: stubs.users.ListUsers,
+            lambda token: pb.ListUsersRequest(page_size=page_size, page_token=token),
+            lambda reply: (value(User, one) for one in reply.users),
+            page_token,
+            timeout,
+        )
 
     async def unlock_user(
         self, user_id: str, *, note: str = "", timeout: timedelta | None = None
@@ -204,13 +202,10 @@ class UserAdmin(ServiceClient):
         self, *, page_size: int = 0, page_token: str = "", timeout: timedelta | None = None
     ) -> Listing[Role]:
         """List roles in the order of their names; otherwise as :meth:`list_users`."""
-
-        async def fetch(token: str) -> Page[Role]:
-            with messages.sendable():
-                request = pb.ListRolesRequest(page_size=page_size, page_token=token)
-            reply = await self._calls.call(
-                lambda stubs: stubs.users.ListRoles, request, calls.READ, timeout
-            )
-            return Page(tuple(value(Role, one) for one in reply.roles), reply.next_page_token)
-
-        return Listing(fetch, page_token)
+        return self._calls.listing(
+            lambda stubs: stubs.users.ListRoles,
+            lambda token: pb.ListRolesRequest(page_size=page_size, page_token=token),
+            lambda reply: (value(Role, one) for one in reply.roles),
+            page_token,
+            timeout,
+        )

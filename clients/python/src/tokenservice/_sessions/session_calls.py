@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tokenservice import _messages as messages
-from tokenservice._listing import Listing, Page
 from tokenservice._transport import calls
 from tokenservice._values import Revoked
 from tokenservice.core import RevocationReason
@@ -14,6 +13,7 @@ from tokenservice.v1 import session_service_pb2 as pb
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from tokenservice._listing import Listing
     from tokenservice._transport.calls import Calls
     from tokenservice._values import Session
 
@@ -45,19 +45,21 @@ class SessionCalls:
         if (subject is None) == (session_token is None):
             raise ValueError("either subject or session_token is due")
 
-        async def fetch(token: str) -> Page[Session]:
-            with messages.sendable():
-                request = pb.ListSessionsRequest(page_size=page_size, page_token=token)
-                if subject is not None:
-                    request.subject = subject
-                elif session_token is not None:
-                    request.session_token = messages.presented(session_token)
-            reply = await self._calls.call(
-                lambda stubs: stubs.sessions.ListSessions, request, calls.READ, timeout
-            )
-            return Page(tuple(map(messages.session, reply.sessions)), reply.next_page_token)
+        def request(token: str) -> pb.ListSessionsRequest:
+            asked = pb.ListSessionsRequest(page_size=page_size, page_token=token)
+            if subject is not None:
+                asked.subject = subject
+            elif session_token is not None:
+                asked.session_token = messages.presented(session_token)
+            return asked
 
-        return Listing(fetch, page_token)
+        return self._calls.listing(
+            lambda stubs: stubs.sessions.ListSessions,
+            request,
+            lambda reply: map(messages.session, reply.sessions),
+            page_token,
+            timeout,
+        )
 
     async def get_session(self, session_id: str, *, timeout: timedelta | None = None) -> Session:
         """Fetch one session, also one that ended and is still remembered (SESSION_NOT_FOUND)."""

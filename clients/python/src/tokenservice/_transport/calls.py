@@ -7,23 +7,26 @@ import random
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
 
+from tokenservice import _messages as messages
 from tokenservice._backoff import Backoff
 from tokenservice._errors import TokenServiceError, Unreachable, error_of
+from tokenservice._listing import Listing, Page
 from tokenservice._reason import Reason
 from tokenservice._times import seconds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from tokenservice._transport.connection import Connection, Metadata
     from tokenservice._transport.lanes import Stubs
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,28 @@ class Calls:
                     raise
             if pause:
                 await self._sleep(pause)
+
+    def listing(
+        self,
+        method: Callable[[Stubs], grpc.aio.UnaryUnaryMultiCallable[Request, Response]],
+        request: Callable[[str], Request],
+        items: Callable[[Response], Iterable[Item]],
+        page_token: str,
+        timeout: timedelta | None = None,
+    ) -> Listing[Item]:
+        """List what `method` gives page by page, from the page that ``page_token`` names.
+
+        `request` asks for the page with a token, `items` are those of a reply, and ``timeout`` is
+        for each page.
+        """
+
+        async def fetch(token: str) -> Page[Item]:
+            with messages.sendable():
+                asked = request(token)
+            reply: Any = await self.call(method, asked, READ, timeout)
+            return Page(tuple(items(reply)), reply.next_page_token)
+
+        return Listing(fetch, page_token)
 
     def _pause(self, error: TokenServiceError, call: _Call, failures: int) -> float | None:
         """Seconds until the next attempt; None: there must be none."""
