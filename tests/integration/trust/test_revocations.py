@@ -62,14 +62,27 @@ async def test_a_session_is_revoked_once(world: World, revocations: RevocationSt
     assert await revocations.revoke(replace(again, reason=RevocationReason.LOGOUT), NOW) == Revoked(
         2
     )
-    for unknown in (uuid4(), "no uuid"):
-        nothing = revocation(TrustEntryKind.SESSION, unknown)
-        assert await revocations.revoke(nothing, NOW) == Revoked(2, 0)
+    nothing = revocation(TrustEntryKind.SESSION, "no uuid")
+    assert await revocations.revoke(nothing, NOW) == Revoked(2, 0)
 
     assert len(await entries(world)) == len(await audited(world)) == 2
     stored = await world.sessions.get(session.session_id)
     assert stored is not None
     assert stored.revoked_reason is RevocationReason.ADMINISTRATIVE
+
+
+async def test_a_session_without_a_row_is_revoked_by_its_identity(
+    world: World, revocations: RevocationStore
+) -> None:
+    """Its row was removed, or lost in a failover; access tokens that name it may live on."""
+    lost = uuid4()
+
+    assert await revocations.revoke(revocation(TrustEntryKind.SESSION, lost), NOW) == Revoked(1)
+
+    assert await entries(world) == [
+        (1, TrustEntryKind.SESSION, str(lost), "", 1, RevocationReason.ADMINISTRATIVE)
+    ]
+    assert await audited(world) == [f"revoke.SESSION {lost}"]
 
 
 async def test_a_session_that_had_expired_is_revoked_but_not_counted(

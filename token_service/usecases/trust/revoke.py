@@ -28,6 +28,7 @@ from tokenservice.core import (
     Facts,
     Form,
     MalformedToken,
+    OpaqueAccess,
     TokenKind,
     UnknownToken,
     shape_of,
@@ -152,16 +153,37 @@ class Revoke:
         session = await self._session_of(token) if form in (Form.SESSION, Form.JWT) else None
         if session is not None:
             return await self._session(caller, request, session)
-        facts = await self._access_facts(token, form)
-        if facts is None:
+        return await self._by_claims(caller, request, token, form)
+
+    async def _by_claims(
+        self, caller: Caller, request: RevokeRequest, token: str, form: Form
+    ) -> Revoked:
+        """Of what an authentic token says of itself, also where its session has no row any more:
+        validators and caches may know it yet. A session token says nothing of the kind."""
+        claims = await self._claims(token, form)
+        if claims is None:
             return Revoked(self._trust.state.revision)
-        if not _may_revoke_access(caller, facts):
+        if isinstance(claims, OpaqueAccess):  # whose it was is not known without its session
+            return await self._access(caller, request, claims)
+        if claims.kind is TokenKind.ROLLING:
+            _require_own(caller, claims.client_id)
+            kind, subject = TrustEntryKind.SESSION, claims.subject
+            return await self._write(caller, request, kind, claims.session_id, subject=subject)
+        if not _may_revoke_access(caller, claims):
             raise _not_yours()
-        if self._clock.unix() >= facts.expires_at:
+        return await self._access(caller, request, claims, claims.subject)
+
+    async def _access(
+        self,
+        caller: Caller,
+        request: RevokeRequest,
+        access: Facts | OpaqueAccess,
+        subject: str = "",
+    ) -> Revoked:
+        if self._clock.unix() >= access.expires_at:
             return Revoked(self._trust.state.revision)
-        return await self._write(
-            caller, request, TrustEntryKind.TOKEN, facts.token_id, subject=facts.subject
-        )
+        kind = TrustEntryKind.TOKEN
+        return await self._write(caller, request, kind, access.token_id, subject=subject)
 
     async def _session_of(self, token: str) -> Session | None:
         """The session behind a session or rolling token of any generation."""
@@ -172,22 +194,21 @@ class Revoke:
         view = await self._sessions.view(authentic.lookup_id)
         return view.session if view else None
 
-    async def _access_facts(self, token: str, form: Form) -> Facts | None:
+    async def _claims(self, token: str, form: Form) -> Facts | OpaqueAccess | None:
+        """Of an access or rolling token, and for an opaque one those of its session with them."""
         try:
             if form is Form.JWT:
-                facts = self._tokens.authenticate_jwt(token)
-                return facts if facts.kind is TokenKind.ACCESS else None
+                return self._tokens.authenticate_jwt(token)
             if form is Form.OPAQUE_ACCESS:
                 access = self._tokens.authenticate_opaque(token)
                 session = await self._facts.load(access.session_id, access.generation)
-                return opaque_facts(access, session) if session else None
+                return opaque_facts(access, session) if session else access
         except (MalformedToken, UnknownToken):
             return None
         return None
 
     async def _session(self, caller: Caller, request: RevokeRequest, session: Session) -> Revoked:
-        if session.client_id != caller.client_id and not caller.may(Permission.TOKENS_REVOKE_ANY):
-            raise _not_yours()
+        _require_own(caller, session.client_id)
         return await self._write(
             caller,
             request,
@@ -217,6 +238,11 @@ class Revoke:
         revoked = await self._shield.run(self._revocations.revoke(revocation, now))
         await self._trust.reach(revoked.revision)
         return revoked
+
+
+def _require_own(caller: Caller, client_id: str) -> None:
+    if client_id != caller.client_id and not caller.may(Permission.TOKENS_REVOKE_ANY):
+        raise _not_yours()
 
 
 def _may_revoke_access(caller: Caller, facts: Facts) -> bool:

@@ -74,8 +74,9 @@ async def apply(
 ) -> list[Applied]:
     """Carry out all of them and commit; an answer for each, in order.
 
-    A session or key that is revoked already, or unknown, gets no entry and no audit row. Of what is
-    below, here is only written down that it is to follow, unless it is not `cascading`.
+    A session or key that is revoked already gets no entry and no audit row, nor does an unknown
+    key. A session without a row gets them: tokens that name it may live on. Of what is below, here
+    is only written down that it is to follow, unless it is not `cascading`.
     """
     requested = _merge(revocations)
     effects = list({id(effect): effect for effect in requested}.values())

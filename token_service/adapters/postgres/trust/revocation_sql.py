@@ -80,9 +80,12 @@ _IS_LOCKED = f"""CASE
             AND a.id NOT IN (SELECT kid FROM held_keys)
         ELSE false
     END"""  # noqa: S608
-# A session or key is revoked once; what is asked about others is on record each time.
+# A session or key is revoked once; what is asked about others is on record each time. A session
+# without a row had one that was removed or lost, and its access tokens may live on.
 _CHANGES = f"""CASE
         WHEN {_SESSION} THEN identity IN (SELECT session_id FROM held_sessions)
+            OR NOT EXISTS (SELECT FROM sessions s WHERE s.session_id = identity)
+                AND identity IS NOT NULL
         WHEN {_KEY} THEN id IN (SELECT kid FROM held_keys)
         ELSE true
     END"""  # noqa: S608
