@@ -107,6 +107,30 @@ async def test_the_own_load_is_no_fault_of_redis(proxy: Proxy) -> None:
         assert await gate.ask(ping)
 
 
+async def test_work_whose_caller_left_before_its_turn_is_not_done(proxy: Proxy) -> None:
+    async with open_link(url_by(proxy), connections=1) as link:
+        gate = RedisGate(link, budget=PATIENCE)
+        hold, done = asyncio.Event(), []
+
+        async def held(_: RedisClient) -> None:
+            await hold.wait()
+
+        async def note(_: RedisClient) -> None:
+            done.append(1)
+
+        holder = asyncio.create_task(gate.ask(held))
+        await asyncio.sleep(0)
+        leaving = asyncio.create_task(gate.ask(note))
+        await asyncio.sleep(0.01)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        hold.set()
+        await holder
+        assert await gate.ask(ping)
+        assert done == []
+
+
 async def test_connections_cut_silently_are_found_before_a_caller_meets_them(
     proxy: Proxy,
 ) -> None:

@@ -63,7 +63,7 @@ def connect(
 
 async def close(client: RedisClient) -> None:
     """Close the client with all its connections, those to Sentinels included."""
-    with suppress(RedisError, OSError):  # from connections that are gone
+    with suppress(Exception):  # from connections that are gone, of any class
         if isinstance(client, RedisCluster):
             # Its own end leaves everything open after a failure.
             await client.nodes_manager.aclose()

@@ -107,13 +107,15 @@ class RedisGate:
         task = asyncio.create_task(self.link.run(work, lambda: began.append(self._monotonic())))
         self._errands.add(task)
         task.add_done_callback(self._over)
-        await asyncio.wait((task,), timeout=max(0.0, ends - time.monotonic()))
+        try:
+            await asyncio.wait((task,), timeout=max(0.0, ends - time.monotonic()))
+        finally:
+            if not began:
+                # Others of this process take their turn: no fault of Redis.
+                task.cancel()
         if task.done():
             return task.result()
-        if not began:
-            # Others of this process take their turn: no fault of Redis.
-            task.cancel()
-        elif blames:
+        if began and blames:
             self._timed_out(self._monotonic() - began[0])
         raise RedisAway
 
