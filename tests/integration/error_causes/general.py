@@ -14,6 +14,7 @@ from tests.support.api import reason_of
 from token_service.rpc.policy_table import METHODS
 from tokenservice.v1 import code_service_pb2 as codes
 from tokenservice.v1 import trust_service_pb2 as trust
+from tokenservice.v1 import types_pb2 as types
 from tokenservice.v1 import user_service_pb2 as users
 
 STREAMS = 4
@@ -140,12 +141,12 @@ async def _refused_by_other_than(scene: Scene, expected: str) -> object:
 
 
 async def _fault(scene: Scene) -> object:
-    """The database is not as the server expects it."""
-    await scene.sql("ALTER TABLE codes RENAME TO codes_elsewhere")
-    try:
-        return await _get_code(scene)
-    finally:
-        await scene.sql("ALTER TABLE codes_elsewhere RENAME TO codes")
+    """A row holds what no version of the service has written."""
+    app = await scene.app()
+    request = codes.IssueCodeRequest(purpose="test", kind=types.CODE_KIND_COUPON)
+    issued = await scene.call(app, "codes", "IssueCode", request)
+    await scene.sql("UPDATE codes SET kind = 77 WHERE code_id::text = $1", issued.code_id)
+    return await scene.call(app, "codes", "GetCode", codes.GetCodeRequest(code_id=issued.code_id))
 
 
 async def _stopping(scene: Scene) -> object:
