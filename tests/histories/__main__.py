@@ -58,7 +58,7 @@ def main() -> int:
     KEPT.mkdir(parents=True, exist_ok=True)
     (KEPT / "results.json").write_text(json.dumps([one.as_json() for one in results], indent=1))
     if arguments.record:
-        recorded.write(recorded.summed(results))
+        recorded.record(results)
     return _conclude(results)
 
 

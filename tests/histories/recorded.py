@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.histories.faults import NEMESES
 from tests.histories.run import Result
 
 FILE = Path(__file__).with_name("recorded.json")
@@ -17,23 +18,19 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
 _BEGIN, _END = "<!-- recorded -->", "<!-- /recorded -->"
 
 
-def summed(results: Iterable[Result]) -> dict[str, Any]:
-    """What the file holds of these runs: the faults in order, each with the sum of its runs."""
-    faults: dict[str, dict[str, Any]] = {}
-    kinds: dict[str, Counter[str]] = {}
-    skipped: dict[str, str] = {}
+def recorded_with(results: Iterable[Result], held: dict[str, Any]) -> dict[str, Any]:
+    """What the file holds after these runs: each fault with the sum of its runs; faults that were
+    not run keep what they had."""
+    new: dict[str, dict[str, Any]] = {}
     for result in results:
         if result.skipped:
-            skipped[result.title] = result.skipped
-            continue
-        _add(faults.setdefault(result.name, _nothing(result)), result)
-        for kind, places in result.kinds.items():
-            kinds.setdefault(kind, Counter()).update(places)
+            new.setdefault(result.name, {"title": result.title, "skipped": result.skipped})
+        else:
+            _add(new.setdefault(result.name, _nothing(result)), result)
+    faults = {**held["faults"], **new}
     return {
         "recorded": datetime.now(UTC).date().isoformat(),
-        "faults": faults,
-        "kinds": {kind: dict(sorted(places.items())) for kind, places in sorted(kinds.items())},
-        "skipped": skipped,
+        "faults": {one.name: faults[one.name] for one in NEMESES if one.name in faults},
     }
 
 
@@ -48,6 +45,7 @@ def _nothing(result: Result) -> dict[str, Any]:
         "failed": 0,
         "without_service": 0.0,
         "slowest_revocation": 0.0,
+        "kinds": {},
     }
 
 
@@ -59,12 +57,21 @@ def _add(fault: dict[str, Any], result: Result) -> None:
     fault["tracebacks"] += result.tracebacks
     fault["failed"] += bool(result.failed)
     fault["effect"] = result.effect
+    for kind, places in result.kinds.items():
+        counts = fault["kinds"].setdefault(kind, {})
+        for place, number in places.items():
+            counts[place] = counts.get(place, 0) + number
     for name in ("without_service", "slowest_revocation"):
         fault[name] = round(max(fault[name], getattr(result, name)), 3)
 
 
-def write(recorded: dict[str, Any]) -> None:
+def record(results: Iterable[Result]) -> None:
     """Put the results into the file, and their tables into the document."""
+    write(recorded_with(results, read()))
+
+
+def write(recorded: dict[str, Any]) -> None:
+    """Put this into the file, and its tables into the document."""
     FILE.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n")
     DOCUMENT.write_text(with_tables(DOCUMENT.read_text(), recorded))
 
@@ -89,27 +96,38 @@ def _runs(fault: dict[str, Any]) -> str:
 
 
 def _tables(recorded: dict[str, Any]) -> str:
-    faults = recorded["faults"].values()
-    total = sum(fault["operations"] for fault in faults)
-    broken = sum(fault["violations"] for fault in faults)
+    faults = [fault for fault in recorded["faults"].values() if "skipped" not in fault]
+    total, broken, tracebacks = (
+        sum(fault[name] for fault in faults) for name in ("operations", "violations", "tracebacks")
+    )
     runs = sum(len(fault["seeds"]) for fault in faults)
-    columns = ("Runs", "Operations", "Unknown", "Violations", "Without service")
-    tracebacks = sum(fault["tracebacks"] for fault in faults)
     head = f"Recorded on {recorded['recorded']}: {runs} runs, {total:,} operations, "
-    lines = [f"{head}{broken} violations, {tracebacks} tracebacks.", ""]
-    lines.append(f"| Fault | {' | '.join(columns)} | Slowest revocation |")
-    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
-    lines += [
+    columns = ("Runs", "Operations", "Unknown", "Violations", "Without service")
+    lines = [
+        f"{head}{broken} violations, {tracebacks} tracebacks.",
+        "",
+        f"| Fault | {' | '.join(columns)} | Slowest revocation |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *map(_row, recorded["faults"].values()),
+        "",
+        "| Operation | At nodes | At local validators |",
+        "| --- | --- | --- |",
+    ]
+    kinds: dict[str, Counter[bool]] = {}
+    for fault in faults:
+        for kind, places in fault["kinds"].items():
+            for place, number in places.items():
+                kinds.setdefault(kind, Counter())[place.startswith("validator")] += number
+    for kind, counts in sorted(kinds.items()):
+        lines.append(f"| {kind} | {counts[False]:,} | {counts[True]:,} |")
+    return "\n".join(lines) + "\n"
+
+
+def _row(fault: dict[str, Any]) -> str:
+    if "skipped" in fault:
+        return f"| {fault['title']} | skipped: {fault['skipped']} | | | | | |"
+    return (
         f"| {fault['title']} | {_runs(fault)} | {fault['operations']:,} "
         f"| {fault['unknown']:,} | {fault['violations']} | {fault['without_service']:.1f} s "
         f"| {fault['slowest_revocation'] * 1e3:,.0f} ms |"
-        for fault in faults
-    ]
-    lines += [
-        f"| {title} | skipped: {why} | | | | | |" for title, why in recorded["skipped"].items()
-    ]
-    lines += ["", "| Operation | At nodes | At local validators |", "| --- | --- | --- |"]
-    for kind, places in recorded["kinds"].items():
-        local = sum(n for place, n in places.items() if place.startswith("validator"))
-        lines.append(f"| {kind} | {sum(places.values()) - local:,} | {local:,} |")
-    return "\n".join(lines) + "\n"
+    )

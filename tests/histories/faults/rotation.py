@@ -10,9 +10,13 @@ from tests.histories.faults.postgres import postgres_of
 from tests.histories.history import Loss
 from tests.histories.nemesis import Nemesis, NoEffectError, seen
 from tests.histories.site import Site
+from tests.support.api import Api, basic
+from tests.support.outcomes import outcome
 from tests.support.servers import ROOT
 from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.embedded import binaries
+from tokenservice.v1 import key_service_pb2 as keys_pb
+from tokenservice.v1 import types_pb2 as types
 
 
 class SecretsRotated(Nemesis):
@@ -39,11 +43,22 @@ class SecretsRotated(Nemesis):
         async def used() -> bool:
             return bool(await site.sql("SELECT 1 FROM keys WHERE secret_key_id = $1", new))
 
+        await _rotate(site)
         await seen(used, "no key is made under the new secret", 30.0)
         return "keys are made under the new secret"
 
     async def heal(self, site: Site) -> None:
         del site
+
+
+async def _rotate(site: Site) -> None:
+    """Rotate keys of every purpose, where none is waiting already."""
+    authorization = basic("admin", site.world.clients["admin"])
+    async with Api(site.nodes[0].address, authorization) as api:
+        for purpose in types.KeyPurpose.values()[1:]:
+            request = keys_pb.RotateKeyRequest(purpose=purpose)
+            call = api.keys.RotateKey(request, metadata=api.metadata, timeout=10)
+            assert await outcome(call) != "INTERNAL"
 
 
 class _Restored(Nemesis):

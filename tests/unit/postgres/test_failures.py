@@ -35,6 +35,7 @@ from token_service.domain.errors import Reason, TokenServiceError
         (asyncpg.InsufficientPrivilegeError(), False, Failure.UNUSABLE),
         (asyncpg.UndefinedTableError(), False, Failure.UNUSABLE),
         (asyncpg.UndefinedColumnError(), False, Failure.UNUSABLE),
+        (asyncpg.InvalidColumnReferenceError(), False, Failure.UNUSABLE),
         (asyncpg.UndefinedFunctionError(), False, Failure.UNUSABLE),
         (asyncpg.DatatypeMismatchError(), False, Failure.UNUSABLE),
         (asyncpg.InvalidCachedStatementError(), False, Failure.UNUSABLE),

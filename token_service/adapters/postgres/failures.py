@@ -89,6 +89,7 @@ _KINDS: Mapping[str, tuple[Failure, str]] = {
     "42883": (Failure.UNUSABLE, "a function is missing, or a column has another type"),
     "42P01": (Failure.UNUSABLE, "a table is missing: is the database migrated?"),
     "42P05": (Failure.UNUSABLE, "prepared statements are mixed up: is there a pooler between?"),
+    "42P10": (Failure.UNUSABLE, "a constraint is missing: is a backup being restored?"),
     "53": (Failure.UNUSABLE, "the server lacks resources"),
     "53100": (Failure.UNUSABLE, "the server's disk is full"),
     "53200": (Failure.UNUSABLE, "the server is out of memory"),
