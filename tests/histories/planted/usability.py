@@ -1,0 +1,39 @@
+"""What was acknowledged, usable and not, as histories."""
+
+from tests.histories.planted.registry import accept, plant
+from tests.histories.story import Story
+
+
+@plant("session usable")
+def a_session_that_ends_by_itself(story: Story) -> None:
+    story.issue()
+    story.exchange(answer="TOKEN_EXPIRED")
+
+
+@plant("session usable")
+def somebody_elses_revocation(story: Story) -> None:
+    story.issue(1)
+    story.issue(2)
+    story.revoke("session", 2)
+    story.exchange(100, answer="TOKEN_REVOKED")
+
+
+@plant("token usable")
+def an_access_token_that_ends_by_itself(story: Story) -> None:
+    story.issue()
+    story.validate("EXPIRED")
+
+
+@plant("truth about causes")
+def an_internal_error(story: Story) -> None:
+    story.tell("issue", "INTERNAL", client="app")
+
+
+@accept
+def tokens_that_are_replaced_or_old(story: Story) -> None:
+    story.issue()
+    story.validate("INSUFFICIENT_SCOPE", scopes=["orders.write"])
+    story.tell("update_policy", target=["reissue", "app"])
+    story.validate("EXPIRED")
+    story.exchange()
+    story.validate("EXPIRED", access=1010, at=1_000)
