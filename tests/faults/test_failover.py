@@ -151,3 +151,21 @@ async def test_behind_a_primary_that_was_succeeded_everything_is_denied(
             assert await outcome(api.exchange(session.session_token, exchange_id())) in UNSURE
             assert await outcome(api.revoke(token=session.session_token)) in UNSURE
             assert await is_denied()
+
+
+async def test_nodes_leave_a_primary_that_was_succeeded_for_one_that_they_can_reach(
+    start_cluster: StartCluster, cluster_template: ClusterTemplate
+) -> None:
+    """Nothing ends their connections to the former one, and it answers whatever only reads."""
+    cluster = await asyncio.to_thread(start_cluster)
+    async with nodes(cluster_template.world, cluster.dsn) as both:
+        sessions = [await callers.own_session() for callers in both]
+        chosen, other = cluster.standbys
+        for standby in (chosen, other):
+            await asyncio.to_thread(standby.cut)
+        await asyncio.to_thread(cluster.promote, chosen)
+        await asyncio.to_thread(cluster.repoint, other)
+
+        for callers, session in zip(both, sessions, strict=True):
+            assert await exchanged(callers, session) == "OK"
+            assert await verdict(callers, session) == "ACTIVE"

@@ -78,6 +78,7 @@ class Connector:
         self._timeout = timeout
         self._name = name
         self._last_good: Server | None = None
+        self._doubted: Server | None = None
         self._is_direct = False
         self._is_readable = True
 
@@ -136,12 +137,21 @@ class Connector:
 
     async def _connect(self, dsn: Dsn, name: str, ends_at: float) -> Connection:
         server, conn = await find_primary(
-            sorted(dsn.servers, key=lambda server: server != self._last_good),
+            sorted(dsn.servers, key=self._rank),
             lambda server: self._attempt(dsn, server, name),
             within=max(0.0, ends_at - time.monotonic()),
         )
         self._last_good = server
         return conn
+
+    def doubt_primary(self) -> None:
+        """Ask the server that was the primary last after all others from now on: it cannot commit,
+        and may have been succeeded without knowing it."""
+        if self._last_good is not None:
+            self._doubted, self._last_good = self._last_good, None
+
+    def _rank(self, server: Server) -> int:
+        return 1 if server == self._doubted else -1 if server == self._last_good else 0
 
     async def _attempt(self, dsn: Dsn, server: Server, name: str) -> Connection:
         """A connection to this server, if it is a primary."""

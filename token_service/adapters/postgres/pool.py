@@ -273,6 +273,11 @@ class Database:
             self._next_look = self._clock() + LOOKING_SECONDS
             self.expire_connections()
 
+    def doubt_primary(self) -> None:
+        """See `Connector.doubt_primary`. Connections that stand are left as they are."""
+        self._connector.doubt_primary()
+        self._direct.doubt_primary()
+
     def expire_connections(self) -> None:
         """Replace all connections, each after the call that uses it: they may lead to a server
         that was succeeded."""

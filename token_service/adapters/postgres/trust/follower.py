@@ -74,6 +74,7 @@ class TrustFollower:
         self._boot = boot
         self._jitter = jitter
         self._watch = SuccessionWatch(sink, timeout=timeout, page=page, boot=boot, grace=grace)
+        self._doubt_primary = database.doubt_primary
         self._connect = connect or (lambda: database.connect("trust"))
         self._wake = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
@@ -179,7 +180,8 @@ class TrustFollower:
                 self._wake.clear()
                 await self._read(conn)
                 await self._sleep()
-            # A primary that cannot commit may have been succeeded: whom does the address lead to?
+            # A primary that cannot commit may have been succeeded: is there another one?
+            self._doubt_primary()
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):
                 await conn.close(timeout=CLOSE_SECONDS)
