@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -69,6 +70,16 @@ async def test_the_last_good_server_is_asked_first(database: Database, mute: Sil
     assert mute.calls == asked
 
 
+async def test_what_is_idle_for_long_is_asked_whether_it_is_there(dsn: str) -> None:
+    database = await Database.open(f"{dsn}?keepalives_idle=77", size=1, call_timeout=AN_HOUR)
+    conn = await database.connect("test")
+    sock = conn._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
+    await conn.close()
+    await database.close()
+
+
 async def test_after_a_failover_the_new_primary_is_found(
     database: Database, cluster: PostgresCluster
 ) -> None:
@@ -90,7 +101,8 @@ async def test_where_all_are_standbys_or_silent_each_is_named(
 ) -> None:
     (standby,) = cluster.standbys
     hosts = f"{mute.address},{standby.address}"
-    source = Source(text=f"postgres://postgres:{standby.password}@{hosts}/{NAME}")
+    address = f"postgres://postgres:{standby.password}@{hosts}/{NAME}?connect_timeout=1"
+    source = Source(text=address)
     with pytest.raises(StartupError) as caught:
         await open_database(source, "test", size=1, call_timeout=1.0)
     message = str(caught.value)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
 import time
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from token_service.adapters.postgres.driver_connection import UncancelledConnect
 from token_service.adapters.postgres.dsn import Dsn, DsnError, Server, parse_dsn
 from token_service.adapters.postgres.failures import PoolerError, cause_of
 from token_service.adapters.postgres.primary import Connection, find_primary, require_primary
+from token_service.adapters.postgres.underway import Underway
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,11 +31,17 @@ if TYPE_CHECKING:
     from asyncpg.pool import Pool
 
     from token_service.adapters.postgres.connect_gate import ConnectGate
+    from token_service.adapters.postgres.dsn_parameters import KeepAlive
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
-_OWN_PART = 0.9
-"""Of the time limit: who waits for as long shall hear what the servers said."""
+CONNECT_SECONDS = 5.0
+"""A connection may take as long, and longer where a call may: some eight round trips, and more with
+TLS, on whatever network."""
+
+CALLS_PART = 2 / 3
+"""How much of its time a call may spend on a connection: a statement then takes two round trips,
+and a connection took four at least. It would be broken off, and its connection with it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -68,15 +74,16 @@ class Source:
 class Connector:
     """Makes the connections of one process to the primary.
 
-    `timeout` (seconds) bounds each attempt to connect, with all servers together, and each
-    command. Raises DsnError.
+    `timeout` (seconds) bounds each command. Raises DsnError.
     """
 
     def __init__(self, source: Source | str, *, timeout: float, name: str) -> None:
         self._source = Source(text=source) if isinstance(source, str) else source
         self._dsn = parse_dsn(self._source.text)
         self._timeout = timeout
+        self._patience = max(timeout, CONNECT_SECONDS)
         self._name = name
+        self._underway = Underway(self._prepared)
         self._last_good: Server | None = None
         self._doubted: Server | None = None
         self._is_direct = False
@@ -100,12 +107,27 @@ class Connector:
         """The address of the server alone that was the primary when last connected to."""
         return self._dsn.alone(self._last_good or self._dsn.servers[0])
 
-    def pool(self, size: int, gate: ConnectGate) -> Pool[Record]:
-        """A pool of at most `size` connections, to be awaited before use, which are made through
-        `gate`."""
+    async def open_pool(self, size: int, gate: ConnectGate) -> Pool[Record]:
+        """A pool of at most `size` connections, which are made through `gate`; some are made now.
+
+        Raises what `connect` raises.
+        """
+        pool = self._pool(size, gate)
+        try:
+            async with asyncio.timeout(2 * self._patience):
+                _ = await pool
+        except BaseException:
+            pool.terminate()
+            self.close()
+            raise
+        # From now on it is calls that wait.
+        self._underway.within = self._timeout * CALLS_PART
+        return pool
+
+    def _pool(self, size: int, gate: ConnectGate) -> Pool[Record]:
 
         async def connect(*_: object, **__: object) -> Connection:
-            return await gate.through(self.connect)
+            return await gate.through(self._underway.connection)
 
         return asyncpg.create_pool(
             connect=connect,
@@ -115,17 +137,28 @@ class Connector:
             max_size=size,
             max_queries=1_000_000_000,
             max_inactive_connection_lifetime=0,
-            init=_prepare_connection,
             reset=_keep_session,
         )
+
+    def close(self) -> None:
+        """Close what nobody took of the connections for pools."""
+        self._underway.close()
+
+    async def _prepared(self) -> Connection:
+        conn = await self.connect()
+        await conn.set_type_codec(
+            "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads, format="text"
+        )
+        return conn
 
     async def connect(self, purpose: str = "") -> Connection:
         """A connection to the primary, whose application name says its `purpose`.
 
-        Raises what asyncpg raises, PoolerError, TimeoutError.
+        It has CONNECT_SECONDS, with all servers together, or `timeout` where that is more. Raises
+        what asyncpg raises, PoolerError, TimeoutError.
         """
         name = f"{self._name} {purpose}".rstrip()
-        ends_at = time.monotonic() + self._timeout * _OWN_PART
+        ends_at = time.monotonic() + self._patience
         dsn = self._dsn
         try:
             return await self._connect(dsn, name, ends_at)
@@ -158,7 +191,7 @@ class Connector:
         async with asyncio.timeout(dsn.connect_timeout):
             try:
                 conn: Connection = await asyncpg.connect(
-                    **dsn.arguments(server), **self._options(dsn, name), timeout=self._timeout
+                    **dsn.arguments(server), **self._options(dsn, name), timeout=self._patience
                 )
             except asyncpg.ProtocolViolationError as error:
                 if "startup parameter" in str(error):
@@ -188,7 +221,7 @@ class Connector:
         }
 
     async def _set_up(self, conn: Connection, dsn: Dsn) -> None:
-        _keep_alive(conn, dsn)
+        _keep_alive(conn, dsn.keep_alive)
         if self._source.pooler is Pooler.NONE:
             await self._require_direct(conn)
         await require_primary(conn)
@@ -240,23 +273,12 @@ def _limits(timeout: float) -> dict[str, str]:
     }
 
 
-def _keep_alive(conn: Connection, dsn: Dsn) -> None:
-    """Have the system find out when a connection that is idle leads nowhere any more."""
-    kept = dsn.keep_alive
+def _keep_alive(conn: Connection, kept: KeepAlive) -> None:
     # asyncpg offers the socket to nobody.
     transport = conn._transport  # type: ignore[attr-defined]  # noqa: SLF001
     sock = transport.get_extra_info("socket")
-    if not kept.enabled or sock is None or sock.family == socket.AF_UNIX:
-        return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", kept.idle),
-        ("TCP_KEEPINTVL", kept.interval),
-        ("TCP_KEEPCNT", kept.count),
-        ("TCP_USER_TIMEOUT", kept.user_timeout),
-    ):
-        if hasattr(socket, name) and value:
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    if sock is not None:
+        kept.apply_to(sock)
 
 
 def cause(error: BaseException | None) -> str:
@@ -276,12 +298,6 @@ def cause(error: BaseException | None) -> str:
         text = "PostgreSQL does not answer"
     servers = getattr(error, "__notes__", [])
     return f"{text} ({'; '.join(servers)})" if len(servers) > 1 else text
-
-
-async def _prepare_connection(conn: Connection) -> None:
-    await conn.set_type_codec(
-        "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads, format="text"
-    )
 
 
 async def _keep_session(_: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self
@@ -146,3 +147,17 @@ class KeepAlive:
             count=min(int(said.get("keepalives_count", 0)), _MOST_PROBES) or defaults.count,
             user_timeout=int(said.get("tcp_user_timeout", 0)),
         )
+
+    def apply_to(self, sock: socket.socket) -> None:
+        """Have the system find out when the connection leads nowhere any more."""
+        if not self.enabled or sock.family == socket.AF_UNIX:
+            return
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", self.idle),
+            ("TCP_KEEPINTVL", self.interval),
+            ("TCP_KEEPCNT", self.count),
+            ("TCP_USER_TIMEOUT", self.user_timeout),
+        ):
+            if hasattr(socket, name) and value:
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -106,14 +106,11 @@ class Database:
         """
         connector = Connector(dsn, timeout=call_timeout, name=application_name)
         straight = connector
-        if direct is not None:
+        if direct is not None and direct != connector.source:
             straight = Connector(direct, timeout=call_timeout, name=application_name)
-        pool = connector.pool(size, ConnectGate(clock))
         try:
-            async with asyncio.timeout(call_timeout):
-                _ = await pool
+            pool = await connector.open_pool(size, ConnectGate(clock))
         except Exception as error:
-            pool.terminate()
             if classify(error) is Failure.OURS and not isinstance(error, asyncpg.PostgresError):
                 raise
             raise store_unavailable() from error
@@ -137,6 +134,8 @@ class Database:
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
+        finally:
+            self._connector.close()
 
     async def connect(self, purpose: str) -> asyncpg.Connection[Record]:
         """A connection of one's own, outside the pool and past a pooler, in which sessions last.

@@ -31,13 +31,14 @@ async def find_primary(
     """The first server whose `attempt` succeeds, and the connection to it.
 
     They are tried in their order: the next one when one fails, and beside it when it has been
-    silent for `head_start`. All together have `within` seconds. Raises what tells most of what the
+    silent for `head_start`, or less where else not all would be tried. All together have `within`
+    seconds. Raises what tells most of what the
     attempts raised, with a note for each server, or TimeoutError.
     """
     race = _Race(attempt)
     try:
         async with asyncio.timeout(within):
-            return await race.run(list(servers), head_start)
+            return await race.run(list(servers), min(head_start, within / (len(servers) + 1)))
     except TimeoutError as error:
         raise race.verdict(error) from None
     finally:
