@@ -16,6 +16,8 @@ from tests.support.world import World
 from token_service.app import Application
 from token_service.app.parts import Parts
 from token_service.domain.trust.succession import JUMP
+from tokenservice.v1 import client_service_pb2 as clients
+from tokenservice.v1 import token_service_pb2 as tokens
 from tokenservice.v1 import types_pb2 as types
 
 UNSURE = {"TRUST_STALE", "STORE_UNAVAILABLE", "OVERLOADED"}
@@ -126,6 +128,50 @@ async def test_what_a_standby_lacked_does_not_come_to_life_again(
             assert await verdict(callers, later) == "ACTIVE"
             assert await revoked(callers, later) > max(lost) + JUMP
             assert await verdict(callers, later) == "REVOKED"
+
+
+async def widen(callers: Callers, *scopes: str) -> None:
+    """Let the client of `own_session` ask for these scopes, too."""
+    admin = callers.admin
+    found = await admin.clients.GetClient(
+        clients.GetClientRequest(client_id="demo-api"), metadata=admin.metadata
+    )
+    policy = found.client.policy
+    policy.scopes.extend(scopes)
+    request = clients.UpdateClientPolicyRequest(client_id="demo-api", policy=policy)
+    await admin.clients.UpdateClientPolicy(request, metadata=admin.metadata)
+
+
+async def asked_for(callers: Callers, scope: str) -> str:
+    api = callers.client("api")
+    request = tokens.IssueRequest(
+        client=tokens.ClientCredential(),
+        platform=types.PLATFORM_API,
+        audiences=["orders"],
+        scopes=[scope],
+    )
+    return await settled(lambda: api.tokens.Issue(request, metadata=api.metadata))
+
+
+async def test_a_policy_that_a_standby_lacked_is_not_gone_by(
+    start_cluster: StartCluster, cluster_template: ClusterTemplate
+) -> None:
+    """Nodes hold it under a version of the configuration, which another change would get again."""
+    cluster = await asyncio.to_thread(start_cluster, standbys=1, synchronous=False)
+    async with nodes(cluster_template.world, cluster.dsn) as both:
+        (standby,) = cluster.standbys
+        await asyncio.to_thread(cluster.wait_for_replay, standby)
+        await asyncio.to_thread(standby.cut)
+        await widen(both[0], "lost.scope")
+        for callers in both:
+            assert await asked_for(callers, "lost.scope") == "OK"
+        await asyncio.to_thread(cluster.primary.crash)
+        await asyncio.to_thread(cluster.promote, standby)
+
+        assert await settled(lambda: widen(both[0], "later.scope")) == "OK"
+        for callers in both:
+            assert await asked_for(callers, "lost.scope") == "SCOPE_NOT_ALLOWED"
+            assert await asked_for(callers, "later.scope") == "OK"
 
 
 async def test_behind_a_primary_that_was_succeeded_everything_is_denied(
