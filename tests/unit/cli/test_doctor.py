@@ -36,7 +36,7 @@ LOCAL = {"synchronous_commit": "local", "synchronous": False}
 REMOTE_WRITE = {"synchronous_commit": "remote_write", "synchronous": False}
 NEON = {"fsync": "off", "synchronous_standby_names": "walproposer", "standbys": 0}
 TRUST = TrustFacts("log", 10, 5, 10, 3)
-REDIS = RedisFacts("9.1", 0.001, 2**28, "allkeys-lru")
+REDIS = RedisFacts(version="9.1", latency=0.001, max_memory=2**28, eviction="allkeys-lru")
 
 
 def judge(

@@ -27,7 +27,7 @@ class Kind(Enum):
     CLUSTER = "cluster"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RedisAddress:
     """A URL taken to pieces.
 
@@ -73,10 +73,12 @@ def _parse(url: str) -> RedisAddress:
         if options.get("db"):
             raise ValueError
         seeds = _seeds(parts, _REDIS_PORT)
-        return RedisAddress(kind, scheme == "rediss", seeds, options=options)
+        return RedisAddress(kind=kind, tls=scheme == "rediss", seeds=seeds, options=options)
     found = parse_url(url)
     tls = found.get("connection_class") is SSLConnection
-    return RedisAddress(kind, tls, options=_without(found, ("connection_class", "timeout")))
+    return RedisAddress(
+        kind=kind, tls=tls, options=_without(found, ("connection_class", "timeout"))
+    )
 
 
 def _by_sentinels(parts: SplitResult, scheme: str) -> RedisAddress:
@@ -90,10 +92,10 @@ def _by_sentinels(parts: SplitResult, scheme: str) -> RedisAddress:
     tls = scheme == "rediss"
     inherited = {name: value for name, value in options.items() if name.startswith("ssl_")}
     return RedisAddress(
-        Kind.SENTINEL,
-        tls,
-        _seeds(parts, _SENTINEL_PORT),
-        service,
+        kind=Kind.SENTINEL,
+        tls=tls,
+        seeds=_seeds(parts, _SENTINEL_PORT),
+        service=service,
         sentinel_tls=tls or "ssl_ca_certs" in own,
         options=options if tls else _without(options, inherited),
         sentinel_options=inherited | own if tls else own,

@@ -39,7 +39,7 @@ _COMMANDS: tuple[tuple[str | int, ...], ...] = (
 """What the service does."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RedisFacts:
     """What the servers say of themselves, and what they do for the service.
 
