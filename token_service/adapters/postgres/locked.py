@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FIRST_PAUSE = 0.005
-LONGEST_PAUSE = 0.08
+LONGEST_PAUSE = 0.2
 """Between two tries, in seconds. Statements hold rows for less than the first; what holds one for
 longer than a few of the longest is stuck."""
 
