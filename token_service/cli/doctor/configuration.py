@@ -8,7 +8,7 @@ from token_service.cli.doctor.checks import Check, fail, ok, warn
 from token_service.cli.local.misspelt import misspelt_variables
 from token_service.config import ConfigError, Settings, load
 
-_SECRET_FILES = ("POSTGRES_DSN", "REDIS_URL", "SECRET_KEYS")
+_SECRET_FILES = ("POSTGRES_DSN", "POSTGRES_DIRECT_DSN", "REDIS_URL", "SECRET_KEYS")
 
 
 def check(environment: Mapping[str, str]) -> tuple[list[Check], Settings | None]:
