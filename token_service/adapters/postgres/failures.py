@@ -27,6 +27,10 @@ ROLLED_BACK = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """The server undid the transaction: the one kind of failure after which a write is repeated."""
 
 
+ENDED = (asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError)
+"""A connection ended, which may have been about to begin. That says nothing of the server."""
+
+
 class MissingRowError(Exception):
     """A row that is always there is not: the database was never migrated, or restored in part."""
 

@@ -20,6 +20,7 @@ from token_service.adapters.postgres.connect_gate import ConnectGate
 from token_service.adapters.postgres.connecting import Connector, Source
 from token_service.adapters.postgres.driver_connection import drop, is_gone, require_confirmed
 from token_service.adapters.postgres.failures import (
+    ENDED,
     Cause,
     Failure,
     cause_of,
@@ -257,13 +258,15 @@ class Database:
             return
         if not soon:
             self._outages.failed(cause_of(error), error)
-            self._note(failure, connected=conn is not None)
+            # That a connection ended says nothing: the next attempt to connect tells whether the
+            # server is there.
+            away = failure is Failure.LOST and conn is None and not isinstance(error, ENDED)
+            self._note(failure, away=away)
         raise store_unavailable() from error
 
-    def _note(self, failure: Failure, *, connected: bool) -> None:
-        """What a failure says of the store as a whole. That a connection ended says nothing: the
-        next attempt to connect tells whether the server is there."""
-        if failure is Failure.TIMED_OUT or (failure is Failure.LOST and not connected):
+    def _note(self, failure: Failure, *, away: bool) -> None:
+        """What a failure says of the store as a whole."""
+        if away or failure is Failure.TIMED_OUT:
             if self._circuit.failed():
                 _log.info("postgres_circuit_opened")
                 # Whatever the connections led to is gone or stuck: probes shall make new ones.
