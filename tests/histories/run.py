@@ -128,6 +128,7 @@ async def _under_load(
         result.recovery = site.recorder.now() - healed
         await _pass(load, CALM * times)
         await load.stop()
+        result.without_service = without_service(site.recorder.history)
         if patient:  # revocations of the last moment are past the limit then
             await asyncio.sleep(LIMIT)
         await ask_once_more(load.context)
@@ -165,14 +166,18 @@ async def read_database(site: Site) -> None:
     }
 
 
+def without_service(history: History) -> float:
+    """The longest time between two acknowledged exchanges, at any node."""
+    served = sorted(one.done for one in history.operations if one.kind == "exchange" and one.ok)
+    return max((later - earlier for earlier, later in pairwise(served)), default=0.0)
+
+
 def conclude(result: Result, history: History, violations: Iterable[Violation]) -> None:
     """Put what the history says into the result."""
     result.violations = [str(violation) for violation in violations]
     result.operations = len(history.operations)
     result.outcomes = history.outcomes()
     result.kinds = history.counts()
-    served = sorted(one.done for one in history.operations if one.kind == "exchange" and one.ok)
-    result.without_service = max((b - a for a, b in pairwise(served)), default=0.0)
     revocations = (
         one.done - one.sent
         for one in history.operations
