@@ -35,3 +35,10 @@ def rows_of_unknown_outcomes(story: Story) -> None:
     story.exchange(once=1)
     story.exchange(once=1, replayed=True)
     story.audited((1, "session.issue"), (2, "session.issue"), (4, "session.exchange"))
+
+
+@accept
+def a_change_that_was_made_when_it_was_asked_before(story: Story) -> None:
+    for answer in ("?STORE_UNAVAILABLE", ""):
+        story.tell("disable_user", answer, target=["user", 7], writes=[["user 7", "disabled"]])
+    story.audited((1, "user.disable"))

@@ -117,3 +117,11 @@ def an_unknown_revocation_that_comes_late(story: Story) -> None:
     story.exchange(once=1)
     story.validate(at=100)
     story.exchange(101, once=2, answer="TOKEN_REVOKED", at=110)
+
+
+@accept
+def a_node_that_lost_its_database_as_it_revoked(story: Story) -> None:
+    story.issue()
+    story.revoke("session", 1, place="node-0")
+    story.validate(place="node-0")
+    story.tell("exchange", "?STORE_UNAVAILABLE", client="app", token=5, once=9, place="node-0")

@@ -1,7 +1,7 @@
 """What was acknowledged, usable and not, as histories."""
 
 from tests.histories.planted.registry import accept, plant
-from tests.histories.story import Story
+from tests.histories.story import LIMIT, Story
 
 
 @plant("session usable")
@@ -37,3 +37,26 @@ def tokens_that_are_replaced_or_old(story: Story) -> None:
     story.validate("EXPIRED")
     story.exchange()
     story.validate("EXPIRED", access=1010, at=1_000)
+
+
+@accept
+def an_opaque_token_that_was_revoked_as_its_sibling(story: Story) -> None:
+    story.issue(access=[[1000, ["orders.read"], ""]])
+    story.exchange(access=[[1, ["orders.read"], ""]])
+    story.exchange(access=[[2, ["orders.read"], ""]], replayed=True)
+    story.revoke("access", 1)
+    story.validate("REVOKED", access=2)
+
+
+@accept
+def a_key_that_was_replaced_just_now(story: Story) -> None:
+    story.tell("compromise_key", target=["key", "k0"])
+    story.issue()
+    story.validate("UNKNOWN", place="validator-0")
+
+
+@plant("token usable")
+def a_key_that_nobody_hears_of(story: Story) -> None:
+    compromised = story.tell("compromise_key", target=["key", "k0"])
+    story.issue()
+    story.validate("UNKNOWN", at=compromised.done + LIMIT + 1, place="validator-0")
