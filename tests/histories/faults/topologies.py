@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.histories.ground import Ground
-from tests.histories.nemesis import RECOVERY, Nemesis, NoEffectError, seen
+from tests.histories.nemesis import RECOVERY, Nemesis, NoEffectError, acknowledged, seen
 from tests.histories.site import Site, Stores
 from tests.support.valkey_node import ValkeyNode
 from tests.support.valkey_topologies import ClusterService, SentinelService
@@ -64,18 +64,12 @@ class RedisMemberLost(Nemesis):
         await asyncio.to_thread(self._victim.wait)
 
     async def recovered(self, site: Site) -> None:
-        """Exchanges went on all the time; every node that left Redis alone uses it again."""
+        """Exchanges went on all the time; pairings, which need Redis, begin again."""
         await super().recovered(site)
-
-        def back() -> bool:
-            return all(
-                len(node.events("redis_back")) >= len(node.events("redis_away"))
-                for node in site.nodes
-            )
-
+        places = [node.name for node in site.nodes]
         async with asyncio.timeout(RECOVERY):
-            while not back():
-                await asyncio.sleep(0.05)
+            while not any(acknowledged(site, self._since, one, "start_pairing") for one in places):
+                await asyncio.sleep(0.02)
 
 
 class SentinelFailover(RedisMemberLost):
