@@ -4,6 +4,7 @@ A new epoch leaves room above all numbers of the former one, so that none means 
 nothing that a node remembers by number is taken for something of the new log.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from token_service.adapters.postgres import audit as audit_log
@@ -11,7 +12,7 @@ from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.replication import SYNCHRONOUS
 from token_service.adapters.postgres.trust.log import CHANNEL, NewEntry, append
 from token_service.domain.audit import AuditEvent
-from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
+from token_service.domain.kinds import KeyState, RevocationReason, TrustEffect, TrustEntryKind
 from token_service.domain.trust.reading import TrustReading
 from token_service.domain.trust.succession import JUMP, Ended
 
@@ -41,6 +42,12 @@ WHERE epoch = $1::uuid AND system_identifier IS NOT DISTINCT FROM $2::bigint
   AND timeline IS NOT DISTINCT FROM $3::bigint
 """
 _ENDED = "SELECT revision, beat FROM trust_successions WHERE epoch = $1::uuid"
+
+_COMPROMISE = f"""
+UPDATE keys SET state = {KeyState.COMPROMISED}, compromised_at = $2::timestamptz
+WHERE kid = ANY ($1::text[]) AND state <> {KeyState.COMPROMISED}
+RETURNING kid
+"""  # noqa: S608 - constants
 
 _EVERYTHING = NewEntry(
     TrustEntryKind.EVERYTHING, "", "", TrustEffect.REVOKE, RevocationReason.ADMINISTRATIVE
@@ -72,18 +79,31 @@ async def succeed(conn: Connection, *, audit: AuditEvent, only_epoch: UUID | Non
 
 
 async def fence(
-    conn: Connection, *, min_revision: int, audit: AuditEvent, only_epoch: UUID | None = None
+    conn: Connection,
+    *,
+    min_revision: int,
+    audit: AuditEvent,
+    only_epoch: UUID | None = None,
+    compromised: Sequence[str] = (),
 ) -> int | None:
     """Begin a new epoch in which everyone logs in again; else as `succeed`.
 
     For a database that may lack revocations: nothing issued so far is accepted any more. The
-    revision is above `min_revision` and all that any node may have seen.
+    revision is above `min_revision` and all that any node may have seen. A new login does not help
+    against a stolen key: those of `compromised` (by id) that are not so here become it again.
     """
     if await _begin(conn, min_revision, only_epoch, fenced=True) is None:
         return None
-    revision = await append(conn, [_EVERYTHING], now=audit.at)
+    forgotten = await conn.fetch(_COMPROMISE, compromised, audit.at)
+    entries = [_EVERYTHING, *(_compromise(row["kid"]) for row in forgotten)]
+    revision = await append(conn, entries, now=audit.at)
     await audit_log.write(conn, audit)
     return revision
+
+
+def _compromise(kid: str) -> NewEntry:
+    reason = RevocationReason.KEY_COMPROMISED
+    return NewEntry(TrustEntryKind.KEY, kid, "", TrustEffect.REVOKE, reason)
 
 
 async def _begin(

@@ -13,6 +13,7 @@ import structlog
 from token_service.adapters.postgres.trust import epochs
 from token_service.adapters.postgres.trust import log as trust
 from token_service.domain.audit import Actor, AuditEvent
+from token_service.domain.kinds import TrustEntryKind
 from token_service.domain.trust.succession import Decision, Memory, Step, judge
 
 if TYPE_CHECKING:
@@ -137,6 +138,11 @@ class SuccessionWatch:
         async with asyncio.timeout(self._timeout):
             await work
 
+    def _compromised(self) -> list[str]:
+        """The keys that this node knows to be compromised; the database may have forgotten it."""
+        known = self._sink.state.live_entries()
+        return [entry.id for entry in known if entry.kind is TrustEntryKind.KEY]
+
     async def _begin_epoch(
         self,
         conn: asyncpg.Connection[Record],
@@ -156,7 +162,13 @@ class SuccessionWatch:
         seen, only = memory.known if memory else 0, UUID(reading.epoch)
         await conn.execute("BEGIN")
         if fenced:
-            revision = await epochs.fence(conn, min_revision=seen, audit=audit, only_epoch=only)
+            revision = await epochs.fence(
+                conn,
+                min_revision=seen,
+                audit=audit,
+                only_epoch=only,
+                compromised=self._compromised(),
+            )
         else:
             revision = await epochs.succeed(conn, audit=audit, only_epoch=only)
         await conn.execute("COMMIT")
