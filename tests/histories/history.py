@@ -104,6 +104,9 @@ class History:
     audit: list[AuditRow] | None = None
     generations: dict[int, int] | None = None
     """Generation of each session's row at the end; absent for rows that are gone."""
+    divided: float = inf
+    """When another primary began beside the one that some nodes still read: for `limit` seconds
+    those do not find what is made since, and do not know that they should."""
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many operations there are of each kind at each place."""
@@ -128,6 +131,7 @@ class History:
             "seed": self.seed,
             "limit": self.limit,
             "losses": [[*astuple(loss)] for loss in self.losses],
+            "divided": None if self.divided == inf else self.divided,
             "audit": None if self.audit is None else [[*astuple(row)] for row in self.audit],
             "generations": None if self.generations is None else [*self.generations.items()],
         }
@@ -149,6 +153,7 @@ class History:
             [Loss(*loss) for loss in head["losses"]],
             None if head["audit"] is None else [AuditRow(*row) for row in head["audit"]],
             None if head["generations"] is None else dict(head["generations"]),
+            head.get("divided") or inf,
         )
 
 

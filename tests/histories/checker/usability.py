@@ -40,7 +40,7 @@ def _grounds(sessions: Sessions, access: Access, one: Operation) -> bool:
         return True
     if one.reason == "INSUFFICIENT_SCOPE":
         return not access.scopes.issuperset(one.about.get("scopes", ()))
-    if one.reason == "UNKNOWN" and _new_key(sessions, one):
+    if one.reason == "UNKNOWN" and (_new_key(sessions, one) or _behind(sessions, access, one)):
         return True
     names = [
         *(("access", number) for number in _siblings(sessions, access)),
@@ -77,3 +77,9 @@ def _siblings(sessions: Sessions, access: Access) -> list[int]:
         if one.ok and one.about["next"] == given["next"]
         for number, _, _ in one.about["access"]
     ]
+
+
+def _behind(sessions: Sessions, access: Access, one: Operation) -> bool:
+    """Whether the node may have read a primary that was succeeded before the token was made."""
+    divided, limit = sessions.history.divided, sessions.history.limit
+    return divided < access.given.done and one.sent < divided + limit

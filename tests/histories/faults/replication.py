@@ -240,6 +240,7 @@ class ZombiePrimary(Replicated):
         self._since = site.recorder.now()
         await self.cut_standbys()
         await super().heal(site)
+        site.recorder.history.divided = self._promoted
         self._lead(site, 1)
 
     async def took_effect(self, site: Site) -> str:

@@ -60,3 +60,23 @@ def a_key_that_nobody_hears_of(story: Story) -> None:
     compromised = story.tell("compromise_key", target=["key", "k0"])
     story.issue()
     story.validate("UNKNOWN", at=compromised.done + LIMIT + 1, place="validator-0")
+
+
+@accept
+def a_session_that_a_succeeded_primary_lacks(story: Story) -> None:
+    story.history.divided = story.issue(2).done
+    story.issue()
+    story.validate("UNKNOWN")
+
+
+@plant("token usable")
+def a_session_from_before_that(story: Story) -> None:
+    story.history.divided = story.issue().done + 1
+    story.validate("UNKNOWN")
+
+
+@plant("token usable")
+def a_node_that_reads_the_succeeded_primary_for_ever(story: Story) -> None:
+    story.history.divided = story.issue(2).done
+    issued = story.issue()
+    story.validate("UNKNOWN", at=issued.done + LIMIT + 1)
