@@ -11,6 +11,7 @@ from tests.support.command_line import CommandLine
 from tests.support.fixtures import StartServer
 from tests.support.pgbouncer import PgBouncer
 from tests.support.store_fixtures import StartPgBouncer
+from tests.support.waiting import patience
 from tests.support.world import World
 from token_service.adapters.postgres.connecting import Pooler, Source
 from token_service.adapters.postgres.pool import Database
@@ -76,7 +77,7 @@ async def test_what_needs_a_session_goes_past_the_pooler(database: Database) -> 
     told = asyncio.Event()
     await conn.add_listener("news", lambda *_: told.set())
     await database.execute("SELECT pg_notify('news', 'x')")
-    async with asyncio.timeout(60):
+    async with patience():
         await told.wait()
     assert await conn.fetchval("SELECT pg_backend_pid()") == conn.get_server_pid()
     await conn.close()

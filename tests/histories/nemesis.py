@@ -16,6 +16,7 @@ from typing import ClassVar
 from tests.histories.ground import Ground
 from tests.histories.history import Operation, Outcome
 from tests.histories.site import Site, Stores
+from tests.support.waiting import patience
 
 RECOVERY = 30.0
 """Seconds within which both nodes have to serve again, once the fault is mended."""
@@ -68,7 +69,7 @@ class Nemesis(ABC):
     async def recovered(self, site: Site) -> None:
         """Return when both nodes have acknowledged an exchange that was sent after `heal`."""
         healed = site.recorder.now()
-        async with asyncio.timeout(RECOVERY):
+        async with patience(RECOVERY):
             for node in site.nodes:
                 while not acknowledged(site, healed, node.name):
                     await asyncio.sleep(0.02)
@@ -99,7 +100,7 @@ def unanswered(site: Site, since: float, place: str = "") -> dict[str, int]:
 async def seen(condition: Callable[[], object], what: str, within: float = 15.0) -> None:
     """Wait for a sign of the fault, which may be awaited; raises NoEffectError."""
     try:
-        async with asyncio.timeout(within):
+        async with patience(within):
             while True:
                 found = condition()
                 if await found if isawaitable(found) else found:

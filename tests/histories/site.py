@@ -16,6 +16,7 @@ from tests.faults.proxy import Proxy
 from tests.histories.recorder import Recorder
 from tests.support.processes import children_of
 from tests.support.servers import ServerProcess
+from tests.support.waiting import PATIENCE
 from tests.support.world import World
 from token_service.adapters.embedded import EmbeddedPostgres, EmbeddedValkey
 
@@ -186,11 +187,11 @@ class Site:
 
     async def sql(self, statement: str, *arguments: Any, database: str | None = None) -> Any:
         """The rows of a statement, past all proxies."""
-        connection = await asyncpg.connect(self.stores.direct, database=database, timeout=10)
+        connection = await asyncpg.connect(self.stores.direct, database=database, timeout=PATIENCE)
         try:
-            return await connection.fetch(statement, *arguments, timeout=30)
+            return await connection.fetch(statement, *arguments, timeout=PATIENCE)
         finally:
-            await connection.close(timeout=10)
+            await connection.close(timeout=PATIENCE)
 
 
 _SETTINGS = {

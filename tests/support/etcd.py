@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.support.ports import fixed_port
 from tests.support.programs import needs
+from tests.support.waiting import PATIENCE
 from token_service.adapters.embedded.process import ServerProcess
 from token_service.adapters.embedded.server import EmbeddedServer
 
@@ -65,7 +66,7 @@ class Etcd(EmbeddedServer):
     def _is_ready(self) -> bool:
         with (
             suppress(OSError),
-            urllib.request.urlopen(f"http://{self.address}/health", timeout=1) as reply,
+            urllib.request.urlopen(f"http://{self.address}/health", timeout=PATIENCE) as reply,
         ):
             return b'"true"' in reply.read()
         return False

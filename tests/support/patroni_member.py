@@ -15,6 +15,7 @@ from tests.support.ports import fixed_port
 from tests.support.postgres_member import DATABASE
 from tests.support.programs import run_as_server
 from tests.support.psql import run_psql
+from tests.support.waiting import PATIENCE
 from token_service.adapters.embedded import binaries
 from token_service.adapters.embedded.account import server_account
 from token_service.adapters.embedded.cluster import postgres_processes
@@ -31,7 +32,6 @@ _PROGRAMS = (
     "pg_rewind",
     "postgres",
 )
-_REPLY_SECONDS = 10.0
 
 
 class PatroniMember(EmbeddedServer):
@@ -98,7 +98,7 @@ class PatroniMember(EmbeddedServer):
     def ask(self, path: str, *, method: str = "GET", body: Any = None) -> tuple[int, str]:
         """Status and body of an answer of Patroni's REST API; raises OSError where none comes."""
         data = None if body is None else json.dumps(body).encode()
-        connection = HTTPConnection(self._rest, timeout=_REPLY_SECONDS)
+        connection = HTTPConnection(self._rest, timeout=PATIENCE)
         with closing(connection):
             connection.request(method, path, data)
             reply = connection.getresponse()

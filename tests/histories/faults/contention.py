@@ -14,6 +14,7 @@ from tests.histories.ground import Ground, described
 from tests.histories.nemesis import Nemesis, NoEffectError, seen, unanswered
 from tests.histories.site import Site, Stores
 from tests.histories.world import populate
+from tests.support.waiting import PATIENCE
 from token_service.adapters.postgres.migrate import migrate
 
 
@@ -27,9 +28,9 @@ class _Locked(Nemesis):
 
     async def start(self, site: Site) -> None:
         self._since = site.recorder.now()
-        self._holder = await asyncpg.connect(site.stores.direct, timeout=10)
+        self._holder = await asyncpg.connect(site.stores.direct, timeout=PATIENCE)
         await self._holder.execute("BEGIN")
-        self._rows = len(await self._holder.fetch(self._statement, timeout=30))
+        self._rows = len(await self._holder.fetch(self._statement, timeout=PATIENCE))
 
     async def took_effect(self, site: Site) -> str:
         if not self._rows:
@@ -53,7 +54,7 @@ class _Locked(Nemesis):
         del site
         if self._holder is not None:
             await self._holder.execute("ROLLBACK")
-            await self._holder.close(timeout=10)
+            await self._holder.close(timeout=PATIENCE)
 
 
 class RowsLocked(_Locked):
@@ -99,7 +100,7 @@ class NoSlots(Nemesis):
                 self._held += (
                     await asyncpg.connect(
                         site.stores.direct,
-                        timeout=10,
+                        timeout=PATIENCE,
                         server_settings={"application_name": "histories"},
                     ),
                 )
@@ -117,7 +118,7 @@ class NoSlots(Nemesis):
     async def heal(self, site: Site) -> None:
         del site
         for connection in self._held:
-            await connection.close(timeout=10)
+            await connection.close(timeout=PATIENCE)
 
 
 class DiskFull(Nemesis):

@@ -11,6 +11,7 @@ from tests.histories.nemesis import Nemesis, NoEffectError, seen, unanswered
 from tests.histories.site import LIMIT, Node, Site
 from tests.support.api import Api, basic
 from tests.support.processes import is_alive
+from tests.support.waiting import PATIENCE
 from tokenservice.v1 import token_service_pb2 as tokens_pb
 
 SKEWED = "tests.faults.skewed"
@@ -165,7 +166,7 @@ class ClocksApart(Nemesis):
         address = site.nodes[number].address
         async with Api(address, basic(client, site.world.clients[client])) as api:
             request = tokens_pb.IssueRequest(client=tokens_pb.ClientCredential())
-            issued = await api.tokens.Issue(request, metadata=api.metadata, timeout=10)
+            issued = await api.tokens.Issue(request, metadata=api.metadata, timeout=PATIENCE)
         payload = issued.tokens.access_tokens[0].token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         return float(claims["iat"]) - time.time()

@@ -10,6 +10,7 @@ import asyncpg
 
 from tests.histories.nemesis import Nemesis, NoEffectError, acknowledged, seen, unanswered
 from tests.histories.site import LIMIT, Node, Site
+from tests.support.waiting import PATIENCE
 from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.embedded.cluster import postgres_processes
 
@@ -18,6 +19,10 @@ def postgres_of(site: Site) -> EmbeddedPostgres:
     """The server that the nodes use."""
     assert site.stores.postgres is not None
     return site.stores.postgres
+
+
+DELAY = 0.15
+"""Seconds that each way to PostgreSQL takes longer."""
 
 
 class _Missing(Nemesis):
@@ -177,17 +182,17 @@ class FarAway(Nemesis):
     async def start(self, site: Site) -> None:
         self._since = site.recorder.now()
         for node in site.nodes:
-            node.database_proxy.delay = 0.15
+            node.database_proxy.delay = DELAY
 
     async def took_effect(self, site: Site) -> str:
-        connection = await asyncpg.connect(site.nodes[0].dsn, timeout=10)
+        connection = await asyncpg.connect(site.nodes[0].dsn, timeout=PATIENCE)
         try:
             began = time.monotonic()
-            await connection.execute("SELECT 1", timeout=10)  # one round trip
+            await connection.execute("SELECT 1", timeout=PATIENCE)  # one round trip
             trip = time.monotonic() - began
         finally:
-            await connection.close(timeout=10)
-        if trip < 0.3:
+            await connection.close(timeout=PATIENCE)
+        if not trip >= 2 * DELAY:
             raise NoEffectError(f"a round trip takes {trip:.3f} s")
         return f"a round trip takes {trip * 1e3:.0f} ms"
 

@@ -14,6 +14,7 @@ from tests.histories.nemesis import Nemesis, NoEffectError, acknowledged, seen, 
 from tests.histories.site import LIMIT, Site, Stores
 from tests.support.namespaces import Namespace, lacking_namespaces
 from tests.support.postgres_cluster import Member, PostgresCluster
+from tests.support.waiting import PATIENCE, patience
 
 FENCED_WITHIN = 10.0
 """Seconds after which a run waits no longer for the fence, and takes it as promised."""
@@ -216,7 +217,7 @@ class LossyFailover(Replicated):
         """When the fence was committed; without one, when the new primary took its first write."""
         accepted = site.recorder.now()
         try:
-            async with asyncio.timeout(FENCED_WITHIN):
+            async with patience(FENCED_WITHIN):
                 while (await _head(site.stores.direct))[1] == self._epoch:
                     await asyncio.sleep(0.02)
         except TimeoutError:
@@ -278,13 +279,13 @@ async def _fences(site: Site) -> int:
 
 async def _head(dsn: str) -> tuple[int, str]:
     """Revision and epoch of the trust log."""
-    connection = await asyncpg.connect(dsn, timeout=10)
+    connection = await asyncpg.connect(dsn, timeout=PATIENCE)
     try:
         row = await connection.fetchrow("SELECT revision, epoch::text FROM trust_head")
         assert row is not None
         return row[0], row[1]
     finally:
-        await connection.close(timeout=10)
+        await connection.close(timeout=PATIENCE)
 
 
 REPLICATION = (SynchronousFailover, PrimaryUnreachable, LossyFailover, ZombiePrimary, CancelledWait)

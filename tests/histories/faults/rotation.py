@@ -13,6 +13,7 @@ from tests.histories.site import Site
 from tests.support.api import Api, basic
 from tests.support.outcomes import outcome
 from tests.support.servers import ROOT
+from tests.support.waiting import PATIENCE
 from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.adapters.embedded import binaries
 from tokenservice.v1 import key_service_pb2 as keys_pb
@@ -57,7 +58,7 @@ async def _rotate(site: Site) -> None:
     async with Api(site.nodes[0].address, authorization) as api:
         for purpose in types.KeyPurpose.values()[1:]:
             request = keys_pb.RotateKeyRequest(purpose=purpose)
-            call = api.keys.RotateKey(request, metadata=api.metadata, timeout=10)
+            call = api.keys.RotateKey(request, metadata=api.metadata, timeout=PATIENCE)
             assert await outcome(call) != "INTERNAL"
 
 

@@ -12,6 +12,7 @@ from tests.histories.nemesis import RECOVERY, Nemesis, NoEffectError, acknowledg
 from tests.histories.site import Site, Stores
 from tests.support.valkey_node import ValkeyNode
 from tests.support.valkey_topologies import ClusterService, SentinelService
+from tests.support.waiting import patience
 
 
 class RedisMemberLost(Nemesis):
@@ -67,7 +68,7 @@ class RedisMemberLost(Nemesis):
         """Exchanges went on all the time; pairings, which need Redis, begin again."""
         await super().recovered(site)
         places = [node.name for node in site.nodes]
-        async with asyncio.timeout(RECOVERY):
+        async with patience(RECOVERY):
             while not any(acknowledged(site, self._since, one, "start_pairing") for one in places):
                 await asyncio.sleep(0.02)
 

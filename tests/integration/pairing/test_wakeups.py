@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import Stores
-from tests.support.waiting import patience, until
+from tests.support.waiting import PATIENCE, patience, until
 from token_service.adapters.postgres.connecting import Source
 from token_service.adapters.postgres.pairing.sql import CHANNEL
 from token_service.adapters.postgres.pairing.wakeups import PairingWakeups
@@ -43,7 +43,7 @@ async def test_a_watcher_sleeps_until_it_is_told(dsn: str) -> None:
         await until(lambda: wakeups.connected)
         teller = await Database.open(dsn, size=1)
         with wakeups.watch(pairing_id) as watcher:
-            await watcher.wait(1.5)  # all look once, within a second, when it was connected
+            await watcher.wait(PATIENCE)  # all look once, within a second, when it was connected
             waiting = asyncio.create_task(watcher.wait(AN_HOUR))
             await teller.execute("SELECT pg_notify($1, $2)", CHANNEL, str(uuid4()))
             await asyncio.sleep(1.5)  # longer than between two looks of a watcher without wake-ups

@@ -107,6 +107,7 @@ async def _stored(settings: Settings, now: datetime, database: Database) -> list
     keyring = Keyring(secrets)
     try:
         keyring.load(stored)
+        keyring.require_all()
     except ValueError as error:
         return [fail("secret keys", str(error), "put the secret back, behind the newer ones")]
     opened = ok("secret keys", f"{len(secrets.ids)}, the newest is {secrets.newest_id}")
