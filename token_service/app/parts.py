@@ -235,7 +235,9 @@ class Parts:
             ClockWatch(),
         )
         for database in (self.database, self.validate_database):
-            database.fencing.follow(lambda: self.trust.state.epoch, refresh)
+            database.fencing.follow(
+                lambda: self.trust.state.epoch, refresh, lambda: self.trust.state.revision
+            )
 
     async def _first_reading(self) -> None:
         try:

@@ -133,6 +133,20 @@ async def test_one_that_nobody_takes_is_closed(
             await asyncio.sleep(0)
 
 
+async def test_one_that_may_lead_to_a_former_primary_is_not_given(
+    server: SlowServer, connections: Underway
+) -> None:
+    server.go_on.set()
+    await leaves(connections)
+    async with patience():
+        while not server.made:
+            await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    connections.forget_made()
+    assert server.made[0].ended
+    assert await taken_from(connections) is server.made[1]
+
+
 async def test_at_the_end_all_are_closed(server: SlowServer, connections: Underway) -> None:
     await leaves(connections)
     server.go_on.set()

@@ -12,7 +12,7 @@ import ssl
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 import structlog
@@ -25,6 +25,7 @@ from token_service.adapters.postgres.primary import Connection, find_primary, re
 from token_service.adapters.postgres.underway import Underway
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from asyncpg import Record
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from token_service.adapters.postgres.connect_gate import ConnectGate
     from token_service.adapters.postgres.dsn_parameters import KeepAlive
+
+Acceptance: TypeAlias = "Callable[[Connection], Awaitable[None]] | None"
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
@@ -88,6 +91,8 @@ class Connector:
         self._doubted: Server | None = None
         self._is_direct = False
         self._is_readable = True
+        self.accept: Acceptance = None
+        """Looks at each connection for a pool, and raises where another server is to be found."""
 
     @property
     def source(self) -> Source:
@@ -145,14 +150,15 @@ class Connector:
         self._underway.close()
 
     async def _prepared(self) -> Connection:
-        conn = await self.connect()
+        conn = await self.connect(accept=self.accept)
         await conn.set_type_codec(
             "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads, format="text"
         )
         return conn
 
-    async def connect(self, purpose: str = "") -> Connection:
-        """A connection to the primary, whose application name says its `purpose`.
+    async def connect(self, purpose: str = "", accept: Acceptance = None) -> Connection:
+        """A connection to the primary, whose application name says its `purpose`; `accept` may
+        refuse it as that of another server.
 
         It has CONNECT_SECONDS, with all servers together, or `timeout` where that is more. Raises
         what asyncpg raises, PoolerError, TimeoutError.
@@ -161,21 +167,27 @@ class Connector:
         ends_at = time.monotonic() + self._patience
         dsn = self._dsn
         try:
-            return await self._connect(dsn, name, ends_at)
+            return await self._connect(dsn, name, ends_at, accept)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             self._read_again()
             if self._dsn == dsn:
                 raise
-        return await self._connect(self._dsn, name, ends_at)
+        return await self._connect(self._dsn, name, ends_at, accept)
 
-    async def _connect(self, dsn: Dsn, name: str, ends_at: float) -> Connection:
+    async def _connect(
+        self, dsn: Dsn, name: str, ends_at: float, accept: Acceptance
+    ) -> Connection:
         server, conn = await find_primary(
             sorted(dsn.servers, key=self._rank),
-            lambda server: self._attempt(dsn, server, name),
+            lambda server: self._attempt(dsn, server, name, accept),
             within=max(0.0, ends_at - time.monotonic()),
         )
         self._last_good = server
         return conn
+
+    def forget_made(self) -> None:
+        """See `Underway.forget_made`."""
+        self._underway.forget_made()
 
     def doubt_primary(self) -> None:
         """Ask the server that was the primary last after all others from now on: it cannot commit,
@@ -186,7 +198,9 @@ class Connector:
     def _rank(self, server: Server) -> int:
         return 1 if server == self._doubted else -1 if server == self._last_good else 0
 
-    async def _attempt(self, dsn: Dsn, server: Server, name: str) -> Connection:
+    async def _attempt(
+        self, dsn: Dsn, server: Server, name: str, accept: Acceptance
+    ) -> Connection:
         """A connection to this server, if it is a primary."""
         async with asyncio.timeout(dsn.connect_timeout):
             try:
@@ -199,6 +213,8 @@ class Connector:
                 raise
             try:
                 await self._set_up(conn, dsn)
+                if accept is not None:
+                    await accept(conn)
             except BaseException:
                 conn.terminate()
                 raise

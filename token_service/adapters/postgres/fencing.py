@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import asyncpg
+
 from token_service.domain.errors import Reason, TokenServiceError, store_unavailable
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 ON_KNOWN_TIMELINE = "(h.timeline IS NULL OR h.timeline = (SELECT trust_timeline()))"
 """That nobody succeeded the server on which the log was looked at, of `trust_head h`."""
+
+_HEAD = "SELECT epoch, revision FROM trust_head"
 
 
 def is_current(epoch: str) -> str:
@@ -41,17 +45,36 @@ class Fencing:
 
     def __init__(self) -> None:
         self._epoch: Callable[[], str] = str
+        self._revision: Callable[[], int] = int
         self._renew: Callable[[], Awaitable[None]] | None = None
 
-    def follow(self, epoch: Callable[[], str], renew: Callable[[], Awaitable[None]]) -> None:
-        """`epoch` tells that of the log ("" for none yet), `renew` looks at the server anew and
-        raises STORE_UNAVAILABLE where that cannot be done in time."""
-        self._epoch, self._renew = epoch, renew
+    def follow(
+        self,
+        epoch: Callable[[], str],
+        renew: Callable[[], Awaitable[None]],
+        revision: Callable[[], int] = int,
+    ) -> None:
+        """`epoch` tells that of the log ("" for none yet) and `revision` how far it was read,
+        `renew` looks at the server anew and raises STORE_UNAVAILABLE where that cannot be done in
+        time."""
+        self._epoch, self._renew, self._revision = epoch, renew, revision
 
     @property
     def epoch(self) -> str | None:
         """The epoch, as a parameter of `is_current`."""
         return self._epoch() or None
+
+    async def require_unsucceeded(self, conn: asyncpg.Connection[Record]) -> None:
+        """Raise TargetServerAttributeNotMatched for a server whose log this node knows to have
+        ended, though the server may not: what it says of sessions is old.
+
+        Each epoch begins above all numbers of those before it, so a later one is not refused.
+        """
+        if not (epoch := self._epoch()):
+            return
+        head = await conn.fetchrow(_HEAD)
+        if head and str(head["epoch"]) != epoch and head["revision"] < self._revision():
+            raise asyncpg.TargetServerAttributeNotMatched("the server was succeeded")
 
     async def renew(self) -> None:
         """Look at the server. Raises STORE_UNAVAILABLE."""

@@ -84,6 +84,7 @@ class Database:
         self._next_look = clock()
         self.fencing = Fencing()
         """Which log this node follows, for the statements that must not go to another one."""
+        connector.accept = self.fencing.require_unsucceeded
         self._cleaning: set[asyncio.Task[None]] = set()
         # What waits for the trust head leaves connections to what does not.
         self._transactions = asyncio.Semaphore(max(1, pool.get_max_size() // 2))

@@ -51,6 +51,12 @@ class Underway:
         while self._left:
             _discard(self._left.popleft())
 
+    def forget_made(self) -> None:
+        """Close what is made and not taken: it may lead to a former primary."""
+        for task in tuple(self._left):
+            if task.done():
+                self._drop(task)
+
     async def _wait_for(self, task: Task) -> Connection:
         try:
             return await asyncio.shield(task)
