@@ -6,14 +6,17 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from asyncpg import Record
 
-from tests.integration.postgres_world import World, event, make_world
+from tests.integration.postgres_world import NOW, World, event, make_world, revocation
 from tests.support.hands import Hands
 from tests.support.node import started
 from token_service.adapters.postgres.durability import REMEMBERED_SECONDS, Durability
 from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.trust.revocations import RevocationStore
 from token_service.domain import durability
 from token_service.domain.errors import Reason, TokenServiceError
+from token_service.domain.kinds import TrustEntryKind
 from token_service.usecases.sessions.exchange import ExchangeRequest
 
 WRITTEN = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL"
@@ -168,3 +171,29 @@ async def test_what_is_asked_for_again_and_again_is_confirmed_once(dsn: str) -> 
 
         assert {one.tokens.session_token for one in again} == {first.tokens.session_token}
         assert durable.commits == 1
+
+
+async def test_what_was_found_revoked_in_another_log_is_not_acknowledged(
+    world: World, epoch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failover in between may have lost it."""
+    logs = [epoch]
+    world.database.fencing.follow(lambda: logs[-1], nothing)
+    session, store = await world.issue(), RevocationStore(world.database)
+    asked = revocation(TrustEntryKind.SESSION, session.session_id)
+    await store.revoke(asked, NOW)
+    fetch = world.database.fetch
+
+    async def fetch_and_fail_over(sql: str, *args: object) -> list[Record]:
+        rows = await fetch(sql, *args)
+        moved = "UPDATE trust_head SET epoch = $1 RETURNING epoch"
+        logs.append(str(await world.value(moved, uuid4())))
+        return rows
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.database, "fetch", fetch_and_fail_over)
+        with pytest.raises(TokenServiceError) as refusal:
+            await store.revoke(asked, NOW)
+    assert refusal.value.reason is Reason.STORE_UNAVAILABLE
+    assert (await store.revoke(asked, NOW)).sessions == 0
+    await store.close()

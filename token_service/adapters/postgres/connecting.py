@@ -174,9 +174,7 @@ class Connector:
                 raise
         return await self._connect(self._dsn, name, ends_at, accept)
 
-    async def _connect(
-        self, dsn: Dsn, name: str, ends_at: float, accept: Acceptance
-    ) -> Connection:
+    async def _connect(self, dsn: Dsn, name: str, ends_at: float, accept: Acceptance) -> Connection:
         server, conn = await find_primary(
             sorted(dsn.servers, key=self._rank),
             lambda server: self._attempt(dsn, server, name, accept),
@@ -198,9 +196,7 @@ class Connector:
     def _rank(self, server: Server) -> int:
         return 1 if server == self._doubted else -1 if server == self._last_good else 0
 
-    async def _attempt(
-        self, dsn: Dsn, server: Server, name: str, accept: Acceptance
-    ) -> Connection:
+    async def _attempt(self, dsn: Dsn, server: Server, name: str, accept: Acceptance) -> Connection:
         """A connection to this server, if it is a primary."""
         async with asyncio.timeout(dsn.connect_timeout):
             try:

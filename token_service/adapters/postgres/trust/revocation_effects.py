@@ -15,6 +15,7 @@ from token_service.adapters.postgres.trust.cascade_rows import Cascade, columns_
 from token_service.adapters.postgres.trust.log import NewEntry
 from token_service.adapters.postgres.trust_head import of_head
 from token_service.domain.audit import AuditEvent
+from token_service.domain.errors import store_unavailable
 from token_service.domain.kinds import TrustEffect, TrustEntryKind
 from token_service.domain.sessions.subjects import subject_ids
 from token_service.domain.trust.revocation import Revocation, Revoked
@@ -78,6 +79,7 @@ async def apply(
     key. A session without a row gets them: tokens that name it may live on. Of what is below, here
     is only written down that it is to follow, unless it is not `cascading`.
     """
+    epoch = database.fencing.epoch
     requested = _merge(revocations)
     effects = list({id(effect): effect for effect in requested}.values())
     if cascading:
@@ -102,12 +104,17 @@ async def apply(
         effect.revision = row["rev"] or 0
         if effect.changes and effect.cascade_id:
             effect.below = _cascade(effect, effect.cascade_id)
-    await _settle(database, [one for one in effects if not one.locked], now)
+    await _settle(database, [one for one in effects if not one.locked], now, epoch)
     return _answers(requested)
 
 
-async def _settle(database: Database, effects: Sequence[_Effect], now: datetime) -> None:
-    """Find out which sessions let others in, and the head for who changed nothing."""
+async def _settle(
+    database: Database, effects: Sequence[_Effect], now: datetime, epoch: str | None
+) -> None:
+    """Find out which sessions let others in, and the head for who changed nothing.
+
+    Raises STORE_UNAVAILABLE where that was found out in another log than that of `epoch`.
+    """
     unchanged = [one for one in effects if not one.changes]
     sessions = [one for one in effects if one.cascade_id and one.revokes(TrustEntryKind.SESSION)]
     if not unchanged and not sessions:
@@ -121,9 +128,13 @@ async def _settle(database: Database, effects: Sequence[_Effect], now: datetime)
         *columns_of(again, always=[one.kind is not TrustEntryKind.SESSION for one in again]),
         now,
         bool(unchanged),
+        epoch,
     )
     if row is None:
         raise LookupError("the statement gives one row")
+    if unchanged and not row["current"]:
+        await database.fencing.renew()
+        raise store_unavailable()  # a failover may have lost what was seen of it
     revision = of_head(row["revision"])
     for one in unchanged:
         one.revision = revision

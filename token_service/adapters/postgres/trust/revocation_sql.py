@@ -5,6 +5,7 @@ lets go of it: a node that stops at the wrong moment holds up nobody's revocatio
 """
 
 from token_service.adapters.postgres import audit as audit_log
+from token_service.adapters.postgres.fencing import is_current
 from token_service.adapters.postgres.sessions.live import LIVE_FROM, live, live_row
 from token_service.adapters.postgres.trust import cascade_sql
 from token_service.adapters.postgres.trust.log import NOTIFIED, appending
@@ -187,7 +188,8 @@ ORDER BY asked
 # After the commit, for the head was held while it was asked for and nobody is let in since: whose
 # sessions have no children now gets none. Those of what was revoked before are begun anew: who
 # asked then may not have seen the end. With $16 something was revoked before, and the record waits
-# for the standby for that: until then a failover could still lose it.
+# for the standby for that: until then a failover could still lose it. That is so where it is
+# `current`: in the log in which it was found to be revoked.
 SETTLE = f"""
 WITH parents AS MATERIALIZED ({cascade_sql.PARENTS_AMONG}
 ), quickly AS MATERIALIZED (
@@ -211,6 +213,7 @@ WITH parents AS MATERIALIZED ({cascade_sql.PARENTS_AMONG}
     RETURNING cascade_id
 )
 SELECT (SELECT revision FROM trust_head) AS revision,
+       (SELECT {is_current("$17")} FROM trust_head h) AS current,
        ARRAY(SELECT cascade_id FROM dropped) AS dropped,
        ARRAY(SELECT cascade_id FROM again) AS again,
        (SELECT count(*) FROM quickly)
