@@ -284,6 +284,7 @@ class Database:
     def expire_connections(self) -> None:
         """Replace all connections, each after the call that uses it: they may lead to a server
         that was succeeded."""
+        self._connector.forget_made()
         _ = self._in_background(self._pool.expire_connections())
 
     async def _clean_up(
