@@ -28,6 +28,13 @@ from token_service.adapters.system import command_of
 
 HASH, VERIFY = "hash", "verify"
 
+PATIENCE = 30.0
+"""After so many seconds without an answer the process hangs, and another one takes its place: a
+hash takes a small part of that, also on a busy machine."""
+
+CLOSING_SECONDS = 5.0
+"""How long it may take to end."""
+
 _NICENESS = 10
 _MODULE = "token_service.adapters.crypto.hashing_process"
 
@@ -60,6 +67,10 @@ class _Child:
             raise OSError("it has no pipes")
         return cls(process, process.stdin, process.stdout)
 
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            self.process.kill()
+
 
 class HashingProcess:
     """The server's end. The process starts with the first question, and again where it ended.
@@ -67,7 +78,9 @@ class HashingProcess:
     At most `threads` questions are worked on at a time; whoever asks sees to it that few wait.
     """
 
-    def __init__(self, cost: Argon2Cost, threads: int) -> None:
+    def __init__(self, cost: Argon2Cost, threads: int, *, patience: float = PATIENCE) -> None:
+        """`patience` (seconds) is for each answer."""
+        self._patience = patience
         numbers = (cost.memory_kib, cost.passes, cost.lanes, threads)
         self._arguments = tuple(map(str, numbers))
         self._starting = asyncio.Lock()
@@ -94,18 +107,26 @@ class HashingProcess:
         line = json.dumps([number, work, password, password_hash]).encode() + b"\n"
         try:
             child.questions.write(line)
-            return await answer
+            async with asyncio.timeout(self._patience):
+                return await answer
+        except TimeoutError:
+            _log.warning("hashing_process_hangs", seconds=self._patience)
+            child.kill()
+            raise HashingLostError from None
         finally:
             self._asked.pop(number, None)
 
     async def close(self) -> None:
-        """Let it end, after the work that it has."""
+        """Let it end, after the work that it has; what does not end is killed."""
         async with self._starting:
             child, self._child = self._child, None
-            if child is not None:
-                child.questions.close()
-            if self._reading is not None:
-                await self._reading
+            if child is None or self._reading is None:
+                return
+            child.questions.close()
+            ended, _ = await asyncio.wait([self._reading], timeout=CLOSING_SECONDS)
+            if not ended:
+                child.kill()
+            await self._reading
 
     async def _running(self) -> "_Child":
         async with self._starting:
