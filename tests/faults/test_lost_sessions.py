@@ -40,3 +40,18 @@ async def test_what_validators_know_yet_is_revoked_by_its_identity(
 
         assert await knowing.verdict(access, min_revision=revision) == "REVOKED"
         assert await unknowing.verdict(access, min_revision=revision) != "ACTIVE"
+
+
+@pytest.mark.parametrize("client", ["demo-web", "demo-rolling"])
+async def test_what_is_revoked_gets_one_entry_however_often_it_is_asked_for(
+    world: World, start_server: StartServer, client: str
+) -> None:
+    """All nodes and validators hold each entry for as long as tokens live."""
+    async with world.api(start_server().address, client) as owner:
+        opened = await owner.login(world.username, world.password, audiences=["orders"])
+        if client == "demo-rolling":
+            await lose_sessions(world)
+        access = opened.access_tokens[0].token
+        first = await owner.revoke(token=access)
+        for _ in range(3):
+            assert (await owner.revoke(token=access)).revision == first.revision

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from token_service.domain.clients.caller import Caller
 from token_service.domain.errors import Reason, TokenServiceError
-from token_service.domain.kinds import Permission, RevocationReason, TrustEntryKind
+from token_service.domain.kinds import Permission, RevocationReason, TrustEffect, TrustEntryKind
 from token_service.domain.ports import (
     AccessTokens,
     Clock,
@@ -167,11 +167,20 @@ class Revoke:
             return await self._access(caller, request, claims)
         if claims.kind is TokenKind.ROLLING:
             _require_own(caller, claims.client_id)
+            if self._is_revoked(claims):
+                return Revoked(self._trust.state.revision)
             kind, subject = TrustEntryKind.SESSION, claims.subject
             return await self._write(caller, request, kind, claims.session_id, subject=subject)
         if not _may_revoke_access(caller, claims):
             raise _not_yours()
+        if self._is_revoked(claims):
+            return Revoked(self._trust.state.revision)
         return await self._access(caller, request, claims, claims.subject)
+
+    def _is_revoked(self, claims: Facts) -> bool:
+        """Whether the log kills it already. Another entry would cost every node and validator
+        memory each time that somebody asks for it."""
+        return self._trust.state.status(claims) is TrustEffect.REVOKE
 
     async def _access(
         self,
