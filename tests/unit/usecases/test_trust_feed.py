@@ -78,6 +78,20 @@ async def test_a_new_epoch_keeps_what_was_revoked(log: Log) -> None:
     assert [entry.id for entry in log.feed.state.live_entries()] == ["s1"]
 
 
+async def test_a_new_epoch_brings_its_keys_although_their_version_is_lower(log: Log) -> None:
+    """A backup from before a failover: its versions, lifted by one epoch, may be below ours."""
+    log.reading = replace(log.reading, keys_version=1_000_006)
+    await log.refresh()
+    log.keys = [replace(KEY, kid="restored")]
+    log.reading = replace(log.reading, epoch="e2", revision=2_000_001, keys_version=1_000_004)
+    await log.refresh()
+    assert set(log.feed.state.keys) == {"restored"}
+    log.keys = [replace(KEY, kid="next")]
+    log.reading = replace(log.reading, keys_version=1_000_005)
+    await log.refresh()
+    assert set(log.feed.state.keys) == {"next"}
+
+
 async def test_watchers_hear_of_entries_and_of_keys_and_of_nothing_else(log: Log) -> None:
     await log.refresh()
     heard: list[int] = []

@@ -78,7 +78,11 @@ class TrustFeed:
         read_time = self._clock.unix_at(reading.beaten_boot)
         if not self._proves(reading):
             read_time = max(self.state.read_time, _LONG_AGO)
-        snapshot = await self._snapshot(reading) if reading.epoch != self.state.epoch else None
+        snapshot = None
+        if reading.epoch != self.state.epoch:
+            snapshot = await self._snapshot(reading)
+            # A restored backup may count on from below: its versions compare with none of ours.
+            self._keys_version = -1
         if reading.keys_version <= self._keys_version:
             self._take(reading, read_time, snapshot)
             return
