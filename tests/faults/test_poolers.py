@@ -99,6 +99,20 @@ async def test_a_pooler_that_lets_all_pass_is_met_as_well(
         await open_database(Source(text=pooler.dsn), "test", size=1, call_timeout=5.0)
 
 
+def test_a_pooler_that_is_named_by_the_wrong_mode_is_met_with_the_settings_name(
+    world: World, start_pgbouncer: StartPgBouncer, tmp_path: Path
+) -> None:
+    pooler = start_pgbouncer(world.dsn, mode="transaction", default_pool_size="1")
+    settings = world.environment(postgres_dsn=pooler.dsn, postgres_pooler="session")
+    operator = CommandLine(tmp_path, settings)
+    operator.run_apart("doctor")  # its statements stay with the pooler's one connection
+    for command in ("doctor", "serve"):
+        ran = operator.run_apart(command)
+        assert ran.code == 1
+        assert "set TOKEN_SERVICE_POSTGRES_POOLER to the pooler's mode" in ran.out + ran.err
+        assert "Traceback" not in ran.err
+
+
 def test_a_service_runs_behind_it(
     world: World,
     mode: str,

@@ -17,6 +17,7 @@ from token_service.adapters.crypto.passwords import Argon2Passwords
 from token_service.adapters.postgres.clients.store import ClientStore
 from token_service.adapters.postgres.codes.store import CodeStore
 from token_service.adapters.postgres.durability import Durability
+from token_service.adapters.postgres.failures import cause_of
 from token_service.adapters.postgres.keys.store import KeyStore
 from token_service.adapters.postgres.login.attempts import Attempts
 from token_service.adapters.postgres.pairing.store import PairingStore
@@ -40,7 +41,7 @@ from token_service.app.database import (
 from token_service.app.errors import StartupError
 from token_service.app.redis_parts import RedisParts, redis_parts
 from token_service.config import Settings
-from token_service.domain.errors import TokenServiceError
+from token_service.domain.errors import Reason, TokenServiceError
 from token_service.domain.keys.schedule import KeyScheduleSettings
 from token_service.domain.kinds import KeyPurpose
 from token_service.domain.trust.reading import TrustReading
@@ -104,7 +105,8 @@ class Parts:
     async def open(cls, settings: Settings, clock: AnchoredSystemClock | None = None) -> Self:
         """Connect, check that the database can be trusted, load keys and trust.
 
-        Raises StartupError naming what the operator has to change.
+        Raises StartupError naming what the operator has to change, and STORE_UNAVAILABLE with the
+        cause where PostgreSQL fails in the middle of it.
         """
         source, direct = main_source(settings), direct_source(settings)
         seconds = settings.postgres_timeout.total_seconds()
@@ -122,6 +124,11 @@ class Parts:
             raise
         try:
             await parts.load()
+        except TokenServiceError as error:
+            await parts.close()
+            if error.reason is not Reason.STORE_UNAVAILABLE:
+                raise
+            raise TokenServiceError(error.reason, f"{source.setting}: {cause_of(error)}") from error
         except BaseException:
             await parts.close()
             raise

@@ -40,3 +40,28 @@ async def test_a_server_is_believed_by_its_certificate_alone(dsn: str, tmp_path:
             await reach("right", f"{mute.address},{front.address}")
             with pytest.raises(StartupError, match="certificate is not accepted: unable to get"):
                 await reach("wrong", front.address)
+
+
+async def _refuses_tls(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"N")
+    await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1:1/tokens", "no server listens there"),
+        ("no-such-host.invalid/tokens", "the server's name is not found"),
+        ("/tokens?host=/no/such/folder", "there is no such socket"),
+        ("{plain}/tokens?sslmode=require", "the server offers no TLS, which sslmode demands"),
+    ],
+)
+async def test_why_nobody_answers_is_told(address: str, why: str) -> None:
+    async with await asyncio.start_server(_refuses_tls, "127.0.0.1", 0) as plain:
+        host, port = plain.sockets[0].getsockname()
+        dsn = f"postgresql://user:canary@{address.format(plain=f'{host}:{port}')}"
+        with pytest.raises(StartupError) as caught:
+            await open_database(Source(text=dsn), "test", size=1, call_timeout=10.0)
+    told = f"TOKEN_SERVICE_POSTGRES_DSN: PostgreSQL does not answer: {why}"
+    assert str(caught.value) == told

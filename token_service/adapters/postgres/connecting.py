@@ -306,6 +306,8 @@ def cause(error: BaseException | None) -> str:
         text = f"the server's certificate is not accepted: {error.verify_message}"
     elif isinstance(error, asyncpg.PostgresError):
         text = f"PostgreSQL refuses the connection: {cause_of(error)}"
+    elif isinstance(error, OSError):
+        text = f"PostgreSQL does not answer: {cause_of(error)}"
     else:
         text = "PostgreSQL does not answer"
     servers = getattr(error, "__notes__", [])

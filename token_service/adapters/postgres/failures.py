@@ -7,6 +7,8 @@ itself is a mistake of ours.
 
 from __future__ import annotations
 
+import socket
+import ssl
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeVar
@@ -75,12 +77,14 @@ class Cause:
         return f"{self.text} (SQLSTATE {self.sqlstate})" if self.sqlstate else self.text
 
 
+_POOLED = "prepared statements get lost: set TOKEN_SERVICE_POSTGRES_POOLER to the pooler's mode"
+
 _KINDS: Mapping[str, tuple[Failure, str]] = {
     "08": (Failure.LOST, "the connection is lost"),
     "0A000": (Failure.UNUSABLE, "the schema was changed meanwhile"),
     "25006": (Failure.READ_ONLY, "the server is read-only"),
     "25P03": (Failure.LOST, "the server ended an idle transaction"),
-    "26000": (Failure.UNUSABLE, "prepared statements are lost: is there a pooler between?"),
+    "26000": (Failure.UNUSABLE, _POOLED),
     "28": (Failure.UNUSABLE, "the login is refused (user, pg_hba.conf or certificate)"),
     "28P01": (Failure.UNUSABLE, "the password is refused"),
     "3D": (Failure.UNUSABLE, "there is no such database"),
@@ -92,7 +96,7 @@ _KINDS: Mapping[str, tuple[Failure, str]] = {
     "42846": (Failure.UNUSABLE, "a column has another type: was it migrated by something else?"),
     "42883": (Failure.UNUSABLE, "a function is missing, or a column has another type"),
     "42P01": (Failure.UNUSABLE, "a table is missing: is the database migrated?"),
-    "42P05": (Failure.UNUSABLE, "prepared statements are mixed up: is there a pooler between?"),
+    "42P05": (Failure.UNUSABLE, _POOLED),
     "42P10": (Failure.UNUSABLE, "a constraint is missing: is a backup being restored?"),
     "53": (Failure.UNUSABLE, "the server lacks resources"),
     "53100": (Failure.UNUSABLE, "the server's disk is full"),
@@ -123,7 +127,10 @@ _OTHER_TYPE = (
 _BY_TYPE: tuple[tuple[type[BaseException], tuple[Failure, Cause]], ...] = (
     (
         TimeoutError,
-        (Failure.TIMED_OUT, Cause("no answer in time: a lock, or a server that hangs")),
+        (
+            Failure.TIMED_OUT,
+            Cause("no answer in time: a lock, a standby that commits wait for, or a silent server"),
+        ),
     ),
     (
         PoolerError,
@@ -133,6 +140,15 @@ _BY_TYPE: tuple[tuple[type[BaseException], tuple[Failure, Cause]], ...] = (
         UnconfirmedError,
         (Failure.BUSY, Cause("an operator ended a commit's wait for its standby")),
     ),
+    (
+        ssl.SSLCertVerificationError,
+        (Failure.LOST, Cause("the server's certificate is not accepted")),
+    ),
+    (ssl.SSLError, (Failure.LOST, Cause("the TLS handshake fails"))),
+    (socket.gaierror, (Failure.LOST, Cause("the server's name is not found"))),
+    (ConnectionRefusedError, (Failure.LOST, Cause("no server listens there"))),
+    (FileNotFoundError, (Failure.LOST, Cause("there is no such socket"))),
+    (PermissionError, (Failure.LOST, Cause("the socket may not be used"))),
     (OSError, (Failure.LOST, Cause("the server cannot be reached"))),
     (
         asyncpg.TargetServerAttributeNotMatched,
@@ -143,7 +159,10 @@ _BY_TYPE: tuple[tuple[type[BaseException], tuple[Failure, Cause]], ...] = (
         (Failure.UNUSABLE, Cause("the schema was changed meanwhile")),
     ),
 )
-"""The first that fits; PoolerError and TimeoutError are OSErrors too."""
+"""The first that fits: all of these but the last two are OSErrors."""
+
+_NO_TLS = "rejected SSL upgrade"
+"""What the driver says where the address demands TLS."""
 
 LOCKED = Cause("a row stays locked")
 BUSY = Cause("all connections of this process are in use")
@@ -174,6 +193,8 @@ def _judge(error: BaseException, *, closed: bool) -> tuple[Failure, Cause]:
         return _OTHER_TYPE  # the driver goes by the types that the server has told it
     if isinstance(error, asyncpg.PostgresError):
         return _by_sqlstate(error)
+    if isinstance(error, ConnectionError) and _NO_TLS in str(error):
+        return Failure.LOST, Cause("the server offers no TLS, which sslmode demands")
     for kind, judgement in _BY_TYPE:
         if isinstance(error, kind):
             return judgement

@@ -8,6 +8,7 @@ import asyncpg
 
 from token_service.adapters.postgres import health
 from token_service.adapters.postgres.connecting import Connector, Pooler, Source, cause
+from token_service.adapters.postgres.failures import cause_of
 from token_service.adapters.postgres.health import StoreHealth
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.schema import Schema, read_schema
@@ -20,6 +21,7 @@ MAX_CLOCK_OFFSET = 2.0  # seconds; the service goes by PostgreSQL's clock, peopl
 MANY_ENTRIES = 100_000
 _SECONDS = 5.0
 _MIGRATIONS = "migrations"
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
@@ -71,13 +73,15 @@ async def check(source: Source, direct: Source, demands: Demands) -> tuple[list[
         found, connection = await _connect(source, "postgres")
         if connection is not None:
             found = await _check_limits(connection, source)
-            await connection.close(timeout=_SECONDS)
     name = "postgres" if direct == source else "postgres directly"
     refused, connection = await _connect(direct, name)
     found += refused
     if connection is None:
         return found, False
-    checks, readable = await _examine(connection, demands)
+    try:
+        checks, readable = await _examine(connection, demands)
+    except _FAILURES as error:
+        return [*found, _failed(direct, name, str(cause_of(error)))], False
     refused = [check for check in found if check.status is Status.FAIL]
     return found + checks, readable and not refused
 
@@ -87,18 +91,27 @@ async def _connect(source: Source, name: str) -> "tuple[list[Check], Connection 
     connector = Connector(source, timeout=_SECONDS, name="token-service doctor")
     try:
         return [], await connector.connect()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        # Not the error's text: that may quote the address.
-        advice = f"see that it runs and that {source.setting} is right"
-        return [fail(name, f"{source.setting}: {cause(error)}", advice)], None
+    except _FAILURES as error:
+        return [_failed(source, name, cause(error))], None
+
+
+def _failed(source: Source, name: str, why: str) -> Check:
+    """`why` is not the error's text: that may quote the address."""
+    advice = f"see that it runs and that {source.setting} is right"
+    return fail(name, f"{source.setting}: {why}", advice)
 
 
 async def _check_limits(connection: Connection, source: Source) -> list[Check]:
     """Whether a statement of its own has an end behind a pooler of transactions, where this
     service cannot set one."""
-    if source.pooler is not Pooler.TRANSACTION:
-        return []
-    row = await connection.fetchrow("SELECT current_setting('statement_timeout') AS of_role")
+    try:
+        if source.pooler is not Pooler.TRANSACTION:
+            return []
+        row = await connection.fetchrow("SELECT current_setting('statement_timeout') AS of_role")
+    except _FAILURES as error:
+        return [_failed(source, "postgres", str(cause_of(error)))]
+    finally:
+        await connection.close(timeout=_SECONDS)
     if row is not None and row["of_role"] != "0":
         return [ok("pooler", f"transactions, statement_timeout {row['of_role']}")]
     return [
