@@ -219,7 +219,8 @@ async def test_workers_that_cannot_start_are_given_up(world: World) -> None:
         former = service.workers()
         await allow_connections(world, allowed=False)
         service.renew()
-        await service.event("renewing_given_up")
+        given_up = await service.event("renewing_given_up")
+        assert given_up["reason"].startswith("TOKEN_SERVICE_POSTGRES_DSN: ")
         died = await service.event("worker_died")
         assert died["reason"].startswith("TOKEN_SERVICE_POSTGRES_DSN: ")
         assert service.workers() == former

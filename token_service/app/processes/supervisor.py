@@ -193,27 +193,27 @@ class Supervisor:
         for old in self._staying():
             if self._stopping:
                 return False
-            if not old.ended.done() and not await self._renew_one(old):
-                _log.error("renewing_given_up", kept=len(self._staying()))
+            if not old.ended.done() and (reason := await self._renew_one(old)):
+                _log.error("renewing_given_up", reason=reason)
                 return False
         _log.info("renewed")
         return True
 
-    async def _renew_one(self, old: WorkerProcess) -> bool:
-        """Start a worker, and end the old one once that serves; False where it does not."""
+    async def _renew_one(self, old: WorkerProcess) -> str:
+        """Start a worker, and end the old one once that serves; else why it does not."""
         try:
             new = await self._start(on_trial=True)
         except OSError as error:
-            _log.error("worker_not_started", reason=error.strerror)
-            return False
+            return f"cannot be started: {error.strerror}"
         if not await new.comes_up(SILENT_START_SECONDS):
-            return False
+            hangs = not new.ended.done()
+            return "it hangs" if hangs else new.refusal or how_it_ended(await new.ended)
         new.on_trial = False
         if not old.leaving and not old.ended.done():
             old.hand_over()
             await self._see_off([old])
         await self._start_missing()  # where another one died meanwhile, and this one stood in
-        return True
+        return ""
 
     async def _stop(self) -> bool:
         """Stop all and wait for their ends; whether each was graceful."""
