@@ -199,3 +199,15 @@ async def test_a_cancellation_from_within_is_our_fault_and_gets_an_answer(
         unary_unary(channel, method)(raw("x"), metadata=ALICE, timeout=PATIENCE)
     )
     assert (refused.code, refused.reason) == (StatusCode.INTERNAL, "INTERNAL")
+
+
+@pytest.mark.parametrize("method", [ECHO, HOT])
+async def test_who_lacks_a_permission_is_named_in_the_log(
+    channel: grpc.aio.Channel, method: str
+) -> None:
+    with capture_logs() as lines:
+        for _ in range(2):  # the second time it is recognised
+            await failure(unary_unary(channel, method)(raw("x"), metadata=NOBODY))
+    assert [(line["reason"], line["caller"]) for line in lines] == [
+        ("PERMISSION_MISSING", "nobody")
+    ] * 2

@@ -181,9 +181,11 @@ async def test_each_caller_has_a_rate(method: str) -> None:
         call = unary_unary(channel, method)
         for _ in range(3):
             await call(raw("x"), metadata=ALICE)
-        refused = await failure(call(raw("x"), metadata=ALICE))
+        with capture_logs() as lines:
+            refused = await failure(call(raw("x"), metadata=ALICE))
         assert (refused.code, refused.reason) == (StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
         assert refused.retry_after == 0.5
+        assert [line["caller"] for line in lines] == ["alice"]
         assert text(await call(raw("another"), metadata=NOBODY)) == "another"
         world.now += 0.5
         await call(raw("x"), metadata=ALICE)

@@ -104,8 +104,12 @@ class Admission:
             self._by_address.take(counted_network(address))
             return Caller("", request_id=envelope.request_id, address=address)
         client = await self._client(envelope, context, address)
-        self._require_permission(client)
-        self._by_client.take(client.client_id)
+        try:
+            self._require_permission(client)
+            self._by_client.take(client.client_id)
+        except TokenServiceError as error:
+            error.about["caller"] = client.client_id  # which the call's log line names
+            raise
         return Caller(
             client.client_id,
             client.policy,
@@ -130,9 +134,13 @@ class Admission:
         if client is None:
             return None
         known = self._known.get(client.client_id)
-        if known is None or known[0] is not client:
-            known = self._remember(client)
-        self._by_client.take(client.client_id)
+        try:
+            if known is None or known[0] is not client:
+                known = self._remember(client)
+            self._by_client.take(client.client_id)
+        except TokenServiceError as error:
+            error.about["caller"] = client.client_id
+            raise
         return known[1]
 
     def _remember(self, client: Client) -> tuple[Client, Caller]:

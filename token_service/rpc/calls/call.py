@@ -245,16 +245,16 @@ class Call:
         about: Mapping[str, str] = _NOTHING,
     ) -> None:
         level = "info" if fault is None else "error"
+        known = {"caller": self._caller, **about}
         getattr(_log, level)(
             "call",
             method=self.route.name,
             code=code,
             reason=reason,
-            caller=self._caller,
             request_id=self.envelope.request_id,
             milliseconds=round(seconds * 1e3, 2),
             exc_info=fault,
-            **about,
+            **known,
         )
 
 
