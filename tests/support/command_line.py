@@ -1,18 +1,41 @@
 """Runs commands as a shell would, in this process."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import structlog
 from typer.testing import CliRunner
 
 from tests.support.servers import ROOT
 from token_service.cli.main import app
+
+
+@contextmanager
+def _logging_as_before() -> Iterator[None]:
+    """A command sets up its process's logs. Those of the tests shall not stay so, and no logger
+    of theirs keep what it found then."""
+    root, config, configure = logging.getLogger(), structlog.get_config(), structlog.configure
+    handlers, level = root.handlers[:], root.level
+
+    def without_caching(**settings: Any) -> None:
+        configure(**{**settings, "cache_logger_on_first_use": False})
+
+    with patch.object(structlog, "configure", without_caching):
+        try:
+            yield
+        finally:
+            configure(**config)
+            root.handlers[:] = handlers
+            root.setLevel(level)
 
 
 @dataclass(frozen=True)
@@ -45,7 +68,8 @@ class CommandLine:
 
     def run(self, *arguments: str, stdin: str = "") -> Ran:
         """Run a command to its end; an exception that escapes it is raised here."""
-        result = CliRunner().invoke(app, arguments, input=stdin, env=self.environment())
+        with _logging_as_before():
+            result = CliRunner().invoke(app, arguments, input=stdin, env=self.environment())
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)
