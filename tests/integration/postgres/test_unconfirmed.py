@@ -29,6 +29,9 @@ CALL = 0.6
 """The server's own limit for a statement is a second longer."""
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+END_WAITS = (
+    "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+)
 WAITING_LONG = f"{WAITING} AND now() - query_start > interval '2.2 seconds'"
 
 
@@ -176,3 +179,26 @@ async def test_a_revocation_that_nobody_confirms_is_unknown_and_not_seen(
     assert not await world.lives(session)
     assert await world.value("SELECT revision FROM trust_head") == 1
     await revocations.close()
+
+
+@pytest.fixture
+async def quiet(server: EmbeddedPostgres, world: World) -> AsyncIterator[World]:
+    """The same data for a role that is to get no warnings."""
+    await world.database.execute("ALTER DATABASE victim SET client_min_messages = error")
+    database = await Database.open(server.dsn_of("victim"), size=2, call_timeout=60)
+    yield replace(world, database=database, sessions=SessionStore(database))
+    await database.close()
+
+
+async def test_a_wait_that_an_operator_ends_is_noticed_whatever_warnings_are_wanted(
+    world: World, quiet: World, server: EmbeddedPostgres
+) -> None:
+    session = await world.issue()
+    async with no_standby(world, server.dsn_of("victim")):
+        call = quiet.sessions.advance(advance_of(session), event("exchange"))
+        advancing = asyncio.ensure_future(call)
+        async with patience():
+            while not advancing.done():
+                await world.value(END_WAITS)
+                await asyncio.sleep(0.01)
+        await out_of_time(advancing)

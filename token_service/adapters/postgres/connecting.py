@@ -281,6 +281,7 @@ def _limits(timeout: float) -> dict[str, str]:
         # A statement that nobody waits for any more is never cancelled: the server ends it when it
         # finds the connection dropped. A commit that waits for its standby goes on.
         "client_connection_check_interval": "500",
+        "client_min_messages": "warning",  # else the end of such a wait by others is not told
         "jit": "off",
     }
 
