@@ -11,7 +11,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -41,6 +41,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="some of the faults, for every change")
     parser.add_argument("--long", action="store_true", help=f"until there are {GOAL:,} operations")
     parser.add_argument("--record", action="store_true", help="write docs/faults.md anew")
+    parser.add_argument("--add", action="store_true", help="record beside the runs of before")
     parser.add_argument("--seed", type=int, default=None, help="of the first run")
     parser.add_argument("--check", type=Path, metavar="FILE", help="check a kept history again")
     arguments = parser.parse_args()
@@ -54,27 +55,36 @@ def main() -> int:
         parser.error(f"no fault {', '.join(sorted(unknown))}; there are {', '.join(by_name)}")
     logging.getLogger("tokenservice").addHandler(logging.NullHandler())  # outages are wanted here
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
-    results = uvloop.run(_all(names, seed, long=arguments.long))
-    KEPT.mkdir(parents=True, exist_ok=True)
-    (KEPT / "results.json").write_text(json.dumps([one.as_json() for one in results], indent=1))
-    if arguments.record:
-        recorded.record(results)
-    return _conclude(results)
+    held = recorded.read()
+    before = recorded.operations(held) if arguments.add else 0
+
+    def keep(results: list[Result]) -> None:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        (KEPT / "results.json").write_text(json.dumps([one.as_json() for one in results], indent=1))
+        if arguments.record or arguments.add:
+            recorded.record(results, held, adds=arguments.add)
+
+    goal = GOAL - before if arguments.long else 0
+    return _conclude(uvloop.run(_all(names, seed, goal, keep)))
 
 
-async def _all(names: list[str], seed: int, *, long: bool) -> list[Result]:
-    """Each fault once, or all of them again and again until the goal is reached."""
+async def _all(
+    names: list[str], seed: int, goal: int, keep: Callable[[list[Result]], None]
+) -> list[Result]:
+    """Each fault once, or longer ones again and again until so many operations are the `goal`;
+    `keep` is called with what there is after each run."""
     by_name = {nemesis.name: nemesis for nemesis in NEMESES}
     results: list[Result] = []
     while True:
         async with _ground() as ground:
             for name in names:
-                times = LONGER if long else 1.0
+                times = LONGER if goal > 0 else 1.0
                 result = await run(by_name[name](), ground, seed, kept=KEPT, times=times)
                 _say(result)
                 results.append(result)
+                keep(results)
                 seed += 1
-        if not long or sum(result.operations for result in results) >= GOAL:
+        if sum(result.operations for result in results) >= goal:
             return results
 
 

@@ -3,6 +3,7 @@
 Figures come from runs alone: `make histories ARGS=--record` writes both.
 """
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -18,10 +19,12 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
 _BEGIN, _END = "<!-- recorded -->", "<!-- /recorded -->"
 
 
-def recorded_with(results: Iterable[Result], held: dict[str, Any]) -> dict[str, Any]:
-    """What the file holds after these runs: each fault with the sum of its runs; faults that were
-    not run keep what they had."""
-    new: dict[str, dict[str, Any]] = {}
+def recorded_with(
+    results: Iterable[Result], held: dict[str, Any], *, adds: bool = False
+) -> dict[str, Any]:
+    """What the file holds after these runs: each fault with the sum of its runs, and with those
+    that it had where this `adds`; faults that were not run keep what they had."""
+    new: dict[str, dict[str, Any]] = copy.deepcopy(held["faults"]) if adds else {}
     for result in results:
         if result.skipped:
             new.setdefault(result.name, {"title": result.title, "skipped": result.skipped})
@@ -65,9 +68,15 @@ def _add(fault: dict[str, Any], result: Result) -> None:
         fault[name] = round(max(fault[name], getattr(result, name)), 3)
 
 
-def record(results: Iterable[Result]) -> None:
-    """Put the results into the file, and their tables into the document."""
-    write(recorded_with(results, read()))
+def record(results: Iterable[Result], held: dict[str, Any], *, adds: bool = False) -> None:
+    """Put the results besides what was `held` before the first of them into the file, and their
+    tables into the document."""
+    write(recorded_with(results, held, adds=adds))
+
+
+def operations(held: dict[str, Any]) -> int:
+    """How many all its runs have."""
+    return sum(fault.get("operations", 0) for fault in held["faults"].values())
 
 
 def write(recorded: dict[str, Any]) -> None:
