@@ -242,6 +242,7 @@ class Parts:
             ClockWatch(),
         )
         for database in (self.database, self.validate_database):
+            database.commits = lambda: not self.follower.late_beat
             database.fencing.follow(
                 lambda: self.trust.state.epoch, refresh, lambda: self.trust.state.revision
             )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.conftest import Stores
 from tests.integration.postgres_world import NOW, World, advance_of, event, make_world, revocation
@@ -20,6 +21,7 @@ from token_service.adapters.embedded import EmbeddedPostgres
 from token_service.adapters.postgres.failures import cause_of
 from token_service.adapters.postgres.health import UnsafeStoreError, check_durability, inspect
 from token_service.adapters.postgres.migrate import migrate
+from token_service.adapters.postgres.outages import QUIET_SECONDS
 from token_service.adapters.postgres.pool import Database
 from token_service.adapters.postgres.trust.revocations import RevocationStore
 from token_service.domain.errors import Reason, TokenServiceError
@@ -259,3 +261,22 @@ async def test_what_cannot_be_written_is_refused_in_any_case(world: World) -> No
     )
     assert replace(health, is_writable=False).unusable() == ("default_transaction_read_only is on",)
     assert replace(health, fsync=None).lossy() == ()
+
+
+async def test_while_no_commit_gets_through_no_outage_is_over(
+    server: EmbeddedPostgres, world: World, clock: Hands
+) -> None:
+    """Reads go on without the standby, and say nothing of what failed for it."""
+    del world
+    database = await Database.open(server.dsn_of("victim"), size=1, clock=clock)
+    database.commits = lambda: False
+    with capture_logs() as lines:
+        with pytest.raises(TokenServiceError):
+            await database.fetchrow("SELECT FROM missing")
+        clock.now += QUIET_SECONDS
+        await database.fetchrow("SELECT 1")
+        assert [line["event"] for line in lines] == ["postgres_fails"]
+        database.commits = lambda: True
+        await database.fetchrow("SELECT 1")
+    assert [line["event"] for line in lines] == ["postgres_fails", "postgres_works"]
+    await database.close()

@@ -73,6 +73,7 @@ def test_a_sound_server_is_sound() -> None:
         (LOCAL, Status.WARN, "synchronous_commit"),
         (REMOTE_WRITE, Status.WARN, "synchronous_commit"),
         (ALONE, Status.OK, ""),
+        ({"standbys": 0}, Status.WARN, "commits wait for it"),
     ],
 )
 def test_what_is_wrong_with_postgres(

@@ -80,6 +80,8 @@ class Database:
         self._clock = clock
         self._circuit = Circuit(clock)
         self._outages = Outages(clock)
+        self.commits: Callable[[], bool] = lambda: True
+        """Whether commits get through, as far as is known. Before that no outage is over."""
         self._lending = Lending(pool, self._outages)
         self._next_look = clock()
         self.fencing = Fencing()
@@ -233,7 +235,7 @@ class Database:
 
     def _succeeded(self) -> None:
         self._circuit.succeeded()
-        if self._outages.any:
+        if self._outages.any and self.commits():
             self._outages.succeeded()
 
     async def _raise_judged(

@@ -258,8 +258,11 @@ def _durability(said: StoreHealth, demands: Demands) -> Check:
 
 def _replication(said: StoreHealth, demands: Demands) -> Check:
     cause = said.asynchronous()
+    if not cause and not said.standbys and demands.managed_by is None:
+        advice = "attach one of synchronous_standby_names: commits wait for it"
+        return warn("replication", "synchronous, and no standby is attached", advice)
     if not cause:
-        return ok("replication", f"synchronous, {said.standbys} standbys")
+        return ok("replication", f"synchronous, standbys: {said.standbys}")
     advice = (
         "set synchronous_standby_names and leave synchronous_commit on: a failover could undo an "
         "acknowledged revocation, and a server that was succeeded goes on answering"
@@ -268,7 +271,7 @@ def _replication(said: StoreHealth, demands: Demands) -> Check:
         return fail("replication", f"{cause}; TOKEN_SERVICE_POSTGRES_SYNCHRONOUS is set", advice)
     if said.alone:
         return ok("replication", "none: what this server loses is lost")
-    return warn("replication", f"asynchronous, {said.standbys} standbys: {cause}", advice)
+    return warn("replication", f"asynchronous, standbys: {said.standbys}; {cause}", advice)
 
 
 def _clock(offset: float) -> Check:

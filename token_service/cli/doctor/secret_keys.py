@@ -36,7 +36,10 @@ def _secret(secret_id: str, needing: int, *, newest: bool) -> Check:
     if needing:
         return ok(name, f"{needing} keys need it")
     return Check(
-        name, Status.OK, "no key needs it", "it may be removed from TOKEN_SERVICE_SECRET_KEYS"
+        name,
+        Status.OK,
+        "no key needs it",
+        "a former one: it may be removed from TOKEN_SERVICE_SECRET_KEYS; a new one: put it first",
     )
 
 
