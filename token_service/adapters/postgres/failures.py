@@ -103,7 +103,7 @@ _KINDS: Mapping[str, tuple[Failure, str]] = {
     "53200": (Failure.UNUSABLE, "the server is out of memory"),
     "53300": (Failure.FULL, "the server has no connection slots left"),
     "53400": (Failure.UNUSABLE, "a limit of the server's configuration is exceeded"),
-    "55": (Failure.UNUSABLE, "an object of the database cannot be used in its state"),
+    "55": (Failure.UNUSABLE, "the database takes no connections, or a part of it is not usable"),
     "55P03": (Failure.BUSY, "a row or table stays locked"),
     "57": (Failure.BUSY, "an operator or a limit of the server interfered"),
     "57014": (Failure.BUSY, "the server cancelled a statement: its time limit, or an operator"),
