@@ -15,7 +15,6 @@ from tests.integration.postgres_world import (
     World,
     advance_of,
     event,
-    holding,
     make_world,
     revocation,
 )
@@ -264,22 +263,6 @@ async def test_what_was_to_be_appended_is_once_the_server_was_looked_at(
         assert await write(world, session) == JUMP + 1
     assert await audited(world) == ["trust.succeed"]
     assert not await world.lives(session)
-
-
-async def test_a_beat_that_does_not_end_is_reported_and_readings_go_on(world: World) -> None:
-    sink = Sink()
-    async with following(world, sink, poll_interval=0.05, timeout=0.2) as follower:
-        await follower.refresh()
-        with capture_logs() as logs:
-            async with holding(world.database, "SELECT FROM trust_beat FOR UPDATE"):
-                await sink.until(lambda: follower.late_beat)
-                stuck = sink.readings[-1]
-                await add(world, "a")
-                await sink.until(lambda: sink.state.revision == 1)
-                assert sink.readings[-1].beaten_boot <= stuck.beaten_boot
-            await sink.until(lambda: not follower.late_beat)
-    told = [line["event"] for line in logs if line["event"].startswith("trust_beat")]
-    assert told == ["trust_beat_late", "trust_beat_back"]
 
 
 async def test_a_beat_is_never_younger_than_it_was_whatever_the_clock_says(world: World) -> None:

@@ -65,6 +65,7 @@ def test_a_sound_server_is_sound() -> None:
     [
         ({"version": 140000}, Status.FAIL, "15"),
         ({"is_primary": False}, Status.FAIL, "primary"),
+        ({"is_writable": False}, Status.FAIL, "default_transaction_read_only"),
         ({"fsync": "off"}, Status.FAIL, "fsync"),
         ({"synchronous_commit": "off", "synchronous": False}, Status.FAIL, "synchronous_commit"),
         ({"full_page_writes": "off"}, Status.FAIL, "full_page_writes"),

@@ -158,7 +158,7 @@ def judge(facts: PostgresFacts, demands: Demands) -> list[Check]:
     said = facts.health
     return [
         _version(said.version // 10_000),
-        _role(standby=not said.is_primary),
+        _role(said),
         _durability(said, demands),
         *([_replication(said, demands)] if said.is_primary else []),
         _clock(facts.clock_offset),
@@ -225,9 +225,12 @@ def _version(version: int) -> Check:
     return ok("postgres version", str(version))
 
 
-def _role(*, standby: bool) -> Check:
-    if standby:
+def _role(said: StoreHealth) -> Check:
+    if not said.is_primary:
         return fail("postgres role", "a standby", "point TOKEN_SERVICE_POSTGRES_DSN at the primary")
+    if not said.is_writable:
+        advice = "switch default_transaction_read_only off for the server, database and user"
+        return fail("postgres role", "primary, and writes nothing", advice)
     return ok("postgres role", "primary")
 
 

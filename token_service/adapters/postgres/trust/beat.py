@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from token_service.adapters.postgres.failures import cause_of
 from token_service.adapters.postgres.fencing import ON_KNOWN_TIMELINE
 from token_service.adapters.postgres.replication import SYNCHRONOUS
 
@@ -121,7 +122,7 @@ class TrustBeat:
                     conn = self._conn = await self._connect()
             await conn.execute(_BEAT, interval, timeout=self._timeout)
         except Exception as error:  # noqa: BLE001 - readings show that beats are missing
-            self._problem = type(error).__name__
+            self._problem = str(cause_of(error))
             self._drop()
             return
         self._problem = ""
