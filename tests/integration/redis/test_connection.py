@@ -34,6 +34,10 @@ def test_an_unusable_address_is_refused_without_repeating_it(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "fault"),
     [
+        ("redis+sentinel://:canary@localhost", "names no service"),
+        ("redis+cluster://:canary@localhost/1", "database 0 alone"),
+        ("redis+cluster://:canary@,localhost", "names no host"),
+        ("redis://:can#ary@localhost", "written %23"),
         ("redis://localhost?canary=1", "an option"),
         ("redis+cluster://localhost?canary=1", "an option"),
         ("redis+sentinel://localhost/tokens?canary=1", "an option"),

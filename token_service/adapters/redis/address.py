@@ -45,6 +45,10 @@ class RedisAddress:
     sentinel_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
+class _FaultError(ValueError):
+    """What is wrong with a URL, in words that repeat nothing of it."""
+
+
 def parse(url: str) -> RedisAddress:
     """Take a URL to pieces. Raises ValueError, whose text repeats nothing of the URL.
 
@@ -56,6 +60,8 @@ def parse(url: str) -> RedisAddress:
     """
     try:
         return _parse(url)
+    except _FaultError as fault:
+        raise ValueError(f"not a usable Redis URL: {fault}") from None
     except ValueError:
         raise ValueError("not a usable Redis URL") from None
 
@@ -64,14 +70,16 @@ def _parse(url: str) -> RedisAddress:
     parts = urlsplit(url)
     scheme, _, topology = parts.scheme.partition("+")
     kind = Kind(topology)
-    if "#" in url or (kind is not Kind.SERVER and scheme not in {"redis", "rediss"}):
+    if "#" in url:
+        raise _FaultError("it holds a #, which must be written %23")
+    if kind is not Kind.SERVER and scheme not in {"redis", "rediss"}:
         raise ValueError
     if kind is Kind.SENTINEL:
         return _by_sentinels(parts, scheme)
     if kind is Kind.CLUSTER:
         options = _options(parts, scheme, parts.path)
         if options.get("db"):
-            raise ValueError
+            raise _FaultError("a Cluster has the database 0 alone")
         seeds = _seeds(parts, _REDIS_PORT)
         return RedisAddress(kind=kind, tls=scheme == "rediss", seeds=seeds, options=options)
     found = parse_url(url)
@@ -84,7 +92,7 @@ def _parse(url: str) -> RedisAddress:
 def _by_sentinels(parts: SplitResult, scheme: str) -> RedisAddress:
     service, _, database = parts.path.strip("/").partition("/")
     if not service:
-        raise ValueError
+        raise _FaultError("it names no service of the Sentinels, as in host:26379/service/0")
     options = _options(parts, scheme, f"/{int(database or 0)}")
     own = {
         option: options.pop(name) for name, option in _SENTINEL_OPTIONS.items() if name in options
@@ -118,6 +126,6 @@ def _seeds(parts: SplitResult, port: int) -> tuple[Seed, ...]:
     for address in parts.netloc.rpartition("@")[2].split(","):
         one = urlsplit(f"//{address}")
         if not one.hostname:
-            raise ValueError
+            raise _FaultError("it names no host, or an empty one between commas")
         seeds.append((one.hostname, one.port or port))
     return tuple(seeds)
