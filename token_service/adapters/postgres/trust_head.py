@@ -19,8 +19,14 @@ JOIN_HEAD = "LEFT JOIN trust_head h ON true"
 """For a statement that shall find its own rows also where the head is missing."""
 
 _REVISION = "SELECT revision FROM trust_head"
-HOLD = "SELECT revision FROM trust_head FOR SHARE"
-"""Keeps the head from being moved until the transaction ends."""
+_QUEUE = 0x7472757374
+QUEUED = f"pg_advisory_xact_lock({_QUEUE}) IS NOT NULL"
+"""True, for who moves the head, once those are done who hold it: a lock of a row alone is given to
+one holder after the other, for as long as there is any, and who moves it may wait for ever."""
+QUEUE = f"SELECT {QUEUED}"
+"""For who locks the head before it is moved in the same transaction."""
+HOLD = f"SELECT pg_advisory_xact_lock_shared({_QUEUE}); {_REVISION} FOR SHARE"
+"""Keeps the head from being moved until the transaction ends. Waits for who waits to move it."""
 
 
 def missing(what: str) -> TokenServiceError:

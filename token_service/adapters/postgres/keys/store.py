@@ -11,6 +11,7 @@ from token_service.adapters.postgres.locked import RowLocked, until_free
 from token_service.adapters.postgres.pairing import store as pairings
 from token_service.adapters.postgres.pool import Connection, Database, retry_deadlock
 from token_service.adapters.postgres.trust import log as trust
+from token_service.adapters.postgres.trust_head import QUEUE
 from token_service.domain import durability
 from token_service.domain.audit import AuditEvent
 from token_service.domain.codes import decision as codes
@@ -36,7 +37,7 @@ SELECT revision, {trust.NOTIFIED} FROM head
 
 # Taken before anything else, so that who starts second waits here and then sees the first one's
 # keys. Nothing is locked after it, which keeps it the last lock all the same.
-_LOCK_HEAD = "SELECT FROM trust_head FOR UPDATE"
+_LOCK_HEAD = f"{QUEUE}; SELECT FROM trust_head FOR UPDATE"
 _LIVE_SLOTS = f"""
 SELECT DISTINCT purpose, algorithm FROM keys
 WHERE state IN ({KeyState.PENDING}, {KeyState.ACTIVE})

@@ -11,6 +11,7 @@ from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.replication import SYNCHRONOUS
 from token_service.adapters.postgres.trust.log import CHANNEL, NewEntry, append
+from token_service.adapters.postgres.trust_head import QUEUE
 from token_service.domain.audit import AuditEvent
 from token_service.domain.kinds import KeyState, RevocationReason, TrustEffect, TrustEntryKind
 from token_service.domain.trust.reading import TrustReading
@@ -109,6 +110,7 @@ def _compromise(kid: str) -> NewEntry:
 async def _begin(
     conn: Connection, min_revision: int, only_epoch: UUID | None, *, fenced: bool
 ) -> int | None:
+    await conn.execute(QUEUE)  # before the head, as all do who move it
     if await conn.fetchval(_LOCK, only_epoch) is None:
         return None
     return int(await conn.fetchval(_BEGIN, min_revision, fenced))

@@ -9,7 +9,7 @@ from asyncpg import Record
 from token_service.adapters.postgres.fencing import ON_KNOWN_TIMELINE, LogMovedError
 from token_service.adapters.postgres.pool import Connection
 from token_service.adapters.postgres.removal import removal_of
-from token_service.adapters.postgres.trust_head import headless
+from token_service.adapters.postgres.trust_head import QUEUED, headless
 from token_service.domain.errors import store_unavailable
 from token_service.domain.kinds import RevocationReason, TrustEffect, TrustEntryKind
 from token_service.domain.trust.reading import Lineage, TrustReading
@@ -79,7 +79,7 @@ def appending(
                      AS everything,
                  count(*) FILTER (WHERE kind = {TrustEntryKind.KEY} AND {revokes}) AS keys
           FROM {entries}) AS e
-    WHERE {ON_KNOWN_TIMELINE} AND {when}
+    WHERE {ON_KNOWN_TIMELINE} AND CASE WHEN {when} THEN {QUEUED} END
     RETURNING h.revision, h.longest_access, e.n
 ), numbered AS MATERIALIZED (
     SELECT e.*, head.revision - head.n + e.place AS rev,
