@@ -107,6 +107,9 @@ class History:
     divided: float = inf
     """When another primary began beside the one that some nodes still read: for `limit` seconds
     those do not find what is made since, and do not know that they should."""
+    workers: int = 1
+    """Processes of each node. Only where there is one does the node that revoked know at once, and
+    without being asked for a `min_revision`, whoever is asked there."""
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many operations there are of each kind at each place."""
@@ -132,6 +135,7 @@ class History:
             "limit": self.limit,
             "losses": [[*astuple(loss)] for loss in self.losses],
             "divided": None if self.divided == inf else self.divided,
+            "workers": self.workers,
             "audit": None if self.audit is None else [[*astuple(row)] for row in self.audit],
             "generations": None if self.generations is None else [*self.generations.items()],
         }
@@ -154,6 +158,7 @@ class History:
             None if head["audit"] is None else [AuditRow(*row) for row in head["audit"]],
             None if head["generations"] is None else dict(head["generations"]),
             head.get("divided") or inf,
+            head.get("workers", 1),
         )
 
 

@@ -76,6 +76,7 @@ async def run(
     if result.skipped:
         return result
     recorder = Recorder(nemesis.name, seed, LIMIT)
+    recorder.history.workers = int(nemesis.settings.get("workers", "1"))
     output: list[str] = []
     try:
         async with nemesis.stores(ground) as stores:

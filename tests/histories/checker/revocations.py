@@ -105,5 +105,7 @@ def _too_late(sessions: Sessions, end: End, one: Operation) -> bool:
         return False
     if end.revision and one.about.get("min_revision", 0) >= end.revision:
         return True
-    # The node that revoked knows, unless it could not read from the database any more.
+    # The process that revoked knows, unless it could not read from the database any more.
+    if sessions.history.workers > 1:
+        return False
     return end.by.place == one.place and not sessions.missed(one.place, end.sent, one.done)

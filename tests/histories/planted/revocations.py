@@ -49,6 +49,22 @@ def active_on_the_node_that_revoked(story: Story) -> None:
     story.validate(place="node-1")
 
 
+@accept
+def active_by_another_process_of_the_node_that_revoked(story: Story) -> None:
+    story.history.workers = 2
+    story.issue()
+    story.revoke("all", place="node-1")
+    story.validate(place="node-1")
+
+
+@plant("revoked, accepted")
+def active_too_late_by_another_process_of_the_node(story: Story) -> None:
+    story.history.workers = 2
+    story.issue()
+    revoked = story.revoke("all", place="node-1")
+    story.validate(at=revoked.done + LIMIT + 0.1, place="node-1")
+
+
 @plant("revoked, accepted")
 def active_in_spite_of_min_revision(story: Story) -> None:
     story.issue()
