@@ -62,7 +62,7 @@ def active_too_late_by_another_process_of_the_node(story: Story) -> None:
     story.history.workers = 2
     story.issue()
     revoked = story.revoke("all", place="node-1")
-    story.validate(at=revoked.done + LIMIT + 0.1, place="node-1")
+    story.validate(at=revoked.done + LIMIT + 1, place="node-1")
 
 
 @plant("revoked, accepted")

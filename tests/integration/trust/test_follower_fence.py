@@ -67,6 +67,9 @@ async def test_a_fence_by_hand_needs_no_node_that_remembers(world: World) -> Non
         revision = await epochs.fence(conn, min_revision=500, audit=event("trust.fence"))
 
     assert revision == 500 + JUMP + 1
+    # Nor are versions given out again that nodes may have seen beside that revision.
+    for version in ("config_version", "keys_version"):
+        assert await world.value(f"SELECT {version} FROM trust_head") > 500 + JUMP - 1
     assert await world.value("SELECT valid_rev FROM trust_head") == revision
     assert await world.value("SELECT count(*) FROM audit_log WHERE action = 'trust.fence'") == 1
 

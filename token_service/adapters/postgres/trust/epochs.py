@@ -19,6 +19,9 @@ from token_service.domain.trust.succession import JUMP, Ended
 
 # A statement of its own: the next one sees what was committed until the lock was given.
 _LOCK = "SELECT epoch FROM trust_head WHERE epoch = COALESCE($1::uuid, epoch) FOR UPDATE"
+# A node that has seen more of the log than this database has may have seen higher versions too. Each
+# epoch lifts them as far as the revision, which they are far from outrunning: so above the highest
+# revision that any node saw there is none that a node knows.
 _BEGIN = f"""
 WITH former AS (
     INSERT INTO trust_successions (epoch, revision, beat, fenced, ended_at)
@@ -31,8 +34,8 @@ WITH former AS (
 UPDATE trust_head
 SET epoch = gen_random_uuid(),
     revision = GREATEST(revision, $1::bigint) + {JUMP},
-    config_version = config_version + {JUMP},
-    keys_version = keys_version + {JUMP},
+    config_version = GREATEST(config_version, revision, $1::bigint) + {JUMP},
+    keys_version = GREATEST(keys_version, revision, $1::bigint) + {JUMP},
     system_identifier = trust_system_identifier(),
     timeline = trust_timeline()
 RETURNING revision, pg_notify('{CHANNEL}', '')
