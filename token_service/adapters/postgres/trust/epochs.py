@@ -19,9 +19,9 @@ from token_service.domain.trust.succession import JUMP, Ended
 
 # A statement of its own: the next one sees what was committed until the lock was given.
 _LOCK = "SELECT epoch FROM trust_head WHERE epoch = COALESCE($1::uuid, epoch) FOR UPDATE"
-# A node that has seen more of the log than this database has may have seen higher versions too. Each
-# epoch lifts them as far as the revision, which they are far from outrunning: so above the highest
-# revision that any node saw there is none that a node knows.
+# A node that has seen more of the log than this database has may have seen higher versions too.
+# Each epoch lifts them as far as the revision, which they are far from outrunning: so above the
+# highest revision that any node saw there is none that a node knows.
 _BEGIN = f"""
 WITH former AS (
     INSERT INTO trust_successions (epoch, revision, beat, fenced, ended_at)
