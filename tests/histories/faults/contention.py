@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -158,12 +158,12 @@ class DiskFull(Nemesis):
         await asyncio.to_thread(self._fill)
 
     def _fill(self) -> None:
-        with self._filler.open("wb", buffering=0) as filler:
-            try:
-                while True:
-                    filler.write(bytes(65_536))
-            except OSError:
-                return
+        """Behind what fills it already: where that were given back first, PostgreSQL took it."""
+        with self._filler.open("ab", buffering=0) as filler:
+            for size in (65_536, 4_096):
+                with suppress(OSError):
+                    while True:
+                        filler.write(bytes(size))
 
     async def took_effect(self, site: Site) -> str:
         postgres = postgres_of(site)
