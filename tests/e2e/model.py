@@ -277,7 +277,7 @@ class Model:
         if credential is not None:
             session, key = credential.session, self.keys.state(credential.mint_kid)
             if key in UNREADABLE or session.gone:
-                return 0
+                return self._revoke_by_claims(caller, token)
             if caller not in (session.client.client_id, ADMIN):
                 raise Refused("CLIENT_MISMATCH")
             return self.revoke_session(session)
@@ -285,14 +285,35 @@ class Model:
         if access is None or self.keys.state(access.key_id) in UNREADABLE:
             return 0
         session = access.session
-        if session.client.opaque and session.gone:
+        if session.client.opaque and session.gone:  # whose it was is not known any more
+            self._append_for(access)
             return 0
         protects = caller == GATEWAY and access.audience in AUDIENCES
         if caller not in (session.client.client_id, ADMIN) and not protects:
             raise Refused("CLIENT_MISMATCH")
+        if not self._is_revoked(access):
+            self._append_for(access)
+        return 0
+
+    def _revoke_by_claims(self, caller: str, token: str) -> int:
+        """What a rolling token says of itself, without its session's row."""
+        access = self.accesses.get(token)
+        if access is None or self.keys.state(access.key_id) in UNREADABLE:
+            return 0
+        if caller not in (access.session.client.client_id, ADMIN):
+            raise Refused("CLIENT_MISMATCH")
+        if not self._is_revoked(access):
+            self.append(TrustEntryKind.SESSION, access.session.session_id)
+        return 0
+
+    def _append_for(self, access: Access) -> None:
         if self.now < access.expires_at:
             self.append(TrustEntryKind.TOKEN, access.token_id)
-        return 0
+
+    def _is_revoked(self, access: Access) -> bool:
+        """Whether the log kills it already."""
+        hits = (entry for entry in self.entries if _hits(entry, access))
+        return any(entry.effect is TrustEffect.REVOKE for entry in hits)
 
     def _dead(self, session: Session) -> bool:
         user, client = session.user, session.client

@@ -216,7 +216,7 @@ async def test_opening_tells_a_missing_server_from_wrong_credentials(
     right = server.dsn_of("victim")
     password = right.partition(":")[2].partition(":")[2].partition("@")[0]
     nowhere = f"postgres://postgres@/postgres?host={tmp_path}"
-    assert await why(nowhere) == "the server cannot be reached"
+    assert await why(nowhere) == "there is no such socket"
     wrong = right.replace(password, "wrong")
     assert await why(wrong) == "the password is refused (SQLSTATE 28P01)"
     missing = server.dsn_of("nothing_here")
