@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +19,24 @@ from typer.testing import CliRunner
 
 from tests.support.servers import ROOT
 from token_service.cli.main import app
+
+_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@contextmanager
+def _signals_as_before() -> Iterator[None]:
+    """A command that serves holds signals back. Processes of later tests would inherit that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # it cannot do so from there
+        return
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 @contextmanager
@@ -68,7 +88,7 @@ class CommandLine:
 
     def run(self, *arguments: str, stdin: str = "") -> Ran:
         """Run a command to its end; an exception that escapes it is raised here."""
-        with _logging_as_before():
+        with _logging_as_before(), _signals_as_before():
             result = CliRunner().invoke(app, arguments, input=stdin, env=self.environment())
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
