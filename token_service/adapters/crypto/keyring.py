@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 
-import structlog
-
 from token_service.adapters.crypto.configured_secrets import SecretKeys, missing_secret
 from token_service.adapters.crypto.sealing import seal, unseal
 from token_service.adapters.crypto.signing_keys import SYMMETRIC, SigningKey, new_private_half
@@ -19,8 +17,6 @@ from tokenservice.core import TrustKey
 
 _SIGNING_KID_BYTES = 8
 _MAC_KID_BYTES = 4
-
-_log = structlog.get_logger(__name__)
 
 _PUBLISHED = VERIFYING | {KeyState.COMPROMISED}
 
@@ -70,7 +66,7 @@ class Keyring:
         self._snapshot = _Snapshot()
 
     def load(self, keys: Sequence[Key]) -> None:
-        """Replace all keys at once. Logs which configured secrets are missing.
+        """Replace all keys at once.
 
         Raises ValueError, and keeps the former ones, when a key that verifies is not what its
         record says: it names the key.
@@ -88,7 +84,6 @@ class Keyring:
             else:
                 macs[key.purpose, key.kid] = self._mac_key(key)
         newest_last = sorted(keys, key=seniority)
-        self._tell(lacking)
         self._snapshot = _Snapshot(
             signing=signing,
             macs=macs,
@@ -114,14 +109,9 @@ class Keyring:
         for secret_id in self._snapshot.lacking.values():
             raise ValueError(missing_secret(secret_id))
 
-    def _tell(self, lacking: Mapping[tuple[KeyPurpose, str], str]) -> None:
-        missing = set(lacking.values())
-        if missing == set(self._snapshot.lacking.values()):
-            return
-        if missing:
-            _log.warning("secret_keys_missing", secrets=sorted(missing))
-        else:
-            _log.info("secret_keys_complete")
+    def missing_secrets(self) -> frozenset[str]:
+        """Name the configured secrets that keys need and this node lacks."""
+        return frozenset(self._snapshot.lacking.values())
 
     def generate(
         self,

@@ -159,6 +159,10 @@ class KeyMaterial(Protocol):
         """Replace the keys in memory. Raises ValueError when one cannot be unsealed."""
         ...
 
+    def missing_secrets(self) -> frozenset[str]:
+        """The configured secrets that keys need and this node lacks, by id."""
+        ...
+
     def public_keys(self) -> tuple[TrustKey, ...]:
         """What validators are told of the keys in memory."""
         ...

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+import structlog
+
 from token_service.domain.audit import Actor, AuditEvent
 from token_service.domain.keys.key import Key, KeyChange
 from token_service.domain.keys.schedule import (
@@ -21,6 +23,9 @@ from tokenservice.core import TrustKey
 _ROUNDS = 4
 """Filling a slot, activating and retiring follow one another; what is left waits for the next
 tick."""
+
+
+_log = structlog.get_logger(__name__)
 
 
 class KeyFeed(Protocol):
@@ -80,7 +85,9 @@ class KeyMaintenance:
         """Read all keys and use them from now on; `keys_version` is one that the log had before
         this call. Raises ValueError, and keeps the former ones, when a key cannot be used."""
         async with self._loading:  # an older reading must not replace a newer one
+            before = self._material.missing_secrets()
             self._material.load(await self._store.all())
+            _tell(before, self._material.missing_secrets())
             self._feed.apply_keys(self._material.public_keys(), keys_version)
 
     async def _settle(self, now: datetime) -> None:
@@ -118,6 +125,15 @@ class KeyMaintenance:
                 details=" ".join(steps),
             )
             await self._store.change(changes, audit)
+
+
+def _tell(before: frozenset[str], missing: frozenset[str]) -> None:
+    if missing == before:
+        return
+    if missing:
+        _log.warning("secret_keys_missing", secrets=sorted(missing))
+    else:
+        _log.info("secret_keys_complete")
 
 
 async def generate_key(material: KeyMaterial, new: NewKey, now: datetime) -> Key:
