@@ -124,6 +124,8 @@ async def test_a_node_that_lacks_a_secret_says_so_and_goes_on_with_what_it_has(
     assert await outcome(lacking.callers.web.exchange(after.session_token)) == "TRUST_STALE"
     token = after.access_tokens[0].token
     assert await outcome(lacking.callers.gateway.verdict(token)) == "TRUST_STALE"
+    logout = lacking.callers.web.revoke(token=after.session_token)
+    assert await outcome(logout) == "TRUST_STALE"
     assert await lacking.callers.gateway.verdict(known) == "ACTIVE"
     await lacking.reload(world.secret_keys, new)
     assert (await lacking.callers.web.exchange(after.session_token)).tokens.session_token

@@ -76,7 +76,8 @@ class Mint:
 
         What became of a rolling token's signing key and whether it expired do not matter; but as
         long as the key is known, its signature has to be right. Raises TOKEN_MALFORMED,
-        TOKEN_UNKNOWN, or TOKEN_REVOKED for a compromised mint key.
+        TOKEN_UNKNOWN, TOKEN_REVOKED for a compromised mint key, or TRUST_STALE for a key whose
+        secret this node lacks.
         """
         try:
             kind, code, payload = self._payload(token)

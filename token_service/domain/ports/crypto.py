@@ -50,8 +50,8 @@ class SessionMint(Protocol):
 
     def authenticate(self, token: str) -> AuthenticSession:
         """Accepts session tokens and rolling JWTs (by `xt`, whatever their expiry). Raises
-        TOKEN_MALFORMED, TOKEN_UNKNOWN (bad MAC, unknown key) or TOKEN_REVOKED (compromised
-        mint key). Touches no store."""
+        TOKEN_MALFORMED, TOKEN_UNKNOWN (bad MAC, unknown key), TOKEN_REVOKED (compromised mint
+        key) or TRUST_STALE (its secret is missing here). Touches no store."""
         ...
 
 

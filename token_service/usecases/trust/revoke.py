@@ -81,7 +81,8 @@ CompromiseKey = Callable[[Caller, str, str], Awaitable[Revoked]]
 
 
 class Revoke:
-    """Raises CLIENT_MISMATCH, PERMISSION_MISSING, and SESSION_, USER_, CLIENT_ and KEY_NOT_FOUND.
+    """Raises CLIENT_MISMATCH, PERMISSION_MISSING, SESSION_, USER_, CLIENT_ and KEY_NOT_FOUND, and
+    TRUST_STALE for a token whose key this node cannot have.
     Returns after the commit, and after this node itself refuses what was revoked."""
 
     def __init__(
@@ -195,10 +196,13 @@ class Revoke:
         return await self._write(caller, request, kind, access.token_id, subject=subject)
 
     async def _session_of(self, token: str) -> Session | None:
-        """The session behind a session or rolling token of any generation."""
+        """The session behind a session or rolling token of any generation. Raises TRUST_STALE
+        where this node cannot tell."""
         try:
             authentic = self._mint.authenticate(token)
-        except TokenServiceError:
+        except TokenServiceError as error:
+            if error.reason is Reason.TRUST_STALE:
+                raise
             return None
         view = await self._sessions.view(authentic.lookup_id)
         return view.session if view else None
