@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from token_service.adapters.postgres.fencing import is_current
 from token_service.adapters.postgres.gathering import MOST_WAITING, Gathering
 from token_service.adapters.postgres.pool import Database
+from token_service.adapters.postgres.replication import WAITING_RECORD
 from token_service.domain import durability
 from token_service.domain.durability import Basis
 from token_service.domain.errors import store_unavailable
@@ -20,9 +21,9 @@ LANES = 1
 # Replication keeps the order of the log: once this record is acknowledged, so is all before it.
 # On another server than the one that was read (a failover came in between) it proves nothing.
 _SETTLE = f"""
-SELECT pg_logical_emit_message(true, 'token-service', '')
+SELECT {WAITING_RECORD}
 FROM trust_head h WHERE {is_current("$1")}
-"""  # noqa: S608 - a constant
+"""  # noqa: S608 - constants
 
 
 class Durability:

@@ -30,6 +30,7 @@ from token_service.adapters.postgres.failures import (
 from token_service.adapters.postgres.fencing import Fencing, LogMovedError
 from token_service.adapters.postgres.lending import CLEANUP_SECONDS, Lending
 from token_service.adapters.postgres.outages import Outages
+from token_service.adapters.postgres.replication import WAITING_RECORD
 from token_service.domain import deadline, durability
 from token_service.domain.errors import store_unavailable
 
@@ -47,9 +48,8 @@ Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record
 TELLING_SECONDS = 0.5
 """A call without an answer for this long says that the store hangs, whatever its deadline."""
 
-# A transaction that found nothing to change waits for the standby like any other, and so for what
-# it found: without a record of its own its commit would come back at once.
-_COMMIT = "SELECT pg_logical_emit_message(true, 'token-service', ''); COMMIT"
+_COMMIT = f"SELECT {WAITING_RECORD}; COMMIT"
+"""Also of a transaction that found nothing to change: what it found shall outlive a failover."""
 
 LOOKING_SECONDS = 5.0
 """Connections to a server that is read-only are replaced no more often: it may have been a primary

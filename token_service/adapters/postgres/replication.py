@@ -1,5 +1,9 @@
 """What replication promises of a commit, as a session of the primary can tell."""
 
+WAITING_RECORD = "pg_logical_emit_message(true, 'token-service', '')"
+"""A record that says nothing. With it the commit of a transaction that changes nothing waits for
+the standby like any other, and so for all that it has seen."""
+
 SYNCHRONOUS_COMMITS = ("on", "remote_apply")
 """The settings of `synchronous_commit` under which a standby has flushed what was acknowledged.
 

@@ -1,5 +1,6 @@
 """The statements that find and keep track of what goes with a revocation."""
 
+from token_service.adapters.postgres.replication import WAITING_RECORD
 from token_service.domain.kinds import Platform
 
 COLUMNS = (
@@ -18,7 +19,7 @@ WORKING = f"UPDATE cascades SET worked_at = $2 {_FREE}"  # noqa: S608 - constant
 DONE = f"""
 WITH done AS (DELETE FROM cascades {_FREE})
 SELECT (SELECT revision FROM trust_head) AS revision,
-       pg_logical_emit_message(true, 'token-service', '')
+       {WAITING_RECORD}
 """  # noqa: S608
 OF = f"SELECT {COLUMNS} FROM cascades WHERE kind = $1 AND id = $2"  # noqa: S608
 CLAIM = f"""

@@ -6,6 +6,7 @@ lets go of it: a node that stops at the wrong moment holds up nobody's revocatio
 
 from token_service.adapters.postgres import audit as audit_log
 from token_service.adapters.postgres.fencing import is_current
+from token_service.adapters.postgres.replication import WAITING_RECORD
 from token_service.adapters.postgres.sessions.live import LIVE_FROM, live, live_row
 from token_service.adapters.postgres.trust import cascade_sql
 from token_service.adapters.postgres.trust.log import NOTIFIED, appending
@@ -193,7 +194,7 @@ ORDER BY asked
 SETTLE = f"""
 WITH parents AS MATERIALIZED ({cascade_sql.PARENTS_AMONG}
 ), quickly AS MATERIALIZED (
-    SELECT CASE WHEN $16::boolean THEN pg_logical_emit_message(true, 'token-service', '')::text
+    SELECT CASE WHEN $16::boolean THEN {WAITING_RECORD}::text
                 ELSE set_config('synchronous_commit', 'off', true) END
 ), dropped AS (
     DELETE FROM cascades
