@@ -1,7 +1,6 @@
 """The processes of a benchmark, and what they use of the machine."""
 
 import json
-import socket
 import statistics
 import subprocess
 import sys
@@ -59,14 +58,6 @@ class Echo:
     def close(self) -> None:
         """End the process."""
         _end(self._process)
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def median(values: Sequence[float]) -> float:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tests.bench import filling
 from tests.bench.bulk import load
-from tests.bench.processes import free_port
 from tests.bench.requests import CHAINS, validate, write_down
 from tests.support.api import basic
+from tests.support.ports import fixed_port
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
 from token_service.adapters.crypto.configured_secrets import SecretKeys
@@ -66,7 +66,7 @@ def open_side(
     migrate(dsn)
     empty = World(dsn, redis_url, SecretKeys.generate_text(), {}, "", "")
     world, requests, mint_kid = asyncio.run(_prepare(empty, sessions, more, owners))
-    metrics = f"127.0.0.1:{free_port()}"
+    metrics = f"127.0.0.1:{fixed_port()}"
     environment = world.environment(
         workers=str(workers),
         allow_unsafe_durability="false",

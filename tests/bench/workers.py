@@ -22,10 +22,11 @@ from tests.bench import filling
 from tests.bench.h2load import ended_ok
 from tests.bench.jobs import VALIDATE
 from tests.bench.loads import Load, blast, on_cores
-from tests.bench.processes import REPLY_BYTES, Echo, cpu_seconds, free_port, median
+from tests.bench.processes import REPLY_BYTES, Echo, cpu_seconds, median
 from tests.bench.requests import validate
 from tests.bench.stores import alone
 from tests.support.api import basic
+from tests.support.ports import fixed_port
 from tests.support.processes import workers_of
 from tests.support.servers import ServerProcess
 from tests.support.world import World, seed
@@ -41,7 +42,7 @@ class Served:
     """A service of so many processes; all of them, and their load, on `cores`."""
 
     def __init__(self, world: World, workers: int, cores: set[int]) -> None:
-        self.metrics = f"127.0.0.1:{free_port()}"
+        self.metrics = f"127.0.0.1:{fixed_port()}"
         self.cores = cores
         begin = time.monotonic()
         with on_cores(cores):
@@ -84,7 +85,7 @@ class Echoes:
     """So many bare echoes on one port."""
 
     def __init__(self, stack: ExitStack, number: int) -> None:
-        port = free_port()
+        port = fixed_port()
         self._echoes = [Echo(port, validate=REPLY_BYTES) for _ in range(number)]
         for echo in self._echoes:
             stack.callback(echo.close)

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 
 from tests.support.certificates import issue
 from tests.support.documents import OPERATIONS, Block, blocks
+from tests.support.ports import fixed_port
 from tests.support.servers import ROOT
 from token_service.adapters.embedded import EmbeddedPostgres
 
@@ -70,7 +70,7 @@ def machine(open_dir: Path, redis_url: str, tmp_path: Path) -> Iterator[Machine]
             path = tmp_path / name
             path.write_bytes(content)
             path.chmod(0o600)
-        metrics = f"127.0.0.1:{free_port()}"
+        metrics = f"127.0.0.1:{fixed_port()}"
         others = {name: text for name, text in os.environ.items() if "TOKEN_SERVICE" not in name}
         environment = {
             **others,
@@ -79,13 +79,6 @@ def machine(open_dir: Path, redis_url: str, tmp_path: Path) -> Iterator[Machine]
             "TOKEN_SERVICE_CA_FILE": str(tmp_path / "ca.pem"),
         }
         yield Machine(tmp_path, environment, metrics)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def address_of(serving: "subprocess.Popen[str]") -> tuple[str, str]:

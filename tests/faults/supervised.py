@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.error import HTTPError
 
 import asyncpg
 
+from tests.support.ports import fixed_port
 from tests.support.processes import workers_of
 from tests.support.servers import ServerProcess
 from tests.support.waiting import PATIENCE, until
@@ -94,7 +94,7 @@ def probed(metrics: str, path: str) -> tuple[int, str]:
 
 def supervised(world: World, **settings: str) -> Supervised:
     """Start one with two workers."""
-    metrics = f"127.0.0.1:{_free_port()}"
+    metrics = f"127.0.0.1:{fixed_port()}"
     server = ServerProcess(world.environment(workers="2", metrics_listen=metrics, **settings))
     return Supervised(server, metrics)
 
@@ -104,13 +104,6 @@ def falling(
 ) -> list[str]:
     """Those that `counts` says only grow, and that are smaller than before or gone."""
     return [name for name in before if counts(name) and after.get(name, -1.0) < before[name]]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def allow_connections(world: World, *, allowed: bool) -> None:

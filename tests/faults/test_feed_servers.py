@@ -5,7 +5,6 @@ and the validator recovers by itself.
 """
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -20,6 +19,7 @@ import pytest_asyncio
 from tests.faults.feed_watch import Showing
 from tests.faults.proxy import Proxy
 from tests.support.callers import Callers
+from tests.support.ports import fixed_port
 from tests.support.servers import ServerProcess
 from tests.support.validators import validating
 from tests.support.waiting import PATIENCE, until
@@ -32,13 +32,6 @@ from tokenservice.v1 import types_pb2 as types
 
 LIMIT = 1.0
 SERVER = {"staleness_limit": "1s", "heartbeat": "300ms"}
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -99,7 +92,7 @@ async def test_a_server_dies_and_comes_back(
     shared_world: World, pair: tuple[ServerProcess, ServerProcess]
 ) -> None:
     """Who knows another one follows that within the limit; who does not says that it is stale."""
-    port = free_port()
+    port = fixed_port()
     server = await on_port(shared_world, port)
     async with Gateway(shared_world, pair[1].address) as gateway:
         validator = await gateway.open(server.address)
@@ -172,7 +165,7 @@ async def test_a_network_that_is_cut(
 
 async def test_a_restored_database(world: World) -> None:
     """Its log does not know of a revocation any more, so everyone logs in again."""
-    port = free_port()
+    port = fixed_port()
     server = await on_port(world, port)
     async with Gateway(world, server.address) as gateway:
         validator = await gateway.open(server.address)

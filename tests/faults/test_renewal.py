@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.bench.processes import free_port
 from tests.faults.steady import Steady
 from tests.faults.supervised import allow_connections, probed
 from tests.support.outcomes import outcome
+from tests.support.ports import fixed_port
 from tests.support.processes import children_of, is_alive, workers_of
 from tests.support.servers import ServerProcess
 from tests.support.waiting import until
@@ -76,7 +76,7 @@ async def test_sighup_renews_the_process_under_load(
     """What it reads is read again, and nobody who retries UNAVAILABLE notices."""
     secrets = tmp_path / "secrets"
     secrets.write_text(shared_world.secret_keys)
-    metrics = f"127.0.0.1:{free_port()}"
+    metrics = f"127.0.0.1:{fixed_port()}"
     service = start(
         grpc_listen=listen.format(tmp_path),
         secret_keys="",

@@ -9,12 +9,12 @@ from urllib.request import urlopen
 
 import asyncpg
 
-from tests.bench.processes import free_port
 from tests.faults.supervised import probed
 from tests.support.api import exchange_id
 from tests.support.callers import Callers
 from tests.support.fixtures import StartServer
 from tests.support.outcomes import outcome
+from tests.support.ports import fixed_port
 from tests.support.waiting import PATIENCE, until
 from tests.support.world import World
 
@@ -78,7 +78,7 @@ def calls_in_flight(metrics: str) -> int:
 async def test_sigterm_finishes_what_is_in_flight_and_refuses_what_is_new(
     world: World, start_server: StartServer
 ) -> None:
-    metrics = f"127.0.0.1:{free_port()}"
+    metrics = f"127.0.0.1:{fixed_port()}"
     server = start_server(drain_delay="3s", postgres_timeout="20s", metrics_listen=metrics)
     async with Callers(world, server.address) as callers:
         opened = [await callers.own_session() for _ in range(IN_FLIGHT)]

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import asyncpg
 
 from tests.faults.proxy import Proxy
 from tests.histories.recorder import Recorder
+from tests.support.ports import fixed_port
 from tests.support.processes import children_of
 from tests.support.servers import ServerProcess
 from tests.support.waiting import PATIENCE
@@ -47,7 +47,7 @@ class Node:
         self.number = number
         self.name = f"node-{number}"
         self.environment = environment
-        self.own_address = f"127.0.0.1:{_free_port()}"
+        self.own_address = f"127.0.0.1:{fixed_port()}"
         self.address = self.own_address
         """Where clients call: the server, or the proxy before it."""
         self.module = "token_service"
@@ -219,10 +219,3 @@ def _through(dsn: str, address: str) -> str:
     parts = urlsplit(dsn)
     user = parts.netloc.rpartition("@")[0]
     return f"{parts.scheme}://{user}@{address}{parts.path}?sslmode=disable"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from tests.bench.processes import free_port
 from tests.soak.context import Context, Person
 from tests.soak.day import Plan, Rates
 from tests.soak.limits import Course
@@ -15,6 +14,7 @@ from tests.soak.readings import GatewayProcess, Reading, metrics
 from tests.soak.report import Result
 from tests.soak.tally import Tally
 from tests.soak.world import AUDIENCE, SoakWorld, prepare, rows
+from tests.support.ports import fixed_port
 from tests.support.servers import ServerProcess
 from tokenservice.v1 import token_service_pb2 as pb
 
@@ -91,7 +91,7 @@ class Soak:
     async def _processes(
         self, world: SoakWorld
     ) -> AsyncIterator[tuple["WatchedServer", GatewayProcess]]:
-        listen = f"127.0.0.1:{free_port()}"
+        listen = f"127.0.0.1:{fixed_port()}"
         server = WatchedServer(await asyncio.to_thread(world.server, listen), listen)
         try:
             secret = world.world.clients["gateway"]
