@@ -1,10 +1,8 @@
 """The clients of a run, in an empty database."""
 
-from tests.support.world import World
+from tests.support.world import World, add_clients
 from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.app.parts import Parts
-from token_service.app.usecases.offline import bootstrap_client
-from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.policy import ClientPolicy
 from token_service.domain.kinds import (
     AccessFormat,
@@ -69,14 +67,7 @@ async def populate(dsn: str, redis_url: str | None, secret_keys: str = "") -> Wo
     world = World(dsn, redis_url, keys, {}, "", "")
     parts = await Parts.open(world.settings())
     try:
-        create = bootstrap_client(parts)
-        for client_id, policy in POLICIES.items():
-            made = await create(client_id, client_id, "", policy)
-            world.clients[client_id] = made.client_secret
-        made_role = AuditEvent(
-            at=parts.clock.now(), actor="histories", action="role.define", outcome="ok", target=ROLE
-        )
-        await parts.users.define_role(ROLE, WIDE, made_role)
+        await add_clients(world, parts, POLICIES, (ROLE, WIDE), actor="histories")
     finally:
         await parts.close()
     return world

@@ -14,11 +14,9 @@ from tests.soak.day import (
 )
 from tests.support.api import Api
 from tests.support.servers import ServerProcess
-from tests.support.world import World
+from tests.support.world import World, add_clients
 from token_service.adapters.crypto.configured_secrets import SecretKeys
 from token_service.app.parts import Parts
-from token_service.app.usecases.offline import bootstrap_client
-from token_service.domain.audit import AuditEvent
 from token_service.domain.clients.policy import ClientPolicy, Lifetimes
 from token_service.domain.kinds import (
     AccessFormat,
@@ -140,14 +138,7 @@ async def prepare(dsn: str, redis_url: str, fillers: int) -> SoakWorld:
     world = World(dsn, redis_url, SecretKeys.generate_text(), {}, "", "")
     parts = await Parts.open(world.settings())
     try:
-        create = bootstrap_client(parts)
-        for client_id, policy in POLICIES.items():
-            made = await create(client_id, client_id, "", policy)
-            world.clients[client_id] = made.client_secret
-        made_role = AuditEvent(
-            at=parts.clock.now(), actor="soak", action="role.define", outcome="ok", target=ROLE
-        )
-        await parts.users.define_role(ROLE, SCOPES, made_role)
+        await add_clients(world, parts, POLICIES, (ROLE, SCOPES), actor="soak")
         tokens = [parts.tokens.sign_jwt(_filler(parts, n), "") for n in range(fillers)]
     finally:
         await parts.close()

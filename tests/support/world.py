@@ -1,11 +1,16 @@
 """A seeded database with its credentials, and settings to serve it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support.api import Api, basic
 from token_service.app.development import seed_demo
+from token_service.app.parts import Parts
+from token_service.app.usecases.offline import bootstrap_client
 from token_service.config import Settings
+from token_service.domain.audit import AuditEvent
+from token_service.domain.clients.policy import ClientPolicy
 from token_service.usecases.demo import USERNAME, DemoCredentials
 
 ISSUER = "https://tokens.test"
@@ -71,3 +76,24 @@ async def seed(world: World) -> World:
     return replace(
         world, clients=dict(made.clients), username=USERNAME, password=made.users[USERNAME]
     )
+
+
+async def add_clients(
+    world: World,
+    parts: Parts,
+    policies: Mapping[str, ClientPolicy],
+    role: tuple[str, Sequence[str]],
+    *,
+    actor: str,
+) -> None:
+    """Put clients of one's own, and a role with its scopes, into an empty, migrated database; the
+    clients' secrets into `world`."""
+    create = bootstrap_client(parts)
+    for client_id, policy in policies.items():
+        made = await create(client_id, client_id, "", policy)
+        world.clients[client_id] = made.client_secret
+    name, scopes = role
+    audit = AuditEvent(
+        at=parts.clock.now(), actor=actor, action="role.define", outcome="ok", target=name
+    )
+    await parts.users.define_role(name, scopes, audit)
