@@ -232,8 +232,8 @@ class AssembledValidator:
     ) -> Decision:
         local = self.local
         _log.debug("a token is refused because nobody answers: %s", reason)
-        if local.fresh:
-            return unanswered(reason)
+        if local.fresh:  # the view may have become so while the question was under way
+            return local.judge(token, requirement, min_revision) or unanswered(reason)
         if on_stale == "allow_until_expiry":
             decision = local.judge_stale(token, requirement, min_revision)
             if decision is not None:
